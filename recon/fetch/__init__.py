@@ -1,0 +1,1 @@
+"""The third party's side: from a request to a spool on disk and the certificate of what it holds."""

@@ -1,0 +1,222 @@
+"""A job: what one domain compares, how strictly, and what to say when the sides differ.
+
+A job file declares one `Job`. It names its provider, store and publisher; nothing here imports them.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from recon.discrepancy import Discrepancy
+from recon.duration import seconds_of
+from recon.kind import SIMPLE, Kind, Money, Text, Timestamp
+from recon.kind import Decimal as DecimalKind
+from recon.kind import Integer as IntegerKind
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+Scalar = str | int | float | bool | None
+
+
+class BadJob(ValueError):
+    """A declaration that cannot be; the loader adds the file and line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One compared (or only shown) value.
+
+    `path` is where the provider's record has it, dotted (`billing.address.city`; `items.0.id`), by default
+    the name; `column` is the store's column, `expression` an SQL expression instead of it.
+    `mapping` translates the provider's words into the store's (`{"succeeded": "paid"}`); a word it does not
+    list is compared as it is. `missing_is_null` and `empty_is_null` say that a path that is not there, or an
+    empty text, list or object, counts as null; without them it does not.
+    `tolerance` is the largest difference that still counts as equal: in units of the value, minor units
+    for money, seconds for timestamps. `compare=False` shows the field and compares nothing.
+    `normalize` gets each side's wire value and returns the one to compare: the slow path, row by row.
+    """
+
+    name: str
+    kind: Kind | str = "text"
+    path: str | None = None
+    column: str | None = None
+    expression: str | None = None
+    mapping: Mapping[str, str] | None = None
+    missing_is_null: bool = False
+    empty_is_null: bool = False
+    tolerance: float | None = None
+    compare: bool = True
+    normalize: Callable[[Any], Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            msg = f"field {self.name!r}: a name is lower case letters, digits and _, starting with a letter"
+            raise BadJob(msg)
+        if isinstance(self.kind, str):
+            if self.kind not in SIMPLE:
+                msg = f"field {self.name!r}: no kind {self.kind!r}; by name there are {', '.join(sorted(SIMPLE))}"
+                raise BadJob(msg)
+            object.__setattr__(self, "kind", SIMPLE[self.kind])
+        if self.column is not None and self.expression is not None:
+            msg = f"field {self.name!r}: column or expression, not both"
+            raise BadJob(msg)
+        if self.tolerance is not None and not isinstance(self.kind, IntegerKind | DecimalKind | Money | Timestamp):
+            msg = f"field {self.name!r}: a tolerance needs a number, money or a timestamp"
+            raise BadJob(msg)
+
+    @property
+    def of_kind(self) -> Kind:
+        """The kind, resolved."""
+        assert not isinstance(self.kind, str)
+        return self.kind
+
+    @property
+    def at(self) -> str:
+        """The path in the provider's record."""
+        return self.path or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Limits that a plan must pass, per kind of discrepancy.
+
+    Held when the number is above `floor` *and* above the share of the target (0.02 is 2%). `same_field`:
+    held when more than this share of all compared items differ in one and the same field (and more than the
+    floor). `shrunken`: held when the source has lost more than this share of its records since the last whole
+    run. An empty source beside a filled target is always held. Any share may be 1.0 to switch it off.
+    """
+
+    missing: float = 0.05
+    extra: float = 0.02
+    changed: float = 0.05
+    floor: int = 20
+    same_field: float = 0.5
+    shrunken: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name in ("missing", "extra", "changed", "same_field", "shrunken"):
+            share = getattr(self, name)
+            if not 0 <= share <= 1:
+                msg = f"guard {name}={share}: a share lies between 0 and 1 (0.02 is 2%)"
+                raise BadJob(msg)
+        if self.floor < 0:
+            msg = f"guard floor={self.floor}: a floor is not negative"
+            raise BadJob(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The store's side as a table: the key's column, and an SQL condition with bound parameters, if any."""
+
+    name: str
+    key: str = "id"
+    schema: str | None = None
+    where: str | None = None
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sql:
+    """The store's side as an SQL text that yields one column per field, and `key` (bound parameters as `:name`)."""
+
+    text: str
+    key: str = "key"
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+Operation = Literal["created", "updated", "deleted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """What a `correct=` function answers to choose another event: its full type, such as `order.restated`."""
+
+    type: str
+    state: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One domain: where its two sides are, how they are compared, and what is said when they differ.
+
+    `direction="inbound"`: the provider is the source and our store is corrected; `"outbound"`: the store is
+    the source (did everything we deliver arrive?). `event="order"` gives `order.created`, `order.updated` and
+    `order.deleted`; `correct` may return a `Correction`, or None for no event. `created` names the timestamp field that says
+    when an item came into being, `updated` the one that says when it last changed, `money` the money field
+    that is at risk. `settle` is how long to wait between the first look and the second.
+    `schedule` is a cron line of five fields, read in `timezone`. `params` go to the provider's listing.
+    """
+
+    domain: str
+    provider: str
+    resource: str
+    fields: tuple[Field, ...]
+    table: Table | Sql
+    store: str = "main"
+    event: str | None = None
+    publisher: str | None = None
+    direction: Literal["inbound", "outbound"] = "inbound"
+    key: Kind = Text()
+    key_path: str | None = None
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    created: str | None = None
+    updated: str | None = None
+    money: str | None = None
+    settle: str | float = "2m"
+    schedule: str | None = None
+    timezone: str = "UTC"
+    guard: Guard = Guard()
+    hold_expires: str | float = "36h"
+    correct: Callable[[Discrepancy], Correction | None] | None = None
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.domain):
+            msg = f"domain {self.domain!r}: a name is lower case letters, digits and _, starting with a letter"
+            raise BadJob(msg)
+        object.__setattr__(self, "fields", tuple(self.fields))
+        names = [f.name for f in self.fields]
+        if not any(f.compare for f in self.fields):
+            msg = f"{self.domain}: a job compares at least one field"
+            raise BadJob(msg)
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice or "key" in names:
+            msg = f"{self.domain}: {'field key is reserved' if 'key' in names else 'field ' + twice[0] + ' is declared twice'}"
+            raise BadJob(msg)
+        for label, wanted in (("created", Timestamp), ("updated", Timestamp), ("money", Money)):
+            name = getattr(self, label)
+            if name is not None and (name not in names or not isinstance(self.field(name).of_kind, wanted)):
+                msg = f"{self.domain}: {label}={name!r} names no {wanted.__name__.lower()} field; fields are {', '.join(names)}"
+                raise BadJob(msg)
+        for f in self.fields:
+            kind = f.of_kind
+            if isinstance(kind, Money) and kind.currency.islower() and kind.currency not in names:
+                msg = f"{self.domain}.{f.name}: money names its currency by field {kind.currency!r}, which is not declared"
+                raise BadJob(msg)
+        for label in ("settle", "hold_expires"):
+            try:
+                seconds_of(getattr(self, label))
+            except ValueError as error:
+                msg = f"{self.domain}: {label}: {error}"
+                raise BadJob(msg) from None
+
+    def field(self, name: str) -> Field:
+        """The field of that name; KeyError where there is none."""
+        for candidate in self.fields:
+            if candidate.name == name:
+                return candidate
+        raise KeyError(name)
+
+    @property
+    def compared(self) -> tuple[Field, ...]:
+        """The fields that count."""
+        return tuple(f for f in self.fields if f.compare)
+
+    @property
+    def settle_seconds(self) -> float:
+        """The settle time in seconds."""
+        return seconds_of(self.settle)
+
+    def with_settings(self, **changes: Any) -> "Job":
+        """The same job with what recon.toml says about it laid over."""
+        return replace(self, **changes)

@@ -1,0 +1,1 @@
+"""Where corrective events go: one file per transport, one protocol."""

@@ -1,0 +1,84 @@
+"""The seam to whatever carries events: the Publisher protocol and the four outcomes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """An event on its way out: the stored bytes (a CloudEvents JSON document) and what transports need of it.
+
+    `emission` counts how often this event was handed over on different nights; `dedupe` is the token for brokers that drop
+    repeats, `<id>:<emission>`. The id never changes.
+    """
+
+    id: str
+    type: str
+    subject: str
+    partitionkey: str
+    body: bytes
+    emission: int = 1
+
+    @property
+    def dedupe(self) -> str:
+        """The broker's dedupe token."""
+        return f"{self.id}:{self.emission}"
+
+
+class OutcomeKind(StrEnum):
+    """What became of one event."""
+
+    #: The server has it, and said so.
+    CONFIRMED = "confirmed"
+    #: Not taken; try again, not before `after` seconds.
+    RETRY = "retry"
+    #: Will never be taken as it is: to the dead letters, with the reason.
+    REJECTED = "rejected"
+    #: It may or may not have arrived: send the same id again.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One event's outcome; `reason` is for people, `after` is in seconds. `duplicate`: the receiver said it had it already."""
+
+    kind: OutcomeKind
+    reason: str = ""
+    after: float | None = None
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a transport can take at once, and what it promises."""
+
+    batch: int = 1
+    max_bytes: int | None = None
+    ordered: bool = True
+    dedupe_seconds: float | None = None
+
+
+@runtime_checkable
+class Publisher(Protocol):
+    """A transport for events.
+
+    Must: `publish` answers exactly one outcome per message, in the order given, within `deadline` seconds, and CONFIRMED only
+    when the server confirmed it. Must not: raise for part of a batch, drop a message, answer CONFIRMED early, change the body.
+    """
+
+    name: str
+    capabilities: Capabilities
+
+    def publish(self, batch: Sequence[Message], deadline: float) -> Sequence[Outcome]:
+        """Send these messages."""
+        ...
+
+    def health(self) -> str:
+        """A sentence on a destination that can be reached; raises DeliveryError with the way out where it cannot."""
+        ...
+
+    def close(self) -> None:
+        """Flush and let go."""
+        ...

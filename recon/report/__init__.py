@@ -1,0 +1,1 @@
+"""Reports: the figures as frozen data first, then one file per rendering."""

@@ -1,0 +1,238 @@
+"""The figures of one run, frozen: everything a report says is said from these, and nothing else.
+
+`RunFigures` is small whatever the run's size; the discrepancies themselves come as `Item`s, streamed from the ledger.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from recon.discrepancy import DiscrepancyKind
+from recon.fetch.coverage import Coverage
+
+
+class Verdict(StrEnum):
+    """What a run may say of its domain; CLEAN only of a proven, whole comparison that found nothing."""
+
+    CLEAN = "clean"
+    DISCREPANCIES = "discrepancies"
+    HELD = "held"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+
+
+class Standing(StrEnum):
+    """An item's place in its life across nights."""
+
+    NEW = "new"
+    CONTINUING = "continuing"
+    RESOLVED = "resolved"
+    ACKNOWLEDGED = "acknowledged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreRead:
+    """The target's or source's side that came from a store."""
+
+    store: str
+    relation: str
+    rows: int
+    unreadable: int
+    isolation: str
+    taken_at: datetime
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """A key that one side holds more than once; `place` is `provider` or `store`."""
+
+    place: str
+    key: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """An item that could not be understood; `key` is None where not even that could be read."""
+
+    place: str
+    key: str | None
+    field: str | None
+    why: str
+    sample: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardFigure:
+    """One guard: what was counted against what limit. `limit` and `share` are shares (0.02 is 2%)."""
+
+    name: str
+    count: int
+    of: int
+    share: float
+    limit: float
+    floor: int
+    tripped: bool
+    message: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """How often one value stands for another in one field; values as a reader should see them."""
+
+    field: str
+    before: str
+    after: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedBucket:
+    """How many of the missing items were created from `start` on, for `seconds`."""
+
+    start: datetime
+    seconds: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedWindow:
+    """When the missing ones were created; `sentence` names the window that holds most of them, or is empty."""
+
+    buckets: tuple[CreatedBucket, ...]
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFigure:
+    """The plan: how many events of which operation, its checksum, and where it stands (none, held, approved, enqueued, …)."""
+
+    checksum: str
+    events: int
+    by_type: Mapping[str, int]
+    state: str
+    expires_at: datetime | None = None
+    approved_by: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFigure:
+    """What became of the events: confirmed means that the receiving server said so."""
+
+    publisher: str
+    confirmed: int = 0
+    duplicates: int = 0
+    waiting: int = 0
+    dead: int = 0
+    last_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPoint:
+    """A past run, for the sparkline and the index."""
+
+    run: str
+    started_at: datetime
+    verdict: Verdict
+    discrepancies: int
+    compared: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a run is incomplete or failed: what happened, and the exact next command or step."""
+
+    kind: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One discrepancy as the report shows it: one row of the table, opened to both records.
+
+    `source` and `target` are the full field maps (wire values), None where the side lacks the item. `money` is in minor units of `currency`.
+    """
+
+    key: str
+    kind: DiscrepancyKind
+    standing: Standing
+    changed: tuple[str, ...]
+    source: Mapping[str, Any] | None
+    target: Mapping[str, Any] | None
+    first_seen: datetime
+    nights: int
+    event: str | None = None
+    link: str | None = None
+    created_at: datetime | None = None
+    money: int | None = None
+    currency: str | None = None
+    acknowledged: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFigures:
+    """Everything about one run of one domain but its items. Times are UTC, durations in seconds."""
+
+    run: str
+    domain: str
+    description: str
+    direction: str
+    provider: str
+    resource: str
+    trigger: str
+    slot: datetime | None
+    timezone: str
+    started_at: datetime
+    finished_at: datetime
+    version: str
+    state: str
+    verdict: Verdict
+    exit_code: int
+    #: Since when both sides are known to agree: the start of the last whole fetch that ended clean or healed.
+    consistent_as_of: datetime | None
+    coverage: Coverage | None = None
+    store: StoreRead | None = None
+    compared: int = 0
+    equal: int = 0
+    suspects: int = 0
+    missing: int = 0
+    extra: int = 0
+    changed: int = 0
+    new: int = 0
+    new_by_kind: Mapping[str, int] | None = None
+    continuing: int = 0
+    resolved: int = 0
+    acknowledged: int = 0
+    #: Suspects that had gone away or moved at the second look, by reason in words.
+    dismissed: Mapping[str, int] | None = None
+    #: Suspects of which the second look could say nothing: counted, not emitted, and no run with one is clean.
+    unconfirmed: int = 0
+    duplicates: tuple[Duplicate, ...] = ()
+    duplicate_keys: int = 0
+    unreadable: tuple[Unreadable, ...] = ()
+    unreadable_items: int = 0
+    guards: tuple[GuardFigure, ...] = ()
+    #: Field name to how many changed items differ in it.
+    by_field: Mapping[str, int] | None = None
+    transitions: tuple[Transition, ...] = ()
+    created: CreatedWindow | None = None
+    #: Currency to minor units, over all open discrepancies.
+    money: Mapping[str, int] | None = None
+    plan: PlanFigure | None = None
+    delivery: DeliveryFigure | None = None
+    problem: Problem | None = None
+    #: Stage name to seconds, in the order they ran.
+    stages: Mapping[str, float] | None = None
+    history: tuple[RunPoint, ...] = ()
+    dry_run: bool = False
+
+    @property
+    def discrepancies(self) -> int:
+        """Confirmed discrepancies, acknowledged ones not counted."""
+        return self.missing + self.extra + self.changed

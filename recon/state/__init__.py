@@ -1,0 +1,1 @@
+"""The reconciler's own database: tables, migrations, runs, lease and fence."""

@@ -1,0 +1,1 @@
+"""Our side: databases, read in one consistent transaction, in bulk."""
