@@ -3,7 +3,7 @@
 The plug-in takes what it knows by kind; every complaint names file, table and key; what nobody took is an unknown key.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,35 @@ class Section:
     """A table with its place. `file` is the settings file, `path` the table (`providers.shop`), `folder` what relative paths start from.
 
     Leaves that are secrets by reference are `SecretRef`s already. `take` and its kin remember which keys were asked for; `finish`
-    raises BadSetting for the others, with the nearest known key.
+    raises BadSetting for the others, with the nearest known key. `place` tells where a key (dotted, below this table) came
+    from: `recon.toml:14`, `env RECON__PROVIDERS__SHOP__TIMEOUT`; without it the file's name stands alone. `environ` is what a plug-in's own
+    default of `{ env = "NAME" }` reads (see `reference`): the process's environment, unless the project adds its .env.
     """
 
-    def __init__(self, *, name: str, file: Path, path: str, table: Mapping[str, Any], folder: Path) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        file: Path,
+        path: str,
+        table: Mapping[str, Any],
+        folder: Path,
+        place: Callable[[str], str] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.file = file
         self.path = path
         self.table = dict(table)
         self.folder = folder
+        self.place = place
+        self.environ = environ
         self._known: set[str] = set()
 
     def where(self, key: str) -> str:
-        """`recon.toml [providers.shop] base_url`, for messages."""
-        return f"{self.file.name} [{self.path}] {key}"
+        """`recon.toml:14 [providers.shop] base_url`, for messages."""
+        place = self.place(key) if self.place else self.file.name
+        return f"{place} [{self.path}] {key}"
 
     def bad(self, key: str, why: str, *, hint: str | None = None) -> BadSetting:
         """The error to raise for this key."""
@@ -44,7 +59,8 @@ class Section:
         if key in self.table:
             return self.table[key]
         if default is MISSING:
-            raise self.bad(key, "is missing")
+            near = get_close_matches(key, [other for other in self.table if other not in self._known], 1)
+            raise self.bad(key, "is missing", hint=f"there is {near[0]!r}: did you mean {key!r}?" if near else None)
         return default
 
     def typed(self, key: str, kind: type | tuple[type, ...], default: Any = MISSING, *, words: str) -> Any:
@@ -108,6 +124,14 @@ class Section:
             return value
         raise self.bad(key, "a secret is given by reference only", hint=f'write {key} = {{ env = "NAME" }} or {{ file = "path" }}')
 
+    def reference(self, key: str, default: Mapping[str, str]) -> SecretRef | Secret:
+        """A secret that is not read yet, by default the one that `default` refers to: `{"env": "STRIPE_API_KEY"}`."""
+        fallback = SecretRef(default, where=self.where(key), folder=self.folder, environ=self.environ)
+        value = self.take(key, fallback)
+        if isinstance(value, SecretRef | Secret):
+            return value
+        raise self.bad(key, "a secret is given by reference only", hint=f'write {key} = {{ env = "NAME" }} or {{ file = "path" }}')
+
     def text_or_secret(self, key: str, default: Any = MISSING) -> Any:
         """A text that may also be a secret by reference, such as a database URL: always revealed text."""
         value = self.take(key, default)
@@ -122,7 +146,11 @@ class Section:
     def sub(self, key: str) -> "Section":
         """The table under `key` as a section of its own (empty where it is not there)."""
         table = self.mapping(key, {})
-        return Section(name=self.name, file=self.file, path=f"{self.path}.{key}", table=table, folder=self.folder)
+        above = self.place
+        place = (lambda inner: above(f"{key}.{inner}")) if above else None
+        return Section(
+            name=self.name, file=self.file, path=f"{self.path}.{key}", table=table, folder=self.folder, place=place, environ=self.environ
+        )
 
     def finish(self) -> None:
         """Raises BadSetting for the first key that nobody asked for."""

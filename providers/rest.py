@@ -1,0 +1,197 @@
+"""Any REST API that lists JSON, declared in recon.toml with no Python: `type = "rest"`. docs/providers.md shows each paging rule at work."""
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time
+from typing import Any, Literal
+
+from recon.errors import BadSetting
+from recon.fetch.paging import CursorInBody, LastId, LinkHeader, NextUrlInBody, NextUrlInHeader, Offset, PageNumber, Paginator, Single
+from recon.fetch.resource import Resource
+from recon.http_provider import HTTPProvider
+from recon.job import Scalar
+from recon.section import Section
+
+
+class Rest(HTTPProvider):
+    """A third party as `[providers.NAME]` declares it: HTTPProvider's own keys, and a table per resource.
+
+    `[providers.NAME.resources.RESOURCE]` takes `path`, `records` and `paging`, and may take `key`, `get`, `get_record`,
+    `get_params`, `params`, `deleted`, `total` and `link`. What a key means stands with `recon.fetch.resource.Resource`,
+    what a paging rule means with `recon.fetch.paging`. Nothing is guessed: a paging rule is always named.
+
+    Raises BadSetting for a key that is unknown, missing or of the wrong shape, naming file, table and key.
+    """
+
+    def configure(self, section: Section) -> None:
+        """Reads the resources."""
+        tables = section.mapping("resources", {})
+        if not tables:
+            hint = f'add [{section.path}.resources.orders] with path = "orders", records = "data" and paging = {{ rule = … }}'
+            raise section.bad("resources", "declares nothing to fetch", hint=hint)
+        parent = section.sub("resources")
+        self.catalogue = {name: read_resource(parent.sub(name)) for name in tables}
+
+
+def read_resource(section: Section) -> Resource:
+    """The resource that a table declares; BadSetting where it declares none that can be."""
+    path = _word(section, "path")
+    try:
+        records = section.text("records")
+    except BadSetting as error:
+        error.hint = error.hint or RECORDS_HINT
+        raise
+    get = _template(section, "get")
+    declared = {
+        "key": _word(section, "key", "id"),
+        "get_record": section.text("get_record", ""),
+        "params": _scalars(section, "params"),
+        "get_params": _scalars(section, "get_params"),
+        "deleted": _deleted(section),
+        "total": _word(section, "total", None),
+        "link": _template(section, "link"),
+        "paging": _paging(section),
+    }
+    section.finish()
+    if get is None:
+        for key in ("get_record", "get_params", "deleted"):
+            if key in section.table:
+                raise section.bad(key, 'says something of a read by id, and there is no get = "…/{key}"')
+    try:
+        return Resource(path=path, records=records, get=get, **declared)
+    except ValueError as error:
+        msg = f"{section.file.name} [{section.path}]: {error}"
+        raise BadSetting(msg) from None
+
+
+def _cursor(section: Section) -> Paginator:
+    return CursorInBody(param=_word(section, "param"), at=_word(section, "at"), more=_word(section, "more", None), end=_or_absent(section))
+
+
+def _last_id(section: Section) -> Paginator:
+    return LastId(param=_word(section, "param"), more=_word(section, "more", "has_more"))
+
+
+def _next_url(section: Section) -> Paginator:
+    return NextUrlInBody(at=_word(section, "at"), end=_or_absent(section))
+
+
+def _next_header(section: Section) -> Paginator:
+    return NextUrlInHeader(header=_word(section, "header"), end=_or_absent(section))
+
+
+def _link(section: Section) -> Paginator:
+    return LinkHeader(rel=_word(section, "rel", "next"), end=_or_absent(section))
+
+
+def _page(section: Section) -> Paginator:
+    return PageNumber(
+        param=_word(section, "param", "page"),
+        size_param=_word(section, "size_param", None),
+        size=section.integer("size", None, low=1),
+        start=section.integer("start", 1, low=0),
+        total_pages=_word(section, "total_pages", None),
+        total=_word(section, "total", None),
+        more=_word(section, "more", None),
+        end=_or_empty(section),
+    )
+
+
+def _offset(section: Section) -> Paginator:
+    return Offset(
+        param=_word(section, "param", "offset"),
+        limit_param=_word(section, "limit_param", None),
+        size=section.integer("size", None, low=1),
+        start=section.integer("start", 0, low=0),
+        total=_word(section, "total", None),
+        more=_word(section, "more", None),
+        end=_or_empty(section),
+    )
+
+
+RULES: Mapping[str, Callable[[Section], Paginator]] = {
+    "none": lambda _: Single(),
+    "single": lambda _: Single(),
+    "cursor": _cursor,
+    "last_id": _last_id,
+    "next_url": _next_url,
+    "next_header": _next_header,
+    "link": _link,
+    "page": _page,
+    "offset": _offset,
+}
+"""Paging rules by the word that recon.toml names them with."""
+
+RECORDS_HINT = 'the dotted path of the array in the answer, such as "data" or "result.items"; "" where the answer itself is the array'
+RULES_HINT = f'a rule is never guessed: paging = {{ rule = "…" }}, one of {", ".join(RULES)}'
+
+
+def _paging(section: Section) -> Paginator:
+    try:
+        given = section.take("paging")
+    except BadSetting as error:
+        error.hint = error.hint or RULES_HINT
+        raise
+    if isinstance(given, str):
+        raise section.bad("paging", "is a table", hint=f'write paging = {{ rule = "{given}" }}')
+    table = section.sub("paging")
+    rule = table.choice("rule", tuple(RULES))
+    if ("size" in table.table) != (_size_name(rule) in table.table):
+        raise table.bad("size", f"goes together with {_size_name(rule)}, the parameter that it is sent in; give both or neither")
+    try:
+        paging = RULES[rule](table)
+    except ValueError as error:
+        raise section.bad("paging", str(error)) from None
+    table.finish()
+    return paging
+
+
+def _size_name(rule: str) -> str:
+    return {"page": "size_param", "offset": "limit_param"}.get(rule, "size")
+
+
+def _or_absent(section: Section) -> Literal["marker", "absent"]:
+    word: Literal["marker", "absent"] = section.choice("end", ("marker", "absent"), "marker")
+    return word
+
+
+def _or_empty(section: Section) -> Literal["marker", "empty"]:
+    word: Literal["marker", "empty"] = section.choice("end", ("marker", "empty"), "marker")
+    return word
+
+
+def _word(section: Section, key: str, *default: str | None) -> Any:
+    """A text that is not empty."""
+    value = section.text(key, *default)
+    if value is not None and not value.strip():
+        raise section.bad(key, "is empty")
+    return value
+
+
+def _template(section: Section, key: str) -> str | None:
+    """A text with the place of the item's key in it."""
+    value: str | None = _word(section, key, None)
+    if value is not None and "{key}" not in value:
+        raise section.bad(key, f"is {value!r}, which has no {{key}} in it", hint=f'such as {key} = "{value.rstrip("/")}/{{key}}"')
+    return value
+
+
+def _scalars(section: Section, key: str) -> dict[str, Scalar]:
+    table = section.mapping(key, {})
+    for name, value in table.items():
+        if not isinstance(value, str | int | float | bool):
+            hint = "write a time as a text, as the API wants it" if isinstance(value, date | datetime | time) else None
+            raise section.bad(f"{key}.{name}", f"wants a text, a number, true or false, not {type(value).__name__}", hint=hint)
+    return dict(table)
+
+
+def _deleted(section: Section) -> tuple[str, Scalar] | None:
+    if "deleted" not in section.table:
+        section.take("deleted", None)
+        return None
+    table = section.sub("deleted")
+    at = _word(table, "at")
+    value = table.take("is", True)
+    if not isinstance(value, str | int | float | bool):
+        raise table.bad("is", f"wants a text, a number, true or false, not {type(value).__name__}")
+    table.finish()
+    return at, value

@@ -1,0 +1,160 @@
+"""Rest: what recon.toml may say, and what it says back when it is wrong."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from providers.rest import RULES, Rest, read_resource
+from recon.errors import BadSetting
+from recon.fetch.paging import CursorInBody, LastId, LinkHeader, NextUrlInBody, NextUrlInHeader, Offset, PageNumber, Single
+from recon.section import Section
+from tests.providers.sections import section
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "providers.md"
+GOOD = {"path": "orders", "records": "data", "paging": {"rule": "none"}}
+
+
+def table(**table: Any) -> Section:
+    """`[providers.shop.resources.orders]` with these keys."""
+    return section("providers.shop.resources.orders", table)
+
+
+@pytest.mark.parametrize(
+    ("paging", "built"),
+    [
+        ({"rule": "none"}, Single()),
+        ({"rule": "single"}, Single()),
+        ({"rule": "cursor", "param": "after", "at": "next", "more": "more"}, CursorInBody(param="after", at="next", more="more")),
+        ({"rule": "cursor", "param": "after", "at": "next", "end": "absent"}, CursorInBody(param="after", at="next", end="absent")),
+        ({"rule": "last_id", "param": "starting_after"}, LastId(param="starting_after", more="has_more")),
+        ({"rule": "next_url", "at": "links.next"}, NextUrlInBody(at="links.next")),
+        ({"rule": "next_header", "header": "X-Next", "end": "absent"}, NextUrlInHeader(header="X-Next", end="absent")),
+        ({"rule": "link", "rel": "next"}, LinkHeader(rel="next")),
+        ({"rule": "page", "total_pages": "pages"}, PageNumber(total_pages="pages")),
+        (
+            {"rule": "page", "param": "p", "size_param": "s", "size": 50, "start": 0, "more": "more"},
+            PageNumber(param="p", size_param="s", size=50, start=0, more="more"),
+        ),
+        ({"rule": "page", "end": "empty"}, PageNumber(end="empty")),
+        (
+            {"rule": "offset", "param": "skip", "limit_param": "take", "size": 10, "total": "count"},
+            Offset(param="skip", limit_param="take", size=10, total="count"),
+        ),
+    ],
+)
+def test_each_rule_is_built_as_it_is_written(paging: dict[str, Any], built: object) -> None:
+    """Every rule of recon.toml becomes the paginator that it names, with each key in its place."""
+    assert read_resource(table(**{**GOOD, "paging": paging})).paging == built
+
+
+def test_every_rule_is_documented_and_tried() -> None:
+    """docs/providers.md has a worked example of every rule (`single` is another word for `none`)."""
+    shown = set(re.findall(r'paging = \{ rule = "(\w+)"', DOCS.read_text(encoding="utf-8")))
+    assert shown == set(RULES) - {"single"}
+
+
+@pytest.mark.parametrize("example", re.findall(r"```toml\n(\[providers\..*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL))
+def test_the_docs_examples_load(example: str) -> None:
+    """Each TOML block of docs/providers.md is a provider as it stands there."""
+    ((name, settings),) = tomllib.loads(example)["providers"].items()
+    provider = Rest(section(f"providers.{name}", settings))
+    assert list(provider.resources()) == list(settings["resources"])
+    assert provider.name == name
+    provider.close()
+
+
+def test_what_a_resource_may_say() -> None:
+    """All keys of a resource end where HTTPProvider reads them."""
+    resource = read_resource(
+        table(
+            **GOOD,
+            key="meta.id",
+            get="orders/{key}",
+            get_record="order",
+            get_params={"expand": "all"},
+            params={"limit": 100, "archived": False},
+            deleted={"at": "state", "is": "gone"},
+            total="count",
+            link="https://admin.example/{key}",
+        )
+    )
+    assert (resource.key, resource.get, resource.get_record, resource.get_params) == ("meta.id", "orders/{key}", "order", {"expand": "all"})
+    assert (resource.params, resource.deleted, resource.total) == ({"limit": 100, "archived": False}, ("state", "gone"), "count")
+    assert resource.link == "https://admin.example/{key}"
+
+
+def test_deleted_is_true_unless_said_otherwise() -> None:
+    """`deleted = { at = "deleted" }` means that the value there is true."""
+    assert read_resource(table(**GOOD, get="orders/{key}", deleted={"at": "deleted"})).deleted == ("deleted", True)
+
+
+HERE = "recon.toml [providers.shop.resources.orders"
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"path": None}, f"{HERE}] path: is missing", ""),
+    ({"path": " "}, f"{HERE}] path: is empty", ""),
+    ({"path": 7}, f"{HERE}] path: wants a text, not int 7", ""),
+    ({"records": None}, f"{HERE}] records: is missing", "dotted path of the array"),
+    ({"recrods": "data"}, f"{HERE}] recrods: is not a setting", "did you mean 'records'?"),
+    ({"records": None, "recrods": "data"}, f"{HERE}] records: is missing", "there is 'recrods': did you mean 'records'?"),
+    ({"paging": None}, f"{HERE}] paging: is missing", "a rule is never guessed"),
+    ({"paging": "link"}, f"{HERE}] paging: is a table", 'write paging = { rule = "link" }'),
+    ({"paging": {}}, f"{HERE}.paging] rule: is missing", ""),
+    ({"paging": {"rule": "lastid"}}, f"{HERE}.paging] rule: 'lastid' is none of none, single, cursor", "did you mean 'last_id'?"),
+    ({"paging": {"rule": "last_id"}}, f"{HERE}.paging] param: is missing", ""),
+    ({"paging": {"rule": "cursor", "param": "c"}}, f"{HERE}.paging] at: is missing", ""),
+    ({"paging": {"rule": "next_url", "at": "n", "end": "empty"}}, f"{HERE}.paging] end: 'empty' is none of marker, absent", ""),
+    ({"paging": {"rule": "next_header", "haeder": "X"}}, f"{HERE}.paging] header: is missing", "there is 'haeder': did you mean 'header'?"),
+    ({"paging": {"rule": "link", "erl": "next"}}, f"{HERE}.paging] erl: is not a setting", "did you mean 'rel'?"),
+    ({"paging": {"rule": "page"}}, f"{HERE}] paging: one end marker is wanted", ""),
+    ({"paging": {"rule": "page", "total": "a", "more": "b"}}, f"{HERE}] paging: one end marker is wanted", ""),
+    ({"paging": {"rule": "page", "total": "a", "size": 5}}, f"{HERE}.paging] size: goes together with size_param", ""),
+    ({"paging": {"rule": "offset", "total": "a", "limit_param": "l"}}, f"{HERE}.paging] size: goes together with limit_param", ""),
+    ({"paging": {"rule": "offset", "total": "a", "limit_param": "l", "size": 0}}, f"{HERE}.paging] size: is 0, at least 1", ""),
+    ({"paging": {"rule": "none", "size": 5}}, f"{HERE}.paging] size: is not a setting", ""),
+    ({"get": "orders"}, f"{HERE}] get: is 'orders', which has no {{key}} in it", 'get = "orders/{key}"'),
+    ({"link": "https://x.example"}, f"{HERE}] link: is 'https://x.example', which has no {{key}}", ""),
+    ({"get_record": "order"}, f"{HERE}] get_record: says something of a read by id", ""),
+    ({"deleted": {"at": "x"}}, f"{HERE}] deleted: says something of a read by id", ""),
+    ({"get": "o/{key}", "deleted": {"is": True}}, f"{HERE}.deleted] at: is missing", ""),
+    ({"get": "o/{key}", "deleted": {"at": "x", "iss": 1}}, f"{HERE}.deleted] iss: is not a setting", "did you mean 'is'?"),
+    ({"get": "o/{key}", "deleted": True}, f"{HERE}] deleted: wants a table", ""),
+    ({"params": {"since": tomllib.loads("t = 2026-01-01")["t"]}}, f"{HERE}] params.since: wants a text", "write a time as a text"),
+    ({"params": {"ids": [1]}}, f"{HERE}] params.ids: wants a text, a number, true or false, not list", ""),
+    ({"key": "a..b"}, f"{HERE}]: 'a..b' is no dotted path", ""),
+    ({"records": "", "paging": {"rule": "last_id", "param": "a"}}, f'{HERE}]: records="" says that the body is the array itself', ""),
+]
+
+
+@pytest.mark.parametrize(("changes", "message", "hint"), WRONG, ids=[message.split("orders")[1][:60] for _, message, _ in WRONG])
+def test_a_wrong_setting_names_file_table_and_key(changes: dict[str, Any], message: str, hint: str) -> None:
+    """Each mistake is refused with the place of the key, what is wanted there, and the near miss where there is one."""
+    settings = {key: value for key, value in {**GOOD, **changes}.items() if value is not None}
+    with pytest.raises(BadSetting) as caught:
+        read_resource(table(**settings))
+    assert caught.value.message.startswith(message)
+    assert hint in (caught.value.hint or "")
+
+
+def test_a_provider_without_resources_is_refused() -> None:
+    """`type = "rest"` with nothing to fetch says what to add."""
+    with pytest.raises(BadSetting, match=r"recon\.toml \[providers\.shop\] resources: declares nothing to fetch") as caught:
+        Rest(section("providers.shop", {"type": "rest", "base_url": "https://api.shop.example/"}))
+    assert "[providers.shop.resources.orders]" in (caught.value.hint or "")
+
+
+def test_a_resource_that_is_no_table_is_refused() -> None:
+    """A resource written as a text names its own place."""
+    settings = {"type": "rest", "base_url": "https://api.shop.example/", "resources": {"orders": "orders"}}
+    with pytest.raises(BadSetting, match=r"\[providers\.shop\.resources\] orders: wants a table"):
+        Rest(section("providers.shop", settings))
+
+
+def test_an_unknown_key_of_the_provider_is_refused() -> None:
+    """A misspelt key beside the resources is refused with its near miss."""
+    settings = {"type": "rest", "base_ulr": "x", "base_url": "https://api.shop.example/", "resources": {"orders": GOOD}}
+    with pytest.raises(BadSetting, match=r"\[providers\.shop\] base_ulr: is not a setting") as caught:
+        Rest(section("providers.shop", settings))
+    assert caught.value.hint == "did you mean 'base_url'?"
