@@ -24,6 +24,7 @@ ReconError
   x StateError              the reconciler's own database (exit 75)
     + LeaseHeld             another process works on this domain
     + LostLease             this process was fenced off; it may write nothing more
+    + SlotTaken             this scheduled instant has its run already
     + StateTooNew           the database was written by a newer version (exit 2)
   x PlanError               a plan may not go out (exit 4)
     + Held                  a guard tripped; a person decides
@@ -147,6 +148,14 @@ class LeaseHeld(StateError):
 
 class LostLease(StateError):
     """This process's fence is stale: another one took over, and nothing more may be written."""
+
+
+class SlotTaken(StateError):
+    """This domain's scheduled instant has its run already; `run` is that run's id."""
+
+    def __init__(self, message: str, *, run: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.run = run
 
 
 class StateTooNew(StateError):

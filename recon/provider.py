@@ -1,32 +1,13 @@
 """The seam to a third party: the Provider protocol, and what a run tells it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
-from recon.clock import Clock, SystemClock
-from recon.fetch.page import Checkpoint, Lookup, Page
-from recon.job import Scalar
+from recon.clock import Clock
+from recon.fetch.listing import Listing, Meter
+from recon.fetch.page import Lookup, Page
 
-
-@dataclass(slots=True, kw_only=True)
-class Meter:
-    """What a provider counts while it works, for the certificate and the progress line."""
-
-    requests: int = 0
-    retries: int = 0
-    throttled: int = 0
-    bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """What to fetch: a resource, the job's own parameters for it, and where to go on if it was interrupted."""
-
-    resource: str
-    params: Mapping[str, Scalar] = field(default_factory=dict)
-    resume: Checkpoint | None = None
-    clock: Clock = field(default_factory=SystemClock)
+__all__ = ["Listing", "Meter", "Provider"]
 
 
 @runtime_checkable

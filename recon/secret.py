@@ -11,6 +11,13 @@ from recon.errors import MissingSecret
 MASK = "••••"
 COMMAND_SECONDS = 30
 
+_seen: set[str] = set()
+
+
+def seen() -> frozenset[str]:
+    """Every secret's text that this process has held: what `recon.redact` masks in logs and messages."""
+    return frozenset(_seen)
+
 
 class Secret:
     """A value that is never shown: `repr`, `str` and formatting give a mask; `reveal` gives the text.
@@ -23,6 +30,7 @@ class Secret:
     def __init__(self, text: str, origin: str = "given") -> None:
         self._text = text
         self.origin = origin
+        _seen.add(text)
 
     def reveal(self) -> str:
         """The secret itself: to be called where it is sent, and nowhere else."""
@@ -91,18 +99,22 @@ def _filled(text: str, where: str, origin: str) -> Secret:
 
 
 class SecretRef:
-    """A secret that is not read yet: settings hold these, so that a command that needs no secret asks for none."""
+    """A secret that is not read yet: settings hold these, so that a command that needs no secret asks for none.
 
-    __slots__ = ("folder", "reference", "where")
+    `environ` is what `{env = …}` reads: the process's own environment by default, with the project's .env below it where there is one.
+    """
 
-    def __init__(self, reference: Mapping[str, str], *, where: str, folder: Path) -> None:
+    __slots__ = ("environ", "folder", "reference", "where")
+
+    def __init__(self, reference: Mapping[str, str], *, where: str, folder: Path, environ: Mapping[str, str] | None = None) -> None:
         self.reference = reference
         self.where = where
         self.folder = folder
+        self.environ = environ
 
     def get(self) -> Secret:
         """The secret; raises MissingSecret."""
-        return resolve(self.reference, where=self.where, folder=self.folder)
+        return resolve(self.reference, where=self.where, folder=self.folder, environ=self.environ)
 
     def __repr__(self) -> str:
         return f"SecretRef({dict(self.reference)})"

@@ -1,1 +1,12 @@
-"""The comparison: both sides made canonical and joined, in the engine, in bulk and in bounded memory."""
+"""The comparison: both sides made canonical and joined, in the engine, in bulk and in bounded memory.
+
+`seal` makes the provider's spooled records a snapshot, `compare` streams the store past it, `second_look` reads the few
+suspects again. Importing this loads DuckDB and Arrow: import it where it is used.
+"""
+
+from recon.compare.diff import Comparison, compare
+from recon.compare.limits import Limits
+from recon.compare.look import Look, second_look
+from recon.compare.snapshot import Snapshot, seal
+
+__all__ = ["Comparison", "Limits", "Look", "Snapshot", "compare", "seal", "second_look"]

@@ -6,7 +6,11 @@ from enum import StrEnum
 from typing import Any
 
 Checkpoint = Mapping[str, Any]
-"""Where a listing goes on after a page, as JSON: only the provider that wrote it reads it."""
+"""Where a listing goes on after a page, as JSON: only the provider that wrote it reads it.
+
+Two checkpoints that are equal but for keys starting with `_` (counters) are the same place: a listing that comes to one twice runs
+in a circle.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ class Verdict(StrEnum):
     HELD = "held"
     INCOMPLETE = "incomplete"
     FAILED = "failed"
+    #: Of a run for single keys only: what was asked for agrees; nothing is said of the rest.
+    AGREES = "agrees"
 
 
 class Standing(StrEnum):
@@ -82,7 +84,10 @@ class GuardFigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """How often one value stands for another in one field; values as a reader should see them."""
+    """How often one value stands for another in one field; values as a reader should see them.
+
+    `before` is what the target holds, `after` what the source holds: what a correction turns into what.
+    """
 
     field: str
     before: str
@@ -101,10 +106,18 @@ class CreatedBucket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedWindow:
-    """When the missing ones were created; `sentence` names the window that holds most of them, or is empty."""
+    """When the missing ones were created; `sentence` names the window that holds most of them, or is empty.
+
+    Where there is such a window the buckets show it and what is near; `earlier` and `later` count what lies outside the buckets.
+    """
 
     buckets: tuple[CreatedBucket, ...]
     sentence: str = ""
+    earlier: int = 0
+    later: int = 0
+    #: The densest window, where there is a sentence: from (including) and to (excluding).
+    start: datetime | None = None
+    end: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +226,10 @@ class RunFigures:
     dismissed: Mapping[str, int] | None = None
     #: Suspects of which the second look could say nothing: counted, not emitted, and no run with one is clean.
     unconfirmed: int = 0
+    #: Why, in words, with counts.
+    unconfirmed_why: Mapping[str, int] | None = None
+    #: A key that the provider certainly had at the first look: a 404 counts only while it is found.
+    control: str | None = None
     duplicates: tuple[Duplicate, ...] = ()
     duplicate_keys: int = 0
     unreadable: tuple[Unreadable, ...] = ()

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from recon.job import Job, Scalar, Sql, Table
+from recon.kind import Kind, Text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,17 +18,18 @@ class Selection:
     """What a job reads from a store: `relation`, and per field the column or expression it comes from.
 
     `columns` maps field names to (column, None) or (None, expression); for an `Sql` relation the column is the name
-    that the text gives it.
+    that the text gives it. `key_kind` is the job's kind of key: a store finds keys by it (`ABC` for `abc` where case is folded).
     """
 
     relation: Table | Sql
     columns: Mapping[str, tuple[str | None, str | None]]
+    key_kind: Kind = Text()
 
     @classmethod
     def of(cls, job: Job) -> "Selection":
         """The job's selection."""
         columns = {f.name: (None, f.expression) if f.expression else (f.column or f.name, None) for f in job.fields}
-        return cls(relation=job.table, columns=columns)
+        return cls(relation=job.table, columns=columns, key_kind=job.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,11 @@ without any length.
 import gzip
 import json
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -67,8 +68,9 @@ Script = Callable[[Asked], Answer]
 class FaultServer:
     """Use as a context manager; `requests` lists what was asked, in order of arrival."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Asked] = []
+        self._scheme = "https" if tls else "http"
         self._scripts: dict[str, Script] = {}
         self._lock = threading.Lock()
         self.stopping = threading.Event()
@@ -87,11 +89,13 @@ class FaultServer:
                 """A client that went away is what half of these tests are about."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def on(self, path: str, *answers: Answer | Script) -> None:
         """Scripts a path (with `*` for every other path): a function, or answers in turn."""
@@ -108,7 +112,7 @@ class FaultServer:
 
         self._scripts[path] = in_turn
 
-    def __enter__(self) -> "FaultServer":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -1,0 +1,67 @@
+"""`recon explain`."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from recon.commands.frame import Frame, framed
+from recon.inert import terminal
+
+if TYPE_CHECKING:
+    from recon.story import Story
+
+
+@click.command()
+@click.argument("domain")
+@click.argument("key")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@framed
+def explain(frame: Frame, domain: str, key: str, as_json: bool) -> None:
+    """Tell the life of one key: when it was first seen to differ, each run's word on it, and what became of its events."""
+    from recon.ledger import Ledger
+    from recon.report.json_ import wire
+
+    with frame.both() as (_, state):
+        story = Ledger(state).story(domain, key)
+    if as_json:
+        frame.console.json({"schema": "recon.story/1", **wire(story)})
+        return
+    for text in told(story):
+        frame.console.out(f"{terminal(text)}\n")
+
+
+def told(story: "Story") -> Iterator[str]:
+    """The story as lines."""
+    from recon.clock import iso
+    from recon.report.words import plural
+
+    if story.kind is None:
+        yield f"{story.domain} {story.key}: never found to differ"
+        yield f"  look at it now:  recon check {story.domain} --id {story.key}"
+        return
+    standing = "open" if story.open else "resolved"
+    yield f"{story.domain} {story.key}: {story.kind.value}, {standing}"
+    if story.first_seen is not None and story.last_seen is not None:
+        again = f", told anew {plural(story.generation - 1, 'time')} since it changed or came back" if story.generation > 1 else ""
+        yield f"  first seen {iso(story.first_seen)}, last seen {iso(story.last_seen)}, {plural(story.nights, 'night')}{again}"
+    if story.resolved_at is not None and not story.open:
+        yield f"  resolved {iso(story.resolved_at)} by run {story.resolved_run}"
+    if story.ack is not None:
+        ended = f"; ended: {story.ack.ended_why}" if story.ack.ended_why else ""
+        yield f"  acknowledged: {story.ack.words()}{ended}"
+    for each in story.told:
+        fields = f": {', '.join(each.changed)}" if each.changed else ""
+        yield f"  {iso(each.at)}  run {each.run}  {each.kind.value}, {each.standing}{fields}"
+        for name in each.changed:
+            yield f"      {name}  {_at(each.target, name)} -> {_at(each.source, name)}"
+    for sent in story.sent:
+        when = f" {iso(sent.sent_at)}" if sent.sent_at is not None else ""
+        why = f" ({sent.reason})" if sent.reason else ""
+        yield f"  event {sent.event}  {sent.type} to {sent.publisher}: {sent.state}{when}, {plural(sent.attempts, 'try', 'tries')}{why}"
+
+
+def _at(record: object, name: str) -> str:
+    from recon.report.words import at
+
+    return at(record, name) if isinstance(record, dict) else "(not there)"

@@ -1,0 +1,71 @@
+"""What every command stands in: the project it works on, how much it says, and its clock."""
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from recon.clock import Clock, SystemClock
+from recon.commands.console import Console
+
+if TYPE_CHECKING:
+    from recon.project import Project
+    from recon.state.database import State
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One command's surroundings."""
+
+    folder: Path | None
+    console: Console
+    clock: Clock
+
+    @contextmanager
+    def project(self, *, reports: str | None = None) -> Iterator["Project"]:
+        """The project, open; closed at the end."""
+        from recon.project import Project
+
+        with Project.find(self.folder, reports=reports) as project:
+            yield project
+
+    @contextmanager
+    def state(self, project: "Project") -> Iterator["State"]:
+        """The state database, open and migrated."""
+        from recon.state.database import State
+
+        state = State.open(project.state_url)
+        try:
+            yield state
+        finally:
+            state.close()
+
+    @contextmanager
+    def both(self) -> Iterator[tuple["Project", "State"]]:
+        """Project and state."""
+        with self.project() as project, self.state(project) as state:
+            yield project, state
+
+
+def framed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command its `Frame`, and the options that all commands have: --project, -q and -v."""
+
+    @click.option("--project", "folder", metavar="DIR", help="The project's folder [RECON_PROJECT, else the nearest recon.toml upward].")
+    @click.option("-q", "--quiet", is_flag=True, help="Print nothing on success; no progress.")
+    @click.option("-v", "--verbose", count=True, help="Log what happens on stderr; -vv logs each request too.")
+    @functools.wraps(command)
+    def inner(folder: str | None, quiet: bool, verbose: int, **options: Any) -> Any:
+        from recon.redact import install
+
+        install({0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG))
+        above = click.get_current_context().find_root().obj
+        named = folder or (above if isinstance(above, str) else None)
+        frame = Frame(folder=Path(named) if named else None, console=Console(quiet=quiet), clock=SystemClock())
+        return command(frame, **options)
+
+    return inner

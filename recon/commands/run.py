@@ -1,0 +1,125 @@
+"""`recon run`."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from recon.commands.frame import Frame, framed
+from recon.commands.outcome import TRY_AGAIN
+from recon.commands.several import Several, chosen
+from recon.commands.work import Work, finish, show_sql, slot_text
+from recon.errors import BadRequest
+
+if TYPE_CHECKING:
+    from recon.state.database import State
+
+
+@click.command()
+@click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every domain that is on.")
+@click.option("--due", is_flag=True, help="Every domain whose scheduled time has come and has had no run yet: for cron, every few minutes.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Compare and confirm, and show the events that would go out; emit nothing, and touch no discrepancy's life.",
+)
+@click.option("--resume", metavar="RUN", help="Go on with an interrupted run from its last page.")
+@click.option("--id", "key", metavar="KEY", help="Look at this one item only.")
+@click.option("--slot", metavar="TIME", help="The scheduled instant this run is for, as the service names it; one slot has one run.")
+@click.option("--exit-code", "on_discrepancies", is_flag=True, help="Exit with 3 where there are discrepancies.")
+@click.option("--show-sql", "sql", is_flag=True, help="Print the SQL that the stores would be asked, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@framed
+def run(
+    frame: Frame,
+    *,
+    domains: tuple[str, ...],
+    every: bool,
+    due: bool,
+    dry_run: bool,
+    resume: str | None,
+    key: str | None,
+    slot: str | None,
+    on_discrepancies: bool,
+    sql: bool,
+    as_json: bool,
+) -> int:
+    """Reconcile each DOMAIN: fetch, compare, look again at every suspect, emit what corrects it, report.
+
+    Each domain runs on its own: one that fails leaves the others unharmed, and the exit code is the most severe of all.
+    """
+    from recon.run import Order
+
+    if due and (domains or every or resume or key or slot):
+        msg = "--due decides by itself which domains run; it goes with no DOMAIN, --all, --resume, --id or --slot"
+        raise BadRequest(msg)
+    instant = _instant(slot)
+    with frame.project() as project:
+        if sql:
+            return show_sql(frame, project, chosen(project, domains, every=every))
+        several = Several(frame.console, exit_on_discrepancies=on_discrepancies)
+        with frame.state(project) as state:
+            work = Work(frame, project, state, as_json)
+            if due:
+                return _due(work, several, dry_run=dry_run)
+            names = chosen(project, domains or _resumed(state, resume), every=every)
+            single = {"--id": key, "--resume": resume, "--slot": slot}
+            if len(names) != 1 and any(single.values()):
+                msg = f"{next(name for name, value in single.items() if value)} goes with one domain, not {len(names)}"
+                raise BadRequest(msg)
+            trigger: Literal["cli", "schedule"] = "schedule" if instant else "cli"
+            several.each(
+                names, lambda name: work.order(Order(domain=name, trigger=trigger, slot=instant, dry_run=dry_run, resume=resume, key=key))
+            )
+        return finish(frame, several, as_json=as_json)
+
+
+def _resumed(state: "State", resume: str | None) -> tuple[str, ...]:
+    """The domain of the run to resume, so that it need not be typed."""
+    if resume is None:
+        return ()
+    from recon.state.runs import Runs
+
+    return (Runs(state).get(resume).domain,)
+
+
+def _instant(slot: str | None) -> datetime | None:
+    if slot is None:
+        return None
+    from recon.clock import parse_iso
+
+    try:
+        return parse_iso(slot)
+    except ValueError as error:
+        raise BadRequest(f"--slot {slot}: {error}", hint="write it as 2026-01-03T03:00:00Z") from None
+
+
+#: Exit codes of a run that did for its slot what could be done: done, discrepancies, held, not all delivered.
+SERVED = frozenset({0, 3, 4, 6})
+
+
+def _due(work: Work, several: Several, *, dry_run: bool) -> int:
+    """Runs what is due, and notes of each slot what became of it: a slot whose run is to be tried again stays due."""
+    from recon.run import Order
+    from recon.schedule.due import find_due
+    from recon.state.slots import Slots, SlotState
+
+    project, slots = work.project, Slots(work.state)
+    found = find_due(project.jobs, slots, now=work.frame.clock.now(), catch_up=project.settings.schedule.catch_up)
+    for due in found:
+        missed = f", which stands for {due.missed} missed before it" if due.missed else ""
+        work.frame.console.say(f"{due.domain}: due at {slot_text(due.slot)}{missed}")
+        order = Order(domain=due.domain, trigger="due", slot=due.slot, dry_run=dry_run)
+        several.each([due.domain], lambda _, order=order: work.order(order))  # type: ignore[misc]  # a default argument binds the loop's value
+        ended = several.ended[-1]
+        if not dry_run and ended.exit_code != TRY_AGAIN:
+            served = ended.exit_code in SERVED
+            reason = None if served else f"its run failed with exit {ended.exit_code}"
+            run_id = ended.figures.run if ended.figures is not None and ended.figures.run else None
+            slots.finish(due.domain, due.slot, state=SlotState.DONE if served else SlotState.SKIPPED, reason=reason, run=run_id)
+    # A domain that cannot run has no schedule that could be read; that nothing ran for it must not pass in silence.
+    several.each([broken.domain for broken in project.broken], lambda name: work.order(Order(domain=name, trigger="due", dry_run=dry_run)))
+    if not several.ended and not work.as_json:
+        work.frame.console.say("nothing is due")
+    return finish(work.frame, several, as_json=work.as_json)

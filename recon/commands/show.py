@@ -1,0 +1,32 @@
+"""`recon show`."""
+
+import click
+
+from recon.commands.frame import Frame, framed
+
+
+@click.command()
+@click.argument("run")
+@click.option("--kind", type=click.Choice(["missing", "extra", "changed"]), help="Only these.")
+@click.option("--field", metavar="NAME", help="Only items that differ in this field.")
+@click.option("--limit", metavar="N", type=click.IntRange(1), help="At most so many; all by default.")
+@click.option("--full", is_flag=True, help="Whole records, and values uncut.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, with the items in it.")
+@framed
+def show(frame: Frame, *, run: str, kind: str | None, field: str | None, limit: int | None, full: bool, as_json: bool) -> None:
+    """Show the discrepancies of RUN: an id, or as much of its beginning as makes it unique."""
+    from itertools import islice
+
+    from recon.discrepancy import DiscrepancyKind
+    from recon.report.json_ import document
+    from recon.report.text import listing, select
+    from recon.run import figures_of, items_of
+
+    wanted = DiscrepancyKind(kind) if kind else None
+    with frame.both() as (project, state):
+        figures = figures_of(state, run)
+        items = items_of(state, figures.run, project)
+        if as_json:
+            frame.console.json(document(figures, islice(select(items, kind=wanted, field=field), limit)))
+        else:
+            frame.console.lines(listing(figures, items, limit=limit, whole=full, kind=wanted, field=field))

@@ -1,0 +1,286 @@
+"""The comparison: a sealed snapshot against the store's stream, in the engine, in bounded memory.
+
+The narrow join: of the provider's rows only a 64-bit fingerprint and the row's place in the snapshot are kept in memory; the store's
+rows stream past them, are made canonical on the way, and are forgotten where their fingerprint is there. What is left
+on either side, which is little, is then joined by key in full for the fields that differ. The fingerprint is the engine's
+own hash over canonical values; it never leaves the run. Two different rows take one another's place with a
+probability of the provider's rows / 2**64: 5e-13 for ten million.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from recon.compare.batches import BAD
+from recon.compare.canonical import name, one_to_one
+from recon.compare.limits import Limits, connect, local_fault
+from recon.compare.pairing import columns_of, pairs_sql, read_discrepancies
+from recon.compare.projection import MASK
+from recon.compare.side import comparable
+from recon.compare.snapshot import SHOWN, Snapshot, duplicate_keys
+from recon.compare.stream import Intake, Watched, engine_types
+from recon.discrepancy import Discrepancy, DiscrepancyKind
+from recon.errors import StoreMismatch
+from recon.job import Job
+from recon.report.figures import Duplicate, Unreadable
+from recon.stores.base import Scan
+
+MOST_DUPLICATES = 1_000_000
+"""More keys than this that are there twice mean that the column is no key."""
+
+SUSPECTS = "suspects.parquet"
+ASIDE = "aside.parquet"
+
+
+@dataclass(slots=True, kw_only=True)
+class Comparison:
+    """What a comparison found. Counts are of rows or keys; the discrepancies themselves lie on disk."""
+
+    job: Job
+    file: Path
+    provider_rows: int
+    store_rows: int
+    #: Keys that both sides have, readable and once on each.
+    compared: int
+    equal: int
+    counts: dict[DiscrepancyKind, int]
+    by_field: dict[str, int]
+    duplicate_keys: int = 0
+    duplicates: list[Duplicate] = field(default_factory=list)
+    unreadable_items: int = 0
+    unreadable: list[Unreadable] = field(default_factory=list)
+    #: How many of `unreadable_items` the store holds.
+    store_unreadable: int = 0
+    control: str | None = None
+
+    def discrepancies(self) -> Iterator[Discrepancy]:
+        """The suspects, sorted by kind and key; unreadable items and duplicates are never among them."""
+        return read_discrepancies(self.job, self.file)
+
+    def set_aside(self) -> Iterator[str]:
+        """The keys of which nothing can be said: unreadable, or there twice, on either side; sorted."""
+        engine = duckdb.connect(":memory:")
+        try:
+            yield from (key for (key,) in engine.execute(f"select key from read_parquet({_quoted(self.file.with_name(ASIDE))})").fetchall())
+        finally:
+            engine.close()
+
+    def control_key(self) -> str | None:
+        """A key that the provider certainly has and that is no suspect: equal on both sides where there is such a one."""
+        return self.control
+
+
+def compare(job: Job, snapshot: Snapshot, scan: Scan, *, limits: Limits) -> Comparison:
+    """Streams the store's side past the snapshot.
+
+    Raises StoreUnreachable when the stream breaks off (a short read is never compared), StoreMismatch when its columns
+    do not fit the job, LocalFault when this machine has no room.
+    """
+    _demand_columns(job, scan.reader.schema)
+    stream = Watched(scan.reader)
+    intake: Intake | None = None
+    engine = connect(limits, snapshot.folder)
+    try:
+        intake = Intake(engine, job, "store")
+        return _Work(engine, job, snapshot, scan, stream).run(intake)
+    except (duckdb.Error, OSError) as error:
+        if stream.fault is not None:
+            stream.demand_whole(job.domain)
+        raise local_fault(f"{job.domain}: comparing", snapshot.folder, error) from error
+    finally:
+        stream.close()
+        engine.close()
+        if intake is not None:
+            intake.close()
+        for leftover in ("store.parquet",):
+            (snapshot.folder / leftover).unlink(missing_ok=True)
+
+
+def _demand_columns(job: Job, schema: pa.Schema) -> None:
+    absent = [n for n in ("key", *(f.name for f in job.fields)) if n not in schema.names]
+    if absent:
+        raise StoreMismatch(f"{job.domain}: the store's rows have no column {', '.join(absent)}; they have {', '.join(schema.names)}")
+
+
+@dataclass(slots=True)
+class _Work:
+    """One comparison, step by step."""
+
+    engine: duckdb.DuckDBPyConnection
+    job: Job
+    snapshot: Snapshot
+    scan: Scan
+    stream: Watched
+
+    def run(self, intake: Intake) -> Comparison:
+        store = self._store_sql(intake)
+        self._narrow_join(store)
+        self.stream.demand_whole(self.job.domain)
+        self._set_aside()
+        self._suspects()
+        return self._counted()
+
+    # -- the many ------------------------------------------------------------------------------------------
+
+    def _store_sql(self, intake: Intake) -> str:
+        schema = self.scan.reader.schema
+        sql = intake.sql("store_raw", schema, iter(self.stream))
+        if one_to_one(self.job.key, engine_types(self.engine, pa.schema([schema.field("key")]))["key"]):
+            return sql
+        # Two keys of the store may become one canonical key (`A1` and `a1`, `7` and `07`): its own word on duplicates
+        # does not hold, so its rows are written down first and counted here.
+        file = _quoted(self.snapshot.folder / "store.parquet")
+        self.engine.execute(f"copy ({sql}) to {file} (format parquet, compression snappy)")
+        self.stream.demand_whole(self.job.domain)
+        duplicate_keys(self.engine, f"read_parquet({file})", "store_twice")
+        return f"select * from read_parquet({file}) r where _bad_field is not null or not exists (select 1 from store_twice t where t.key = r.key)"
+
+    def _fingerprint(self) -> str:
+        return f"hash(key, {', '.join(name(comparable(f)) for f in self.job.compared)})"
+
+    def _narrow_join(self, store: str) -> None:
+        """Leaves in `unmatched` the rows of either side that have no equal on the other: the store's in full, the provider's by their place."""
+        wanted = sum(1 << place for place, f in enumerate(self.job.fields) if f.compare)
+        provider_print = self._fingerprint()
+        if self.snapshot.marked:
+            # A field that was not there equals nothing the store could hold: such rows get a fingerprint that none has.
+            provider_print = f"case when {MASK} & {wanted}::ubigint = 0 then {provider_print} end"
+        columns = ", ".join(["key", *map(name, columns_of(self.job)), *BAD])
+        # The optimiser takes an Arrow stream for one row and would build on it; the spooled side is the one to build on.
+        self.engine.execute("set disabled_optimizers = 'build_side_probe_side,join_order'")
+        self.engine.execute(
+            f"create temp table unmatched as select s.* exclude (fingerprint), p.place from "
+            f"(select {columns}, case when _bad_field is null then {self._fingerprint()} end as fingerprint from ({store})) s "
+            f"full outer join (select {provider_print} as fingerprint, file_row_number::uinteger as place from {self._source(place=True)}) p "
+            f"on s.fingerprint = p.fingerprint where s.fingerprint is null or p.place is null"
+        )
+        self.engine.execute("set disabled_optimizers = ''")
+
+    def _source(self, *, place: bool = False) -> str:
+        return f"read_parquet({_quoted(self.snapshot.source)}{', file_row_number = true' if place else ''})"
+
+    # -- the few -------------------------------------------------------------------------------------------
+
+    def _set_aside(self) -> None:
+        """Gathers the keys of which nothing can be said: there twice, or unreadable, on either side."""
+        execute = self.engine.execute
+        if not self._exists("store_twice"):
+            execute("create temp table store_twice (key varchar, n bigint)")
+            self._ask_for_duplicates()
+        execute(
+            "create temp table aside as select key from store_twice union select key from unmatched where _bad_field is not null and key is not null"
+        )
+        if self.snapshot.set_aside is not None:
+            execute(f"insert into aside select key from read_parquet({_quoted(self.snapshot.set_aside)})")
+
+    def _exists(self, table: str) -> bool:
+        return self.engine.execute("select 1 from duckdb_tables() where table_name = ?", [table]).fetchone() is not None
+
+    def _ask_for_duplicates(self) -> None:
+        if self.scan.key_unique:
+            return
+        found = list(self.scan.duplicates(MOST_DUPLICATES + 1))
+        if len(found) > MOST_DUPLICATES:
+            raise StoreMismatch(
+                f"{self.job.domain}: more than {MOST_DUPLICATES:,} keys are in the store more than once: that column is no key",
+                hint="name the column that identifies an item as the table's key",
+            )
+        table = pa.table({"key": pa.array([str(k) for k, _ in found], pa.string()), "n": pa.array([n for _, n in found], pa.int64())})
+        self.engine.register("told", table)
+        self.engine.execute("insert into store_twice select key, n from told where key is not null")
+        self.engine.unregister("told")
+
+    def _suspects(self) -> None:
+        """Joins what is left by key, in full, and writes down what differs, in order."""
+        provider = (
+            f"select p.* from {self._source(place=True)} p where file_row_number in (select place from unmatched where place is not null)"
+        )
+        kept = "not exists (select 1 from aside a where a.key = r.key)"
+        store = f"select * from unmatched r where place is null and _bad_field is null and {kept}"
+        self.engine.execute(f"create temp table provider_left as select * from ({provider}) r where {kept}")
+        self.engine.execute(f"create temp table suspects as {pairs_sql(self.job, 'select * from provider_left', store)}")
+        self.engine.execute("set preserve_insertion_order = true")
+        file = _quoted(self.snapshot.folder / SUSPECTS)
+        self.engine.execute(f"copy (select * from suspects order by kind, key) to {file} (format parquet, compression snappy)")
+        self.engine.execute(f"copy (select distinct key from aside order by key) to {_quoted(self.snapshot.folder / ASIDE)} (format parquet)")
+
+    # -- the counts ----------------------------------------------------------------------------------------
+
+    def _counted(self) -> Comparison:
+        counts = dict.fromkeys(DiscrepancyKind, 0) | {
+            DiscrepancyKind(k): n for k, n in self._all("select kind, count(*) from suspects group by kind")
+        }
+        compared = self._compared()
+        store_bad = self._one("select count(*) from unmatched where _bad_field is not null")
+        duplicate_count = self._one("select count(*) from store_twice") + self.snapshot.duplicate_keys
+        return Comparison(
+            job=self.job,
+            file=self.snapshot.folder / SUSPECTS,
+            provider_rows=self.snapshot.records,
+            store_rows=self.stream.rows,
+            compared=compared,
+            equal=compared - counts[DiscrepancyKind.CHANGED],
+            counts=counts,
+            by_field=self._by_field(),
+            duplicate_keys=duplicate_count,
+            duplicates=self._duplicates(),
+            unreadable_items=store_bad + self.snapshot.unreadable_items,
+            unreadable=self._unreadable(),
+            store_unreadable=store_bad,
+            control=self._control(),
+        )
+
+    def _compared(self) -> int:
+        """Keys that both sides have: the provider's rows but for those set aside and those that the store lacks."""
+        lacking = self._one(
+            "select count(*) from provider_left p where not exists (select 1 from unmatched r where r.place is null and r._bad_field is null and r.key = p.key)"
+        )
+        aside = (
+            self._one(f"select count(*) from {self._source()} p where key in (select key from aside)")
+            if self._one("select count(*) from aside")
+            else 0
+        )
+        return self.snapshot.rows - aside - lacking
+
+    def _by_field(self) -> dict[str, int]:
+        bits = [(place, f.name) for place, f in enumerate(self.job.fields) if f.compare]
+        sums = ", ".join(f"count(*) filter (where changed & {1 << place}::ubigint <> 0)" for place, _ in bits)
+        row = self._all(f"select {sums} from suspects")[0]
+        return {field_name: n for (_, field_name), n in zip(bits, row, strict=True) if n}
+
+    def _duplicates(self) -> list[Duplicate]:
+        rows = self._all(f"select key, n from store_twice order by key limit {SHOWN}")
+        return [*self.snapshot.duplicates, *(Duplicate(place="store", key=key, count=n) for key, n in rows)][:SHOWN]
+
+    def _unreadable(self) -> list[Unreadable]:
+        rows = self._all(
+            f"select key, _bad_field, _bad_why, _bad_sample from unmatched where _bad_field is not null order by key nulls last, _bad_sample limit {SHOWN}"
+        )
+        found = [Unreadable(place="store", key=k, field=f or None, why=why or "", sample=sample or "") for k, f, why, sample in rows]
+        return [*self.snapshot.unreadable, *found][:SHOWN]
+
+    def _control(self) -> str | None:
+        equal = self._all(
+            f"select key from {self._source(place=True)} p where file_row_number not in (select place from unmatched where place is not null) "
+            "and key not in (select key from aside) limit 1"
+        )
+        if equal:
+            return str(equal[0][0])
+        rest = self._all(f"select key from {self._source()} p where key not in (select key from suspects) limit 1")
+        if not rest and self.snapshot.set_aside is not None:
+            rest = self._all(f"select key from read_parquet({_quoted(self.snapshot.set_aside)}) limit 1")
+        return str(rest[0][0]) if rest else None
+
+    def _all(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.engine.execute(sql).fetchall()
+
+    def _one(self, sql: str) -> int:
+        return int(self._all(sql)[0][0])
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

@@ -1,0 +1,96 @@
+"""The second look: the few suspects, read again by id on both sides, through the same canonical code."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from recon.compare.batches import BAD
+from recon.compare.canonical import name
+from recon.compare.limits import Limits, connect, engine_faults
+from recon.compare.pairing import columns_of, discrepancy_of, pairs_sql
+from recon.compare.projection import MASK, Projector
+from recon.compare.stream import Intake
+from recon.compare.wire import token
+from recon.discrepancy import Discrepancy
+from recon.errors import StoreMismatch
+from recon.job import Job
+
+LIMITS = Limits(memory="256MB", threads=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a second look at one key found. `discrepancy` is None when the sides agree; then, and where `unreadable` says that and why nothing can be said, look at the tokens."""
+
+    discrepancy: Discrepancy | None = None
+    provider_token: str = ""
+    store_token: str = ""
+    unreadable: str | None = None
+
+
+def second_look(job: Job, items: Mapping[str, bytes | None], rows: "pa.Table") -> dict[str, Look]:
+    """A Look for each key of `items`: its raw record as read by id just now, or None where it is proven absent.
+
+    `rows` are the store's, in the columns of a scan; a key that none of them has is absent there. Raises StoreMismatch for
+    columns that do not fit the job.
+    """
+    if not items:
+        return {}
+    with engine_faults(f"{job.domain}: the second look", None):
+        engine = connect(LIMITS)
+        try:
+            projector = Projector(job, job.key_path or "key")
+            found = [projector.item(raw, key) for key, raw in items.items() if raw is not None]
+            _load(engine, job, "provider", projector.schema, found)
+            absent = [n for n in ("key", *(f.name for f in job.fields)) if n not in rows.schema.names]
+            if absent:
+                raise StoreMismatch(f"{job.domain}: the store's rows have no column {', '.join(absent)}")
+            _load(engine, job, "store", rows.schema, rows.to_batches())
+            return _looks(engine, job, list(items))
+        finally:
+            engine.close()
+
+
+def _load(engine: Any, job: Job, place: Any, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
+    intake = Intake(engine, job, place)
+    try:
+        columns = ", ".join(["key", *map(name, columns_of(job)), MASK, *BAD])
+        engine.execute(f"create temp table {place}_rows as select {columns} from ({intake.sql(f'{place}_raw', schema, iter(batches))})")
+    finally:
+        intake.close()
+
+
+def _looks(engine: Any, job: Job, keys: list[str]) -> dict[str, Look]:
+    unreadable: dict[str, str] = {}
+    for place in ("store", "provider"):
+        for key, n in engine.execute(
+            f"select key, count(*) from {place}_rows where key is not null group by key having count(*) > 1"
+        ).fetchall():
+            unreadable[key] = f"the {place} has it {n} times"
+        for key, where, why in engine.execute(
+            f"select key, _bad_field, _bad_why from {place}_rows where _bad_field is not null and key is not null"
+        ).fetchall():
+            unreadable[key] = f"the {place}'s {where} {why}" if where else f"the {place}'s record {why}"
+    engine.register("aside", pa.table({"key": pa.array(list(unreadable), pa.string())}))
+    sides = [f"select * from {place}_rows where key is not null and key not in (select key from aside)" for place in ("provider", "store")]
+    tokens = {
+        place: {row["key"]: token(job, row, row[MASK]) for row in _rows(engine, side)}
+        for place, side in zip(("provider", "store"), sides, strict=True)
+    }
+    found = {row["key"]: discrepancy_of(job, row) for row in _rows(engine, pairs_sql(job, *sides))}
+    return {
+        key: Look(
+            discrepancy=found.get(key),
+            provider_token=tokens["provider"].get(key, ""),
+            store_token=tokens["store"].get(key, ""),
+            unreadable=unreadable.get(key),
+        )
+        for key in keys
+    }
+
+
+def _rows(engine: Any, sql: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = engine.sql(sql).to_arrow_table().to_pylist()
+    return rows

@@ -1,0 +1,173 @@
+"""Confirmation: every suspect is read again by id, on both sides, before it is believed.
+
+A suspect is *confirmed* only when both looks agree: the same difference, the same values on both sides. It is
+*dismissed* when the sides agree now, or when either has moved since the first look: something is at work on it, and
+tomorrow's run will see what came of that. It stays *unconfirmed* when the second look proves nothing: no answer,
+no right to look, a record that cannot be read, or a 404 that no positive control stands beside.
+
+Absence is believed only on an outright "deleted", or on a 404 while a known item is found under the same credential
+at the same time: an API that answers 404 to everything proves nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from recon.clock import Clock
+from recon.compare import Look, second_look
+from recon.discrepancy import Discrepancy, DiscrepancyKind
+from recon.errors import ProviderError
+from recon.fetch.page import Lookup, LookupStatus
+from recon.job import Job
+from recon.progress import Progress
+from recon.provider import Provider
+from recon.stores.base import Selection, Store
+
+CHUNK = 500
+"""Suspects read again at a time: it bounds memory, and the time between a lookup and its control."""
+
+AGREE = "both sides agree now"
+MOVED = "changed between the two looks"
+SAMPLES = 100
+
+
+@dataclass(slots=True)
+class Confirmation:
+    """What the second look said. The confirmed discrepancies lie in `file`, one JSON document a line, in order."""
+
+    file: Path
+    confirmed: Counter[DiscrepancyKind] = field(default_factory=Counter)
+    by_field: Counter[str] = field(default_factory=Counter)
+    dismissed: Counter[str] = field(default_factory=Counter)
+    unconfirmed: Counter[str] = field(default_factory=Counter)
+    #: Keys of which nothing could be said; they are neither new nor resolved tonight.
+    unknown_keys: list[str] = field(default_factory=list)
+
+    def discrepancies(self) -> Iterator[Discrepancy]:
+        """The confirmed ones, streamed."""
+        decoder = msgspec.json.Decoder(Discrepancy)
+        with self.file.open("rb") as lines:
+            for line in lines:
+                yield decoder.decode(line)
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLook:
+    """The two places to look again, and how long the look may wait on them."""
+
+    job: Job
+    provider: Provider
+    store: Store
+    clock: Clock
+
+    def at(self, keys: list[str], control: str | None) -> tuple[dict[str, Look], dict[str, str]]:
+        """What each key looks like now, and for those of which nothing is known, why."""
+        lookups = list(self.provider.get_many(self.job.resource, keys, clock=self.clock))
+        absent_counts = self._control_found(lookups, control)
+        known: dict[str, bytes | None] = {}
+        unknown: dict[str, str] = {}
+        for lookup in lookups:
+            match lookup.status:
+                case LookupStatus.FOUND:
+                    known[lookup.key] = lookup.item
+                case LookupStatus.DELETED:
+                    known[lookup.key] = None
+                case LookupStatus.NOT_FOUND if absent_counts is None:
+                    known[lookup.key] = None
+                case LookupStatus.NOT_FOUND:
+                    unknown[lookup.key] = absent_counts or "not found"
+                case LookupStatus.FORBIDDEN:
+                    unknown[lookup.key] = lookup.why or "the provider forbids reading it"
+                case LookupStatus.UNKNOWN:
+                    unknown[lookup.key] = lookup.why or "no usable answer"
+        rows = self.store.get_many(Selection.of(self.job), list(known))
+        return second_look(self.job, known, rows), unknown
+
+    def _control_found(self, lookups: list[Lookup], control: str | None) -> str | None:
+        """None where a 404 may be believed, else why not."""
+        if not any(lookup.status is LookupStatus.NOT_FOUND for lookup in lookups):
+            return None
+        if control is None:
+            return "a 404, and no known item to hold against it"
+        answer = next(iter(self.provider.get_many(self.job.resource, [control], clock=self.clock)))
+        if answer.status is LookupStatus.FOUND:
+            return None
+        return f"a 404, but the known item {control} was not found either ({answer.status})"
+
+
+def confirm(
+    look: SecondLook,
+    suspects: Iterable[Discrepancy],
+    *,
+    control: str | None,
+    file: Path,
+    total: int,
+    progress: Progress,
+) -> Confirmation:
+    """Reads every suspect again, in chunks, and writes the confirmed ones to `file`.
+
+    `control` is a key that the provider certainly has. Raises ProviderError or StoreError for what concerns all keys.
+    """
+    outcome = Confirmation(file)
+    rest = iter(suspects)
+    done = 0
+    readable = look.provider.can_get(look.job.resource)
+    with file.open("wb") as out:
+        while chunk := list(islice(rest, CHUNK)):
+            if readable:
+                _confirm_chunk(look, chunk, control, outcome, out)
+            else:
+                why = f"{look.job.resource} cannot be read by id at {look.job.provider}"
+                for suspect in chunk:
+                    _leave_open(outcome, suspect.key, why)
+            done += len(chunk)
+            progress.advance(done, total, "suspects")
+    return outcome
+
+
+def _confirm_chunk(look: SecondLook, chunk: list[Discrepancy], control: str | None, outcome: Confirmation, out: BinaryIO) -> None:
+    looks, unknown = look.at([suspect.key for suspect in chunk], control)
+    for first in chunk:
+        if first.key in unknown:
+            _leave_open(outcome, first.key, unknown[first.key])
+            continue
+        now = looks.get(first.key)
+        if now is None:
+            msg = f"{look.job.domain}: provider {look.job.provider} gave no answer for {first.key} among {len(chunk)} keys asked for"
+            raise ProviderError(msg, hint="its get_many must answer each key exactly once")
+        if now.unreadable is not None:
+            _leave_open(outcome, first.key, f"unreadable at the second look: {now.unreadable}")
+        elif now.discrepancy is None:
+            outcome.dismissed[AGREE] += 1
+        elif _moved(first, now.discrepancy):
+            outcome.dismissed[MOVED] += 1
+        else:
+            outcome.confirmed[first.kind] += 1
+            outcome.by_field.update(now.discrepancy.changed)
+            out.write(msgspec.json.encode(now.discrepancy) + b"\n")
+
+
+def _moved(first: Discrepancy, now: Discrepancy) -> bool:
+    return (first.kind, first.source_token, first.target_token) != (now.kind, now.source_token, now.target_token)
+
+
+def _leave_open(outcome: Confirmation, key: str, why: str) -> None:
+    outcome.unconfirmed[why] += 1
+    outcome.unknown_keys.append(key)
+
+
+def write_discrepancies(file: Path, found: Iterable[Discrepancy]) -> None:
+    """The same file for discrepancies that were not confirmed, such as those of a plan that is held before the second look."""
+    with file.open("wb") as out:
+        for one in found:
+            out.write(msgspec.json.encode(one) + b"\n")
+
+
+def summary_of(counter: Counter[str]) -> dict[str, Any]:
+    """Reasons with their counts, the most frequent first, for figures."""
+    return dict(counter.most_common(SAMPLES))

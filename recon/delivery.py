@@ -1,0 +1,353 @@
+"""Delivery: what waits in the outbox goes to its destination, is marked when the destination has confirmed it, and never before.
+
+At least once, under the same id each time; in order per entity, by letting only the oldest waiting event of a key go; by one process
+at a time per destination and domain, by a lease; within a deadline, so that a dead destination does not hold a night up.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, exists, func, literal_column, or_, select, update
+
+from recon.breaker import Breaker
+from recon.clock import Clock
+from recon.errors import LeaseHeld
+from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
+from recon.redact import redact
+from recon.report.figures import DeliveryFigure
+from recon.state import lease as leases
+from recon.state.database import State
+from recon.state.lease import Lease
+from recon.state.tables import WAITS, events, outbox
+
+DEADLINE = 60.0
+"""Seconds that a drain may take in all."""
+
+PUBLISH_SECONDS = 30.0
+"""Seconds that one call of a publisher is given."""
+
+LEASE_SECONDS = 120.0
+"""Longer than one call may take, so that a holder that is merely waiting for an answer keeps its lease."""
+
+WINDOW = 500
+"""At most so many events are read ahead, and marked in one transaction."""
+
+MARK_SECONDS = 0.5
+"""After so long, what was confirmed is marked even if the window is not full: a crash repeats no more than this."""
+
+IN_FLIGHT = or_(outbox.c.state == WAITS, outbox.c.state == literal_column("'withdrawn'"))
+"""What may be on its way: an event that was withdrawn meanwhile has gone out all the same, and is said to have."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """One event and what became of it."""
+
+    row: Row[Any]
+    outcome: Outcome
+
+
+def drain(
+    state: State,
+    publisher: Publisher,
+    *,
+    name: str,
+    domain: str | None = None,
+    clock: Clock,
+    deadline: float = DEADLINE,
+    on_batch: Callable[[DeliveryFigure], None] | None = None,
+) -> DeliveryFigure:
+    """Delivers what waits for the destination `name`, of one domain or of all, for at most `deadline` seconds.
+
+    The figure counts what this call did; `waiting` is what is left, to be delivered by the next call. A receiver that asks for time
+    (RETRY, `after` honoured) or gives no usable answer (UNKNOWN) leaves the event waiting, and later events of the same key behind
+    it; REJECTED makes it a dead letter. Raises LostLease where another process took the delivery over, StateError and LocalFault
+    for the state database; never for the destination.
+    """
+    until = clock.monotonic() + deadline
+    counts: Counter[str] = Counter()
+    reason = ""
+    breaker = Breaker()
+    for one in _domains(state, name) if domain is None else [domain]:
+        work = _Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch)
+        try:
+            work.run()
+        except LeaseHeld as error:
+            work.reason = redact(error.message)
+        reason = work.reason or reason
+    return _figure(name, counts, _left(state, name, domain), reason)
+
+
+class _Drain:
+    """One domain's events on their way to one destination."""
+
+    def __init__(  # noqa: PLR0917 - made in one place, which names nothing twice
+        self,
+        state: State,
+        publisher: Publisher,
+        name: str,
+        domain: str,
+        clock: Clock,
+        until: float,
+        breaker: Breaker,
+        counts: Counter[str],
+        on_batch: Callable[[DeliveryFigure], None] | None,
+    ) -> None:
+        self.state = state
+        self.publisher = publisher
+        self.name = name
+        self.domain = domain
+        self.clock = clock
+        self.until = until
+        self.breaker = breaker
+        self.counts = counts
+        self.on_batch = on_batch
+        self.reason = ""
+        self.left = 0
+        self.answered: list[_Answered] = []
+        self.lease: Lease
+        self.renewed = 0.0
+
+    @property
+    def remaining(self) -> float:
+        return self.until - self.clock.monotonic()
+
+    def run(self) -> None:
+        """Delivers until nothing is due, or the time is over."""
+        self.left = _left(self.state, self.name, self.domain)
+        if self.left == 0:
+            return
+        self.lease = self._acquire()
+        try:
+            while self.remaining > 0:
+                closed = self.breaker.wait(self.clock.monotonic())
+                rows = [] if closed else self._due()
+                if rows:
+                    self._window(rows)
+                elif not self._pause(closed or self._next_due()):
+                    break
+        finally:
+            with self.state.begin() as conn:
+                leases.release(self.state, conn, self.lease)
+
+    def _acquire(self) -> Lease:
+        """The right to deliver; waits for another deliverer as long as the time allows, then raises LeaseHeld."""
+        while True:
+            self.renewed = self.clock.monotonic()
+            try:
+                with self.state.begin() as conn:
+                    return leases.acquire(self.state, conn, f"delivery:{self.name}:{self.domain}", leases.owner(), LEASE_SECONDS)
+            except LeaseHeld:
+                if self.remaining <= 0 or not self._slept(min(0.2, self.remaining)):
+                    raise
+
+    def _pause(self, seconds: float | None) -> bool:
+        """Waits until something is due; False where nothing waits, not within the time left, or the process is asked to stop."""
+        if seconds is None or seconds > self.remaining:
+            return False
+        self._keep_lease()
+        return self._slept(max(seconds, 0.01))
+
+    def _slept(self, seconds: float) -> bool:
+        """Sleeps; a sleep that ends early means that the process is asked to stop."""
+        begun = self.clock.monotonic()
+        self.clock.sleep(seconds)
+        return self.clock.monotonic() - begun >= seconds / 2
+
+    def _due(self) -> Sequence[Row[Any]]:
+        """What may go now: of each key only its oldest waiting event, so that a later one never overtakes it."""
+        older = outbox.alias("older")
+        behind = exists().where(
+            older.c.publisher == outbox.c.publisher,
+            older.c.domain == outbox.c.domain,
+            older.c.partitionkey == outbox.c.partitionkey,
+            older.c.state == WAITS,
+            older.c.seq < outbox.c.seq,
+        )
+        columns = outbox.c.seq, outbox.c.event_id, outbox.c.emission, outbox.c.attempts, outbox.c.enqueued_at
+        limit = 1 if self.breaker.probing else max(WINDOW, self.publisher.capabilities.batch)
+        with self.state.read() as conn:
+            query = (
+                select(*columns, events.c.type, events.c.subject, events.c.partitionkey, events.c.body)
+                .join(events, events.c.id == outbox.c.event_id)
+                .where(*_waiting(self.name, self.domain), outbox.c.due_at <= self.state.now(conn), ~behind)
+                .order_by(outbox.c.seq)
+                .limit(limit)
+            )
+            return _rows(conn, query)
+
+    def _next_due(self) -> float | None:
+        """Seconds until the next event is due; None where none waits."""
+        with self.state.read() as conn:
+            due: datetime | None = conn.execute(select(func.min(outbox.c.due_at)).where(*_waiting(self.name, self.domain))).scalar_one()
+            return None if due is None else max(0.0, (due - self.state.now(conn)).total_seconds())
+
+    def _window(self, rows: Sequence[Row[Any]]) -> None:
+        """Sends a window of events, a batch at a time, and marks them."""
+        size = max(1, self.publisher.capabilities.batch)
+        marked = self.clock.monotonic()
+        try:
+            for start in range(0, len(rows), size):
+                # The rest of the window stays waiting, and is read again when it may go.
+                if self.remaining <= 0 or self.breaker.wait(self.clock.monotonic()) > 0:
+                    return
+                self._keep_lease()
+                self._send(self._fitting(rows[start : start + size]))
+                if self.clock.monotonic() - marked >= MARK_SECONDS:
+                    self._mark()
+                    marked = self.clock.monotonic()
+        finally:
+            # Whatever ended it, what was answered is not forgotten.
+            self._mark()
+
+    def _keep_lease(self) -> None:
+        """Renews the lease when a third of it is gone; a process that slept through it finds out here, before it sends."""
+        if self.clock.monotonic() - self.renewed > LEASE_SECONDS / 3:
+            with self.state.begin() as conn:
+                self.lease = leases.renew(self.state, conn, self.lease)
+            self.renewed = self.clock.monotonic()
+
+    def _fitting(self, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+        """The rows small enough for the destination; the others are refused here, with their figures."""
+        limit = self.publisher.capabilities.max_bytes
+        if limit is None:
+            return list(rows)
+        for row in rows:
+            if len(row.body) > limit:
+                why = f"the event has {len(row.body):,} bytes, {self.name} takes at most {limit:,}"
+                self.answered.append(_Answered(row, Outcome(kind=OutcomeKind.REJECTED, reason=why)))
+        return [row for row in rows if len(row.body) <= limit]
+
+    def _send(self, rows: list[Row[Any]]) -> None:
+        if not rows:
+            return
+        batch = [
+            Message(
+                id=row.event_id, type=row.type, subject=row.subject, partitionkey=row.partitionkey, body=row.body, emission=row.emission
+            )
+            for row in rows
+        ]
+        outcomes = self._published(batch)
+        self.answered += [_Answered(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
+        failed = [outcome for outcome in outcomes if outcome.kind in {OutcomeKind.RETRY, OutcomeKind.UNKNOWN}]
+        if len(failed) < len(outcomes):
+            self.breaker.success()
+        else:
+            after = max((outcome.after or 0.0 for outcome in failed), default=0.0)
+            self.breaker.failure(self.clock.monotonic(), after=after)
+
+    def _published(self, batch: list[Message]) -> Sequence[Outcome]:
+        """The outcomes, one for each message. A publisher that breaks its protocol has said nothing: every event is UNKNOWN."""
+        try:
+            outcomes = list(self.publisher.publish(batch, min(PUBLISH_SECONDS, max(0.1, self.remaining))))
+        except Exception as error:  # A publisher may be a user's own code; its fault must not lose an event.
+            why = f"publisher {self.name} raised {error.__class__.__name__}: {error}"
+            log.exception("%s", why, extra={"action": "publisher_broke"})
+        else:
+            if len(outcomes) == len(batch) and all(isinstance(outcome, Outcome) for outcome in outcomes):
+                return outcomes
+            why = f"publisher {self.name} answered {len(outcomes)} outcomes for {len(batch)} events"
+            log.error("%s", why, extra={"action": "publisher_broke"})
+        return [Outcome(kind=OutcomeKind.UNKNOWN, reason=why)] * len(batch)
+
+    def _mark(self) -> None:
+        """Writes down what became of the events that were answered since the last time, under the lease."""
+        if not self.answered:
+            return
+        answered, self.answered = self.answered, []
+        with self.state.begin() as conn:
+            leases.check(conn, self.lease)
+            now = self.state.now(conn)
+            done = [_settled(one, now) for one in answered if one.outcome.kind in {OutcomeKind.CONFIRMED, OutcomeKind.REJECTED}]
+            mine = outbox.c.seq == bindparam("b_seq")
+            if done:
+                conn.execute(update(outbox).where(mine, IN_FLIGHT).values(_bound(done[0])), done)
+            parked = [_parked(one, now) for one in answered if one.outcome.kind in {OutcomeKind.RETRY, OutcomeKind.UNKNOWN}]
+            if parked:
+                conn.execute(update(outbox).where(mine, outbox.c.state == WAITS).values(_bound(parked[0])), parked)
+            confirmed = [{"b_id": one.row.event_id} for one in answered if one.outcome.kind is OutcomeKind.CONFIRMED]
+            if confirmed:
+                first = and_(events.c.id == bindparam("b_id"), events.c.confirmed_at.is_(None))
+                conn.execute(update(events).where(first).values(confirmed_at=now), confirmed)
+        for one in answered:
+            self.counts[one.outcome.kind.value] += 1
+            self.left -= one.outcome.kind in {OutcomeKind.CONFIRMED, OutcomeKind.REJECTED}
+            self.counts["duplicate"] += one.outcome.duplicate
+            self.reason = one.outcome.reason if one.outcome.kind is not OutcomeKind.CONFIRMED and one.outcome.reason else self.reason
+        if self.on_batch is not None:
+            self.on_batch(_figure(self.name, self.counts, self.left, self.reason))
+
+
+def pause_after(age: float, after: float | None) -> float:
+    """Seconds before an event is tried again: half its age, so that tries thin out as an outage grows, within bounds; never before `after`.
+
+    Nothing counts attempts: an event is tried until it is confirmed, refused or withdrawn, however long the outage.
+    """
+    return max(after or 0.0, min(LONGEST_PAUSE, max(FIRST_PAUSE, age / 2)))
+
+
+def _settled(one: _Answered, now: datetime) -> dict[str, Any]:
+    sent = one.outcome.kind is OutcomeKind.CONFIRMED
+    return {
+        "b_seq": one.row.seq,
+        "b_state": "sent" if sent else "dead",
+        "b_attempts": one.row.attempts + 1,
+        "b_tried_at": now,
+        "b_sent_at": now if sent else None,
+        "b_duplicate": one.outcome.duplicate,
+        "b_reason": one.outcome.reason or None,
+    }
+
+
+def _parked(one: _Answered, now: datetime) -> dict[str, Any]:
+    age = (now - one.row.enqueued_at).total_seconds()
+    return {
+        "b_seq": one.row.seq,
+        "b_attempts": one.row.attempts + 1,
+        "b_tried_at": now,
+        "b_due_at": now + timedelta(seconds=pause_after(age, one.outcome.after)),
+        "b_reason": one.outcome.reason or one.outcome.kind.value,
+    }
+
+
+def _rows(conn: Connection, query: Any) -> Sequence[Row[Any]]:
+    return conn.execute(query).all()
+
+
+def _bound(values: dict[str, Any]) -> dict[str, Any]:
+    """Column to bound parameter, for a statement that is executed for many rows."""
+    return {name.removeprefix("b_"): bindparam(name) for name in values if name != "b_seq"}
+
+
+def _waiting(name: str, domain: str | None) -> list[Any]:
+    conditions = [outbox.c.publisher == name, outbox.c.state == WAITS]
+    return conditions if domain is None else [*conditions, outbox.c.domain == domain]
+
+
+def _left(state: State, name: str, domain: str | None) -> int:
+    with state.read() as conn:
+        return conn.execute(select(func.count()).select_from(outbox).where(*_waiting(name, domain))).scalar_one()
+
+
+def _domains(state: State, name: str) -> Sequence[str]:
+    with state.read() as conn:
+        return conn.execute(select(outbox.c.domain).where(*_waiting(name, None)).distinct().order_by(outbox.c.domain)).scalars().all()
+
+
+def _figure(name: str, counts: Counter[str], waiting: int, reason: str) -> DeliveryFigure:
+    return DeliveryFigure(
+        publisher=name,
+        confirmed=counts["confirmed"],
+        duplicates=counts["duplicate"],
+        waiting=waiting,
+        dead=counts["rejected"],
+        last_reason=reason,
+    )

@@ -1,0 +1,6 @@
+"""What would make tonight fail, asked this afternoon: `examine` looks at every part that a run will need."""
+
+from recon.doctor.check import Check, Level, exit_code
+from recon.doctor.examine import examine
+
+__all__ = ["Check", "Level", "examine", "exit_code"]

@@ -1,0 +1,166 @@
+"""Credentials: four ways to sign a request, each applied anew at every attempt, none of them ever shown."""
+
+import base64
+from collections.abc import Mapping
+
+from recon.errors import MissingSecret
+from recon.secret import Secret, SecretRef
+from recon.section import Section
+
+Given = Secret | SecretRef
+FORMS = 'auth = { bearer = { env = "NAME" } }, or basic = { user, password }, header = { name, value }, query = { name, value }'
+
+
+class Credential:
+    """One secret: read at its first use and kept, until `renew` reads it again (a file or a command may have a new one)."""
+
+    __slots__ = ("_given", "_secret")
+
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._secret = given if isinstance(given, Secret) else None
+
+    def text(self, *, sent_plain: bool = True) -> str:
+        """The secret; MissingSecret where it leads nowhere, or could not be sent as it is."""
+        secret = self._secret = self._secret or self._read()
+        text = secret.reveal()
+        if sent_plain and not (text.isascii() and text.isprintable()):
+            # The HTTP library would refuse it too, and would quote it.
+            msg = f"the secret from {secret.origin} holds a line end, a control character or one outside ASCII; it cannot be sent"
+            raise MissingSecret(msg, hint="look for a stray line end or a copied quotation mark in it")
+        return text
+
+    def renew(self) -> bool:
+        """Reads the secret again; whether it is another one now."""
+        before, self._secret = self._secret, self._read()
+        return before is not None and before != self._secret
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, for messages: `env SHOP_TOKEN`."""
+        if isinstance(self._given, SecretRef):
+            return " ".join(next(iter(self._given.reference.items()), ("",)))
+        return self._given.origin
+
+    def _read(self) -> Secret:
+        return self._given.get() if isinstance(self._given, SecretRef) else self._given
+
+
+class Auth:
+    """Signs a request. A subclass says what it adds; `credentials` lists every secret in it."""
+
+    credentials: tuple[Credential, ...] = ()
+    #: Names of query parameters that carry a credential: they are cut out of URLs that the API hands back.
+    query_names: tuple[str, ...] = ()
+
+    def headers(self) -> dict[str, str]:
+        """The headers to add; raises MissingSecret."""
+        return {}
+
+    def query(self) -> dict[str, str]:
+        """The query parameters to add; raises MissingSecret."""
+        return {}
+
+    def masked(self) -> tuple[str, ...]:
+        """Every text that no message may hold."""
+        return tuple(text for c in self.credentials if (text := c.text(sent_plain=False)))
+
+    def renew(self) -> bool:
+        """Reads every secret again; whether any changed."""
+        changed = [credential.renew() for credential in self.credentials]
+        return any(changed)
+
+    @property
+    def origin(self) -> str:
+        """Where the secrets come from, for messages."""
+        return ", ".join(credential.origin for credential in self.credentials)
+
+
+class Bearer(Auth):
+    """`Authorization: Bearer …` (RFC 6750)."""
+
+    def __init__(self, token: Given) -> None:
+        self._token = Credential(token)
+        self.credentials = (self._token,)
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token.text()}"}
+
+
+class Basic(Auth):
+    """`Authorization: Basic …` (RFC 7617), in UTF-8. The user may be a secret too; some APIs take the key there and no password."""
+
+    def __init__(self, user: str | Given, password: Given) -> None:
+        self._user = user if isinstance(user, str) else Credential(user)
+        self._password = Credential(password)
+        self.credentials = (self._password,) if isinstance(self._user, str) else (self._user, self._password)
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Basic {self._pair()}"}
+
+    def masked(self) -> tuple[str, ...]:
+        return (self._pair(), *super().masked())
+
+    def _pair(self) -> str:
+        user = self._user if isinstance(self._user, str) else self._user.text(sent_plain=False)
+        return base64.b64encode(f"{user}:{self._password.text(sent_plain=False)}".encode()).decode()
+
+
+class HeaderKey(Auth):
+    """A header of the API's own: `X-Api-Key: …`."""
+
+    def __init__(self, name: str, value: Given) -> None:
+        self._name = name
+        self._value = Credential(value)
+        self.credentials = (self._value,)
+
+    def headers(self) -> dict[str, str]:
+        return {self._name: self._value.text()}
+
+
+class QueryKey(Auth):
+    """A query parameter: `?api_key=…`."""
+
+    def __init__(self, name: str, value: Given) -> None:
+        self._value = Credential(value)
+        self.credentials = (self._value,)
+        self.query_names = (name,)
+
+    def query(self) -> dict[str, str]:
+        return {self.query_names[0]: self._value.text()}
+
+
+def auth_of(section: Section) -> Auth | None:
+    """What the `auth` table of a provider's section says; None where there is none. Raises BadSetting.
+
+    Nothing is read from the environment here: a command that sends no request needs no secret.
+    """
+    table = section.take("auth", None)
+    if table is None:
+        return None
+    if not isinstance(table, Mapping) or len(table) != 1:
+        raise section.bad("auth", "wants a table with one way to sign", hint=FORMS)
+    way = next(iter(table))
+    auth = section.sub("auth")
+    if way == "bearer":
+        return Bearer(_given(auth, "bearer"))
+    if way not in ("basic", "header", "query"):
+        raise section.bad("auth", f"{way!r} is no way to sign", hint=FORMS)
+    inner = auth.sub(way)
+    made: Auth
+    if way == "basic":
+        user = inner.take("user")
+        made = Basic(user if isinstance(user, str) else _given(inner, "user"), _given(inner, "password"))
+    elif way == "header":
+        made = HeaderKey(inner.text("name"), _given(inner, "value"))
+    else:
+        made = QueryKey(inner.text("name"), _given(inner, "value"))
+    inner.finish()
+    return made
+
+
+def _given(section: Section, key: str) -> Given:
+    value = section.take(key)
+    if not isinstance(value, Secret | SecretRef):
+        raise section.bad(key, "a secret is given by reference only", hint=f'write {key} = {{ env = "NAME" }} or {{ file = "path" }}')
+    return value

@@ -1,0 +1,28 @@
+"""What a provider is told of a fetch, and what it counts on the way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from recon.clock import Clock, SystemClock
+from recon.fetch.page import Checkpoint
+from recon.job import Scalar
+
+
+@dataclass(slots=True, kw_only=True)
+class Meter:
+    """What a provider counts while it works, for the certificate and the progress line."""
+
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What to fetch: a resource, the job's own parameters for it, and where to go on if it was interrupted."""
+
+    resource: str
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    resume: Checkpoint | None = None
+    clock: Clock = field(default_factory=SystemClock)

@@ -1,0 +1,106 @@
+"""Reading single items by id, several side by side, each to one answer of which only some prove anything."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+from urllib.parse import quote
+
+from recon.clock import Clock
+from recon.errors import BadRequest, ForeignOrigin, ProviderError
+from recon.fetch.cut import LINE_ENDS, key_of, loose, raw_record
+from recon.fetch.origin import Location
+from recon.fetch.page import Lookup, LookupStatus
+from recon.fetch.path import ABSENT
+from recon.fetch.refusal import describe, error_words
+from recon.fetch.resource import Resource
+from recon.fetch.session import Session
+from recon.fetch.transport import Response
+
+# Reads that fail after all their tries, one after another: the third party is down, and each further key would wait as long.
+GIVE_UP_AFTER = 5
+
+
+class Reader:
+    """Reads the items of one resource. `deleted` says whether a decoded body tells of a deletion."""
+
+    def __init__(self, session: Session, resource: Resource, deleted: Callable[[Resource, Any], bool]) -> None:
+        self._session = session
+        self._resource = resource
+        self._deleted = deleted
+        self._failures = 0
+
+    def read_many(self, keys: Sequence[str], clock: Clock) -> Iterator[Lookup]:
+        """An answer per key, in order. Raises only for what concerns every key: a missing secret, a foreign origin."""
+        if self._resource.get is None:
+            msg = f"the resource {self._resource.path!r} has no get path, so single items cannot be read"
+            raise BadRequest(msg, hint='get = "path/{key}" in the resource')
+        if len(keys) <= 1 or self._session.connections == 1:
+            for key in keys:
+                yield self._read(key, clock)
+            return
+        with ThreadPoolExecutor(self._session.connections, thread_name_prefix="recon-get") as pool:
+            left = iter(keys)
+            # A window of bounded length: a hundred thousand keys are never all in flight or in memory.
+            window: deque[Future[Lookup]] = deque(pool.submit(self._read, k, clock) for k in islice(left, self._session.connections * 2))
+            try:
+                while window:
+                    answer = window.popleft().result()
+                    window.extend(pool.submit(self._read, k, clock) for k in islice(left, 1))
+                    yield answer
+            finally:
+                for waiting in window:
+                    waiting.cancel()
+
+    def _read(self, key: str, clock: Clock) -> Lookup:
+        if self._failures >= GIVE_UP_AFTER:
+            return _unknown(key, f"not asked: {GIVE_UP_AFTER} reads before it got no answer")
+        if key in ("", ".", ".."):
+            # As a path these mean the listing or the folder above it, not an item.
+            return _unknown(key, f"the key {key!r} cannot stand in a URL")
+        try:
+            response = self._session.get(self._place(key), params=self._resource.get_params, clock=clock)
+        except ForeignOrigin:
+            raise
+        except ProviderError as error:
+            self._failures += 1
+            return _unknown(key, str(error))
+        self._failures = 0
+        return self._judge(key, response)
+
+    def _place(self, key: str) -> Location:
+        assert self._resource.get is not None
+        return self._session.origins.resolve(self._resource.get.replace("{key}", quote(key, safe="")))
+
+    def _judge(self, key: str, response: Response) -> Lookup:
+        status = response.status
+        why = self._session.mask(f"{status}: {error_words(response.body)}".rstrip(": "))
+        if status == 200:
+            return self._found(key, response.body)
+        if status == 404:
+            return Lookup(key=key, status=LookupStatus.NOT_FOUND, why=why)
+        if status == 410:
+            return Lookup(key=key, status=LookupStatus.DELETED, why=why)
+        if status in (401, 403):
+            return Lookup(key=key, status=LookupStatus.FORBIDDEN, why=why)
+        return _unknown(key, why)
+
+    def _found(self, key: str, body: bytes) -> Lookup:
+        record = raw_record(body, self._resource.get_record)
+        if record is None:
+            where = f"no readable object at {self._resource.get_record!r}" if self._resource.get_record else "no readable object"
+            return _unknown(key, self._session.mask(f"{where}; the body is {describe(body)}"))
+        whole = loose(body)
+        if whole is ABSENT:
+            return _unknown(key, "the body cannot be read as a whole")
+        found = key_of(record, self._resource.key)
+        if found != key:
+            return _unknown(key, f"asked for {key!r}, got {'no key' if found is None else repr(found[:80])} at {self._resource.key!r}")
+        if self._deleted(self._resource, whole):
+            return Lookup(key=key, status=LookupStatus.DELETED, why="the third party says that it was deleted")
+        return Lookup(key=key, status=LookupStatus.FOUND, item=record.translate(LINE_ENDS))
+
+
+def _unknown(key: str, why: str) -> Lookup:
+    return Lookup(key=key, status=LookupStatus.UNKNOWN, why=why)

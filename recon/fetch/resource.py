@@ -1,0 +1,52 @@
+"""Resource: one list at a third party, as a provider file or recon.toml declares it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from recon.fetch.paging import Paginator
+from recon.job import Scalar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """Where a list is, how it is cut into pages and items, and how one item is read.
+
+    Raises ValueError for a declaration that cannot be.
+    """
+
+    #: Relative to the base URL: `charges`.
+    path: str
+    #: The paging rule, from `recon.fetch.paging`.
+    paging: Paginator
+    #: Dotted path of the array of records in the body; "" where the body itself is the array.
+    records: str
+    #: Dotted path of a record's key.
+    key: str = "id"
+    #: Path of one item, `charges/{key}`; the key is percent-encoded. None: items cannot be read by id.
+    get: str | None = None
+    #: Dotted path of the record in that body; "" where the body itself is the record.
+    get_record: str = ""
+    #: Query parameters of the listing; the job's own are laid over them.
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    #: Query parameters of a read by id.
+    get_params: Mapping[str, Scalar] = field(default_factory=dict)
+    #: `("deleted", True)`: what the body of a read by id holds, at a dotted path, where the item was deleted.
+    deleted: tuple[str, Scalar] | None = None
+    #: Dotted path, or `header:NAME`, of the API's own count of the listing.
+    total: str | None = None
+    #: A page for people: `https://dashboard.example/{key}`.
+    link: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, text in (("get", self.get), ("link", self.link)):
+            if text is not None and "{key}" not in text:
+                msg = f"{name}={text!r} has no {{key}} in it"
+                raise ValueError(msg)
+        body = [p for p in (*self.paging.paths, self.total or "") if p and not p.startswith("header:")]
+        if not self.records and body:
+            msg = f'records="" says that the body is the array itself, so {body[0]} cannot be in it; use a header or a Link'
+            raise ValueError(msg)
+        for path in (self.records, self.key, self.get_record, *body):
+            if path and not all(path.split(".")):
+                msg = f"{path!r} is no dotted path"
+                raise ValueError(msg)

@@ -1,0 +1,279 @@
+"""Transport: one request, one answer, within a deadline, at a declared origin. The only file that speaks to the HTTP library.
+
+It stands on httpcore, the engine inside httpx, because only there can a deadline be laid under every single read: a timeout of
+httpx is one per read, so a server that drips a byte now and then is waited for without end. Redirects are not followed, there
+are no cookies, nothing is retried here, and no exception of the library gets out.
+"""
+
+import functools
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpcore
+
+from recon import __version__
+from recon.duration import words_of
+from recon.errors import ProviderError, Unreachable
+from recon.fetch.body import Bounds, read_body
+from recon.fetch.origin import Origin, Origins
+
+CONNECT_SECONDS = 10.0
+KEEPALIVE_SECONDS = 30.0
+ERROR_BODY_BYTES = 64 * 1024
+USER_AGENT = f"nightly-recon/{__version__}"
+LIBRARY_LOGGERS = ("httpcore", "httpx", "hpack")
+
+
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """One request. `path` is percent-encoded; `query` is encoded here; `raw_query` is a query of the API's own, sent as it came."""
+
+    origin: Origin
+    path: str
+    method: str = "GET"
+    query: dict[str, str] = field(default_factory=dict)
+    raw_query: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    #: False where only the status counts (a delivery): the answer's body is then read like an error's, for messages.
+    wants_body: bool = True
+
+    @property
+    def subject(self) -> str:
+        """`GET /v1/charges`, for messages: without the query, which may hold a secret."""
+        return f"{self.method} {self.path}"
+
+    def target(self) -> str:
+        """Path and query as they go on the wire."""
+        query = "&".join(part for part in (self.raw_query, urlencode(self.query) if self.query else "") if part)
+        return f"{self.path}?{query}" if query else self.path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """One answer: header names in lower case, repeated ones joined by commas; the body decoded; `wire_bytes` as it came."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    wire_bytes: int
+
+    @property
+    def request_id(self) -> str | None:
+        """What the third party's support asks for."""
+        for name in ("request-id", "x-request-id", "x-amzn-requestid", "x-correlation-id", "cf-ray"):
+            if name in self.headers:
+                return "".join(c for c in self.headers[name][:64] if c.isprintable())
+        return None
+
+
+class Transport:
+    """Sends requests to declared origins; safe to share between threads. `timeout` is the whole of one attempt, in seconds."""
+
+    def __init__(self, origins: Origins, *, timeout: float = 30.0, bounds: Bounds | None = None) -> None:
+        self._origins = origins
+        self._timeout = timeout
+        self._bounds = bounds or Bounds()
+        self._free: dict[Origin, list[Connection]] = {}
+        self._closed = False
+        for name in LIBRARY_LOGGERS:
+            # They log whole URLs and headers, and so credentials.
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+    def send(self, request: Request) -> Response:
+        """The answer, whatever its status; the bodies of errors are cut at 64 KiB.
+
+        Raises Unreachable (no connection, no answer in time, a cut body), OversizedBody, InvalidPage (a body whose end nothing
+        proves) and ForeignOrigin, which is checked here too so that no way around it exists.
+        """
+        self._origins.admit(request.origin)
+        wire = _wire(request)
+        _DEADLINE.at = time.monotonic() + self._timeout
+        connection = self._borrow(request.origin)
+        try:
+            response = connection.handle_request(wire)
+            try:
+                return self._read(response, request)
+            finally:
+                response.close()
+        except httpcore.TimeoutException:
+            msg = f"{request.subject}: no whole answer from {request.origin} within {words_of(self._timeout)}"
+            raise Unreachable(msg, hint="timeout in the provider's table of recon.toml bounds each attempt") from None
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, httpcore.UnsupportedProtocol, OSError) as error:
+            msg = f"{request.subject}: {request.origin} {_words(error)}"
+            raise Unreachable(msg) from None
+        finally:
+            self._give_back(request.origin, connection)
+
+    def close(self) -> None:
+        """Ends every connection; one that is in use ends when it is given back."""
+        self._closed = True
+        for free in self._free.values():
+            while free:
+                free.pop().close()
+
+    def _borrow(self, origin: Origin) -> "Connection":
+        """A connection for one thread alone.
+
+        The library's pool of several closes, now and then, a connection that another thread has just begun to use (it looks
+        whether the connection is idle, then whether it is readable, and the answer may come between the two). So each pool here
+        holds one connection and is lent to one thread at a time; `list.pop` and `append` are atomic.
+        """
+        try:
+            return self._free.setdefault(origin, []).pop()
+        except IndexError:
+            return _open(origin)
+
+    def _give_back(self, origin: Origin, connection: "Connection") -> None:
+        if self._closed:
+            connection.close()
+        else:
+            self._free[origin].append(connection)
+
+    def _read(self, response: httpcore.Response, request: Request) -> Response:
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in response.headers:
+            name = raw_name.decode("latin-1").lower()
+            value = raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        assert isinstance(response.stream, Iterable)
+        if response.status == 200 and request.wants_body:
+            body, size = read_body(response.stream, headers, self._bounds, request.subject)
+        else:
+            body, size = _error_body(response.stream, headers, request.subject)
+        return Response(status=response.status, headers=headers, body=body, wire_bytes=size)
+
+
+Connection = httpcore.ConnectionPool
+
+
+def _open(origin: Origin) -> Connection:
+    proxy = _proxy_for(origin)
+    options: dict[str, Any] = {
+        "ssl_context": _trust() if origin.scheme == "https" else None,
+        "max_connections": 1,
+        "keepalive_expiry": KEEPALIVE_SECONDS,
+        "network_backend": _Backend(),
+    }
+    if proxy is None:
+        return httpcore.ConnectionPool(**options)
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    login = (unquote(parts.username).encode(), unquote(parts.password or "").encode()) if parts.username else None
+    address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return httpcore.HTTPProxy(proxy_url=address, proxy_auth=login, **options)
+
+
+def _wire(request: Request) -> httpcore.Request:
+    origin = request.origin
+    headers = [(b"Host", origin.netloc.encode()), (b"User-Agent", USER_AGENT.encode()), (b"Accept-Encoding", b"gzip")]
+    own = {name.lower() for name in request.headers}
+    if "accept" not in own:
+        headers.append((b"Accept", b"application/json"))
+    if request.body is not None:
+        headers.append((b"Content-Length", str(len(request.body)).encode()))
+    if "user-agent" in own:
+        del headers[1]
+    headers += [(name.encode("ascii"), value.encode("latin-1")) for name, value in request.headers.items()]
+    url = httpcore.URL(scheme=origin.scheme.encode(), host=origin.host.encode(), port=origin.port, target=request.target().encode("ascii"))
+    return httpcore.Request(request.method.encode(), url, headers=headers, content=request.body, extensions=EXTENSIONS)
+
+
+def _error_body(chunks: Iterable[bytes], headers: Mapping[str, str], subject: str) -> tuple[bytes, int]:
+    """As much of an error's body as a message needs; the status is the news, so a bad body is no second error."""
+    try:
+        return read_body(chunks, headers, Bounds(max_bytes=ERROR_BODY_BYTES), subject, proven=False)
+    except (ProviderError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+        return b"", 0
+
+
+@functools.cache
+def _trust() -> ssl.SSLContext:
+    """The same trust store as httpx: certifi's, or what SSL_CERT_FILE and SSL_CERT_DIR name."""
+    from httpx import create_ssl_context
+
+    return create_ssl_context()
+
+
+def _proxy_for(origin: Origin) -> str | None:
+    """The proxy that the environment names for this origin, in curl's variables; never one for this machine itself."""
+    if origin.loopback:
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(origin.scheme, proxies.get("all"))
+    return None if proxy is None or proxy_bypass(origin.host) else proxy
+
+
+def _words(error: Exception) -> str:
+    """What happened, in words; never the library's own for a request that it refused, since they quote the header's value."""
+    if isinstance(error, httpcore.ConnectError):
+        return f"cannot be connected to ({_reason(error)})"
+    if isinstance(error, httpcore.LocalProtocolError):
+        return "was not asked: a header or the URL holds a character that cannot be sent"
+    if isinstance(error, httpcore.RemoteProtocolError):
+        return f"broke off its answer ({_reason(error)})"
+    if isinstance(error, httpcore.ProxyError):
+        return "cannot be reached through the proxy of this environment"
+    return f"broke the connection ({_reason(error)})"
+
+
+def _reason(error: Exception) -> str:
+    return "".join(c for c in str(error)[:160] if c.isprintable()) or type(error).__name__
+
+
+class _Deadline(threading.local):
+    """When the attempt of this thread must be over, on time.monotonic's scale: one request lives in one thread throughout."""
+
+    at: float = float("inf")
+
+    def left(self, wanted: float | None = None) -> float:
+        left = self.at - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout
+        return left if wanted is None else min(left, wanted)
+
+
+_DEADLINE = _Deadline()
+EXTENSIONS = {"timeout": {"connect": CONNECT_SECONDS, "pool": CONNECT_SECONDS}}
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection whose every read and write ends by the thread's deadline, however little each one brings."""
+
+    def __init__(self, inner: httpcore.NetworkStream) -> None:
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, _DEADLINE.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, _DEADLINE.left(timeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None) -> "_Stream":
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, _DEADLINE.left(timeout)))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+class _Backend(httpcore.SyncBackend):
+    """The library's own sockets, under the deadline."""
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Any = None,
+    ) -> httpcore.NetworkStream:
+        return _Stream(super().connect_tcp(host, port, _DEADLINE.left(timeout), local_address, socket_options))

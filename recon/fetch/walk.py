@@ -1,0 +1,96 @@
+"""Walking a listing over HTTP: ask, cut, let the paging rule judge, and go on."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from recon.clock import Clock
+from recon.errors import InvalidPage
+from recon.fetch.cut import Cut, Cutter, key_of
+from recon.fetch.page import Checkpoint, End, Page
+from recon.fetch.path import ABSENT
+from recon.fetch.resource import Resource
+from recon.fetch.rule import HEADER, Ask, Facts, Invalid, Next
+from recon.fetch.session import Session
+from recon.fetch.transport import Response
+from recon.job import Scalar
+
+
+class Walk:
+    """One listing of one resource, from its first page or from a checkpoint."""
+
+    def __init__(self, session: Session, resource: Resource, clock: Clock) -> None:
+        self._session = session
+        self._resource = resource
+        self._clock = clock
+        self._place = session.origins.resolve(resource.path)
+        body_total = () if resource.total is None or resource.total.startswith(HEADER) else (resource.total,)
+        self._cutter = Cutter(resource.records, (*resource.paging.paths, *body_total))
+
+    def pages(self, params: Mapping[str, Scalar], resume: Checkpoint | None) -> Iterator[Page]:
+        """Every page from there on; the last carries the end's proof. Raises ProviderError leaves."""
+        # A parameter of the job's that is None takes the resource's own one away.
+        ask: Ask | None = self._resource.paging.first({**self._resource.params, **params}) if resume is None else Ask.of(resume)
+        while ask is not None:
+            page, ask = self._page(ask)
+            yield page
+
+    def _page(self, ask: Ask) -> tuple[Page, Ask | None]:
+        location = self._place if ask.url is None else self._session.origins.check(ask.url)
+        subject = f"GET {location.path}, page {ask.page:,}"
+        response = self._session.get(location, params=ask.params, clock=self._clock)
+        if response.status != 200:
+            if 200 <= response.status < 300:
+                msg = f"{subject} -> {response.status}: a page of records comes with 200"
+                raise InvalidPage(msg)
+            raise self._session.refusal(response, subject)
+        try:
+            cut = self._cutter.cut(response.body, subject)
+            facts = self._facts(cut, response, str(location), subject)
+            outcome = self._judged(ask, facts, subject)
+        except InvalidPage as error:
+            # What a body says about itself may quote the credential.
+            raise self._session.masked(error) from error.__cause__
+        end, following = (outcome, None) if isinstance(outcome, End) else (None, outcome.ask)
+        page = Page(
+            items=cut.items,
+            next=following.checkpoint() if following else None,
+            end=end,
+            unread=cut.unread,
+            total=facts.total,
+            bytes_read=response.wire_bytes,
+        )
+        return page, following
+
+    def _judged(self, ask: Ask, facts: Facts, subject: str) -> Next | End:
+        """What the paging rule says; a URL to go on to is judged now, while the page that led there is at hand, and again when it is asked for."""
+        outcome = self._resource.paging.after(ask, facts)
+        if isinstance(outcome, Invalid):
+            msg = f"{subject}: {outcome.why}"
+            raise InvalidPage(msg)
+        if isinstance(outcome, Next) and outcome.ask.url is not None:
+            url = str(self._session.origins.check(outcome.ask.url))
+            return Next(replace(outcome.ask, url=self._session.uncredentialed(url)))
+        return outcome
+
+    def _facts(self, cut: Cut, response: Response, url: str, subject: str) -> Facts:
+        facts = Facts(
+            values=cut.values,
+            headers=response.headers,
+            url=url,
+            items=len(cut.items) + len(cut.unread),
+            last_key=key_of(cut.last, self._resource.key) if cut.last and self._resource.paging.needs_last_key else None,
+        )
+        if self._resource.total is None:
+            return facts
+        return replace(facts, total=_total(facts.read(self._resource.total), self._resource.total, subject))
+
+
+def _total(value: Any, path: str, subject: str) -> int:
+    if isinstance(value, str) and path.startswith(HEADER) and value.strip().isascii() and value.strip().isdigit():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        what = "is not there" if value is ABSENT else f"is {str(value)[:40]!r}"
+        msg = f"{subject}: the declared total at {path} {what}, where a count is wanted"
+        raise InvalidPage(msg)
+    return value

@@ -1,0 +1,176 @@
+"""HTTPProvider: what a provider file builds on. A subclass says where, what and how it pages; the rest is in `recon.fetch`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote
+
+from recon.clock import Clock
+from recon.errors import BadRequest
+from recon.fetch.auth import Auth, Basic, Bearer, HeaderKey, QueryKey, auth_of
+from recon.fetch.body import MIB, Bounds
+from recon.fetch.limiter import Rate
+from recon.fetch.listing import Listing, Meter
+from recon.fetch.lookup import Reader
+from recon.fetch.origin import BadUrl, Location, Origins, parse_url, shown
+from recon.fetch.page import Lookup, Page
+from recon.fetch.path import at_path
+from recon.fetch.resource import Resource
+from recon.fetch.retry import Policy
+from recon.fetch.session import Session, Terms
+from recon.fetch.transport import Request
+from recon.fetch.walk import Walk
+from recon.section import Section
+
+__all__ = ["Auth", "Basic", "Bearer", "HTTPProvider", "HeaderKey", "QueryKey", "Rate", "Request", "Resource"]
+
+
+class HTTPProvider:
+    """A third party behind HTTP and JSON: implements `recon.provider.Provider`.
+
+    A subclass sets the class attributes below; its table in recon.toml may set over them: `base_url`, `auth`, `headers`,
+    `rate = { requests, per }`, `timeout` (of one attempt), `tries`, `max_wait` (for one request with all its tries), `max_body`
+    (bytes), `origins`, `concurrency` (reads by id side by side), `insecure` (plain http to another machine). Raises BadSetting.
+    """
+
+    #: By default the section's name.
+    name: str = ""
+    base_url: str = ""
+    auth: Auth | None = None
+    #: Other origins that this third party's own URLs lead to.
+    origins: tuple[str, ...] = ()
+    headers: Mapping[str, str] = {}
+    rate: Rate | None = None
+    catalogue: Mapping[str, Resource] = {}
+    #: Seconds for one attempt, from connecting to the body's last byte.
+    timeout: float = 30.0
+    #: Attempts of one request, and seconds for all of them.
+    tries: int = 8
+    max_wait: float = 300.0
+    #: Bytes of one body, encoded and decoded.
+    max_body: int = 64 * MIB
+    #: Reads by id side by side.
+    concurrency: int = 4
+
+    def __init__(self, section: Section) -> None:
+        self.meter = Meter()
+        self.name = section.name
+        section.take("type", None)
+        insecure = section.flag("insecure", False)
+        self.base_url = section.text("base_url", *([self.base_url] if self.base_url else []))
+        base = _location(section, "base_url", self.base_url, insecure=insecure)
+        others = (*self.origins, *_texts(section, "origins"))
+        origins = Origins(base, [_location(section, "origins", other, insecure=insecure).origin for other in others])
+        self.auth = auth_of(section) or self.auth
+        self.headers = {**self.headers, **_table(section, "headers")}
+        self.rate = _rate(section) or self.rate
+        self.timeout = section.duration("timeout", self.timeout)
+        self.concurrency = section.integer("concurrency", self.concurrency, low=1)
+        policy = Policy(tries=section.integer("tries", self.tries, low=1), max_wait=section.duration("max_wait", self.max_wait))
+        bounds = Bounds(max_bytes=section.integer("max_body", self.max_body, low=1024))
+        self.configure(section)
+        section.finish()
+        terms = Terms(
+            headers=self.headers, rate=self.rate, timeout=self.timeout, policy=policy, bounds=bounds, connections=self.concurrency
+        )
+        self.session = Session(origins, self.auth, terms, counts=self.meter, before=self.before_request)
+
+    def configure(self, section: Section) -> None:
+        """Hook: a subclass takes its own keys here, once all of the base's are set; unknown keys are refused after it."""
+
+    def before_request(self, request: Request) -> None:
+        """Hook: called at every attempt, after the credentials; may change `request.headers` and `request.query`."""
+
+    def deleted(self, resource: Resource, body: Any) -> bool:
+        """Hook: whether the body of a read by id, decoded, says that the item was deleted."""
+        if resource.deleted is None:
+            return False
+        path, value = resource.deleted
+        found = at_path(body, path)
+        # 1 == True in Python, and not in JSON.
+        return bool(found == value) and isinstance(found, bool) == isinstance(value, bool)
+
+    def link(self, resource: str, key: str) -> str | None:
+        """Hook: a page for people; by default what the resource's `link` makes of the key."""
+        template = self.resource(resource).link
+        return template.replace("{key}", quote(key, safe="")) if template else None
+
+    def resource(self, name: str) -> Resource:
+        """The resource of that name; BadRequest where there is none."""
+        if name not in self.catalogue:
+            known = ", ".join(sorted(self.catalogue)) or "none"
+            msg = f"provider {self.name} has no resource {name!r}; it has {known}"
+            raise BadRequest(msg)
+        return self.catalogue[name]
+
+    def resources(self) -> Sequence[str]:
+        return sorted(self.catalogue)
+
+    def key_path(self, resource: str) -> str:
+        return self.resource(resource).key
+
+    def can_get(self, resource: str) -> bool:
+        return self.resource(resource).get is not None
+
+    def fetch(self, listing: Listing) -> Iterator[Page]:
+        """The whole resource, page by page, the last one with its end's proof. Raises ProviderError leaves."""
+        yield from Walk(self.session, self.resource(listing.resource), listing.clock).pages(listing.params, listing.resume)
+
+    def get_many(self, resource: str, keys: Sequence[str], *, clock: Clock) -> Iterator[Lookup]:
+        """Each key's item as it stands now, in the order of the keys; `concurrency` of them are read side by side."""
+        return Reader(self.session, self.resource(resource), self.deleted).read_many(keys, clock)
+
+    @property
+    def server_date(self) -> datetime | None:
+        """The third party's clock, to the second, as its last answer gave it (RFC 9110, Date); None where it gave none."""
+        try:
+            return parsedate_to_datetime(self.session.date or "").astimezone(UTC)
+        except ValueError:
+            return None
+
+    def close(self) -> None:
+        self.session.close()
+
+
+def _location(section: Section, key: str, url: str, *, insecure: bool) -> Location:
+    """A URL of the settings; plain http is for this machine only, unless `insecure = true` says otherwise."""
+    try:
+        location = parse_url(url)
+    except BadUrl as error:
+        raise section.bad(key, f"{shown(url)} cannot be used: {error}", hint="write https://api.example/v1") from None
+    if location.query or "#" in url:
+        raise section.bad(key, "holds a query or a fragment", hint="query parameters belong to a resource's params")
+    if location.origin.scheme == "http" and not location.origin.loopback and not insecure:
+        why = f"{location.origin} is plain http, so the credential and every record would cross the network in clear"
+        raise section.bad(key, why, hint="write https://…, or insecure = true where the network itself is trusted")
+    return location
+
+
+def _texts(section: Section, key: str) -> list[str]:
+    values = section.typed(key, list, [], words="a list of texts")
+    if not all(isinstance(value, str) for value in values):
+        raise section.bad(key, "wants a list of texts")
+    return list(values)
+
+
+def _table(section: Section, key: str) -> dict[str, str]:
+    """A table of plain texts."""
+    table = section.mapping(key, {})
+    for name, value in table.items():
+        if not isinstance(value, str) or not (name + value).isascii() or not (name + value).isprintable():
+            raise section.bad(f"{key}.{name}", "wants a text of printable ASCII", hint="a credential belongs into auth, by reference")
+    return dict(table)
+
+
+def _rate(section: Section) -> Rate | None:
+    if "rate" not in section.table:
+        section.take("rate", None)
+        return None
+    inner = section.sub("rate")
+    requests, per = inner.number("requests"), inner.duration("per", 1.0)
+    inner.finish()
+    try:
+        return Rate(requests=requests, per=per)
+    except ValueError as error:
+        raise section.bad("rate", str(error)) from None

@@ -1,0 +1,192 @@
+"""The outbox: events that are to be delivered. They are written in the transaction that moves their run on, and only there.
+
+An event is stored once, under its id; the first bytes win, and a repeat sends the same bytes. A row of the outbox is one event on
+its way to one destination: waiting, sent, dead (refused for good) or withdrawn (no longer true when it was still waiting).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, case, func, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from recon.errors import Held, StalePlan
+from recon.plan import CLEARED
+from recon.report.figures import DeliveryFigure
+from recon.state import lease
+from recon.state.database import State
+from recon.state.run import Claim
+from recon.state.tables import WAITING, events, ledger, outbox, plan_events, plans
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What waits for one destination, for one domain."""
+
+    publisher: str
+    domain: str
+    count: int
+    oldest: datetime
+    attempts: int
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """An event that its destination refused for good, and why."""
+
+    event: str
+    domain: str
+    key: str
+    type: str
+    publisher: str
+    run: str
+    at: datetime
+    reason: str
+
+
+class Outbox:
+    """The outbox in a state database."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self._insert = sqlite.insert if state.dialect == "sqlite" else postgresql.insert
+
+    def enqueue_in(self, conn: Connection, claim: Claim, run_id: str, publisher: str) -> int:
+        """Puts the run's plan into the outbox for `publisher`, in the transaction that makes the run EMITTED; answers how many events.
+
+        Only a plan that passed its guards or was approved goes out, once. Raises LostLease, Held for a plan that waits for a person,
+        StalePlan for any other.
+        """
+        lease.check(conn, claim.lease)
+        plan = conn.execute(select(plans).where(plans.c.run_id == run_id).with_for_update()).one_or_none()
+        state = None if plan is None else plan.state
+        if state == "none":
+            return 0
+        if state == "held":
+            msg = f"{claim.run.domain}: the plan of run {run_id} is held; nothing was sent"
+            raise Held(msg, hint=f"recon show {run_id}")
+        if state not in CLEARED:
+            msg = f"{claim.run.domain}: the plan of run {run_id} is {state or 'not made'}; nothing was sent"
+            raise StalePlan(msg, hint=f"recon show {run_id}")
+        now = self.state.now(conn)
+        self._store(conn, claim.run.domain, run_id, now)
+        self._queue(conn, run_id, publisher, now)
+        mine = select(plan_events.c.event_id).where(plan_events.c.run_id == run_id)
+        told = ledger.c.domain == claim.run.domain, ledger.c.event_id.in_(mine)
+        conn.execute(update(ledger).where(*told).values(emissions=ledger.c.emissions + 1, emitted_at=now))
+        conn.execute(update(plans).where(plans.c.run_id == run_id).values(state="enqueued"))
+        assert plan is not None
+        count: int = plan.events
+        return count
+
+    def _store(self, conn: Connection, domain: str, run_id: str, now: datetime) -> None:
+        p = plan_events.c
+        columns = {
+            "id": p.event_id,
+            "domain": literal(domain),
+            "key": p.key,
+            "type": p.type,
+            "subject": p.subject,
+            "partitionkey": p.partitionkey,
+            "body": p.body,
+            "run_id": p.run_id,
+            "created_at": literal(now, events.c.created_at.type),
+            "emissions": literal(0),
+        }
+        source = select(*columns.values()).where(p.run_id == run_id)
+        # The first bytes win: an id is a fact, and a fact is told in the same words each time.
+        conn.execute(self._insert(events).from_select(list(columns), source).on_conflict_do_nothing(index_elements=["id"]))
+        mine = select(p.event_id).where(p.run_id == run_id)
+        conn.execute(update(events).where(events.c.id.in_(mine)).values(emissions=events.c.emissions + 1))
+
+    def _queue(self, conn: Connection, run_id: str, publisher: str, now: datetime) -> None:
+        columns = {
+            "event_id": events.c.id,
+            "run_id": literal(run_id),
+            "domain": events.c.domain,
+            "publisher": literal(publisher),
+            "partitionkey": events.c.partitionkey,
+            "emission": events.c.emissions,
+            "state": literal("waiting"),
+            "enqueued_at": literal(now, outbox.c.enqueued_at.type),
+            "due_at": literal(now, outbox.c.due_at.type),
+            "attempts": literal(0),
+            "duplicate": literal(value=False),
+        }
+        joined = plan_events.join(events, events.c.id == plan_events.c.event_id)
+        source = select(*columns.values()).select_from(joined).where(plan_events.c.run_id == run_id).order_by(plan_events.c.position)
+        statement = self._insert(outbox).from_select(list(columns), source)
+        # One that still waits from an earlier night is taken over by this run; it is not sent twice.
+        again = {name: statement.excluded[name] for name in ("run_id", "emission", "due_at")}
+        conn.execute(statement.on_conflict_do_update(index_elements=["event_id", "publisher"], index_where=WAITING, set_=again))
+
+    def figure(self, run_id: str, publisher: str) -> DeliveryFigure:
+        """What has become so far of the events that this run enqueued for `publisher`."""
+        mine = outbox.c.run_id == run_id, outbox.c.publisher == publisher
+        with self.state.read() as conn:
+            counts = conn.execute(select(*_counts()).where(*mine)).one()
+            reasons = select(outbox.c.reason).where(*mine, outbox.c.state.in_(["waiting", "dead"]), outbox.c.reason.is_not(None))
+            reason = conn.execute(reasons.order_by(outbox.c.tried_at.desc()).limit(1)).scalar_one_or_none()
+        return DeliveryFigure(publisher=publisher, last_reason=reason or "", **{name: int(n or 0) for name, n in counts._mapping.items()})  # noqa: SLF001 - SQLAlchemy's public name of a row as a mapping
+
+    def waiting(self, domain: str | None = None) -> list[Waiting]:
+        """What waits, by destination and domain."""
+        query = (
+            select(
+                outbox.c.publisher,
+                outbox.c.domain,
+                func.count().label("count"),
+                func.min(outbox.c.enqueued_at).label("oldest"),
+                func.max(outbox.c.attempts).label("attempts"),
+                func.max(outbox.c.reason).label("reason"),
+            )
+            .where(outbox.c.state == "waiting")
+            .group_by(outbox.c.publisher, outbox.c.domain)
+            .order_by(outbox.c.publisher, outbox.c.domain)
+        )
+        with self.state.read() as conn:
+            rows = conn.execute(query if domain is None else query.where(outbox.c.domain == domain))
+            return [Waiting(**_mapping(row)) for row in rows]
+
+    def dead(self, domain: str | None = None, limit: int = 100) -> list[DeadLetter]:
+        """The dead letters, newest first."""
+        query = (
+            select(
+                outbox.c.event_id.label("event"),
+                outbox.c.domain,
+                events.c.key,
+                events.c.type,
+                outbox.c.publisher,
+                outbox.c.run_id.label("run"),
+                outbox.c.tried_at.label("at"),
+                func.coalesce(outbox.c.reason, "").label("reason"),
+            )
+            .join(events, events.c.id == outbox.c.event_id)
+            .where(outbox.c.state == "dead")
+            .order_by(outbox.c.seq.desc())
+            .limit(limit)
+        )
+        with self.state.read() as conn:
+            rows = conn.execute(query if domain is None else query.where(outbox.c.domain == domain))
+            return [DeadLetter(**_mapping(row)) for row in rows]
+
+
+def _counts() -> list[Any]:
+    def total(name: str, condition: Any) -> Any:
+        return func.sum(case((condition, 1), else_=0)).label(name)
+
+    state = outbox.c.state
+    return [
+        total("confirmed", state == "sent"),
+        total("duplicates", and_(state == "sent", outbox.c.duplicate)),
+        total("waiting", state == "waiting"),
+        total("dead", state == "dead"),
+    ]
+
+
+def _mapping(row: Any) -> Mapping[str, Any]:
+    mapping: Mapping[str, Any] = row._mapping  # noqa: SLF001 - SQLAlchemy's public name of a row as a mapping
+    return mapping

@@ -1,0 +1,109 @@
+"""What the publishers that write into a database share: the connection, and what a failure means for the events under way."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, exc, text
+from sqlalchemy.pool import NullPool
+
+from recon.errors import DeliveryError
+from recon.publishers.base import Outcome, OutcomeKind
+from recon.section import Section
+from recon.stores.address import Address
+
+DIALECTS = ("postgresql", "sqlite")
+DATA_CLASSES = ("22", "23")
+"""SQLSTATE classes that are the event's own fault: a value that does not fit, a constraint that it breaks."""
+DATA_ERRORS = (exc.DataError, exc.IntegrityError)
+LEAST_SECONDS = 0.05
+
+
+class Fault(StrEnum):
+    """What a database's error says of the event that met it."""
+
+    #: The event itself does not fit; no retry will better it.
+    DATA = "data"
+    #: The database is gone, busy, or not set up for this: later, or after somebody mended it.
+    PLACE = "place"
+
+
+class Late(Exception):
+    """The deadline passed before this could be tried."""
+
+
+class Database:
+    """A user's database, written to. One connection per `publish`; every wait is bounded by the deadline."""
+
+    def __init__(self, section: Section) -> None:
+        self.name = section.name
+        self.address = Address.of(section)
+        if self.address.dialect not in DIALECTS:
+            raise section.bad("url", f"this publisher writes to PostgreSQL and SQLite, not to {self.address.dialect}")
+        self.connect_timeout: float = section.duration("connect_timeout", 10.0)
+
+    @property
+    def is_postgres(self) -> bool:
+        """Whether it is PostgreSQL; else it is SQLite."""
+        return self.address.dialect == "postgresql"
+
+    @contextmanager
+    def connected(self, until: float) -> Iterator[Connection]:
+        """A connection whose waits end with the deadline (of the monotonic clock)."""
+        engine = self._engine(until)
+        try:
+            with engine.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+    @contextmanager
+    def transaction(self, connection: Connection, until: float) -> Iterator[None]:
+        """One transaction, to be committed by `commit`; rolled back where that does not happen. Raises Late after the deadline."""
+        left = until - time.monotonic()
+        if left < LEAST_SECONDS:
+            raise Late
+        if self.is_postgres:
+            milliseconds = max(1, round(left * 1000))
+            for word in ("statement_timeout", "lock_timeout"):
+                connection.execute(text(f"SET LOCAL {word} = {milliseconds}"))
+        else:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # Read and write are one step: nobody writes in between.
+        try:
+            yield
+        finally:
+            if connection.in_transaction() and not connection.invalidated:
+                connection.rollback()
+
+    def fault(self, error: Exception) -> Fault:
+        """Whose fault it is."""
+        state = getattr(getattr(error, "orig", None), "sqlstate", None)
+        if state is not None:
+            return Fault.DATA if str(state)[:2] in DATA_CLASSES else Fault.PLACE
+        return Fault.DATA if isinstance(error, DATA_ERRORS) else Fault.PLACE
+
+    def words(self, error: Exception) -> str:
+        """The database's own words, without a password."""
+        return self.address.scrub(getattr(error, "orig", None) or error)[:500]
+
+    def outcome(self, error: Exception) -> Outcome:
+        """The outcome of one event that met this error, when certainly nothing was committed."""
+        if isinstance(error, Late):
+            return Outcome(kind=OutcomeKind.RETRY, reason="the deadline passed before it was tried")
+        kind = OutcomeKind.REJECTED if self.fault(error) is Fault.DATA else OutcomeKind.RETRY
+        return Outcome(kind=kind, reason=self.words(error))
+
+    def unreachable(self, error: Exception, *, hint: str) -> DeliveryError:
+        """For `health`."""
+        return DeliveryError(f"publisher {self.name}: {self.address}: {self.words(error)}", hint=hint)
+
+    def _engine(self, until: float) -> Engine:
+        seconds = max(LEAST_SECONDS, min(self.connect_timeout, until - time.monotonic()))
+        arguments: dict[str, Any]
+        if self.is_postgres:
+            arguments = {"connect_timeout": max(2, round(seconds)), "application_name": "nightly-recon", "prepare_threshold": None}
+        else:
+            arguments = {"timeout": seconds, "isolation_level": None}
+        return create_engine(self.address.engine_url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)

@@ -1,0 +1,141 @@
+"""No secret leaves in words: every text that is logged or printed as an error passes here.
+
+Masked are all secrets that this process has resolved, as they are and in the forms they travel in (base64 at any alignment,
+URL-encoded, JSON- and repr-escaped), the password of each database URL among them, and the password of any URL whatever.
+"""
+
+import base64
+import json
+import logging
+import re
+import sys
+import threading
+import traceback
+from functools import lru_cache
+from types import TracebackType
+from typing import TextIO
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+from recon.secret import MASK, seen
+
+#: Shorter secrets are not masked: they would blot out half of every text and hide nothing.
+SHORTEST = 4
+#: A base64 core shorter than this could stand in any text by chance.
+SHORTEST_CORE = 6
+URL_PASSWORD = re.compile(r"(?<=://)([^/?#:@\s'\"]*):([^/?#@\s'\"]+)@")
+
+
+def redact(text: str) -> str:
+    """The text with every known secret masked."""
+    pattern = _pattern(seen())
+    if pattern is not None:
+        text = pattern.sub(MASK, text)
+    return URL_PASSWORD.sub(rf"\1:{MASK}@", text)
+
+
+@lru_cache(maxsize=4)
+def _pattern(secrets: frozenset[str]) -> re.Pattern[str] | None:
+    """One expression for all forms of all secrets, longest first, so that no part of one is left over."""
+    forms = {form for secret in secrets for part in _parts(secret) for form in forms_of(part)}
+    if not forms:
+        return None
+    return re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
+
+
+def _parts(secret: str) -> set[str]:
+    """The secret itself; of a URL also its password, plain and decoded; of several lines each line, as a log would cut them."""
+    parts = (
+        {secret, *secret.splitlines()}
+        if "-----" not in secret
+        else {secret, *(line for line in secret.splitlines() if "-----" not in line)}
+    )
+    if "://" in secret:
+        try:
+            password = urlsplit(secret).password
+        except ValueError:
+            password = None
+        if password:
+            parts |= {password, unquote(password)}
+    return {part for part in parts if len(part) >= SHORTEST}
+
+
+def forms_of(secret: str) -> set[str]:
+    """A secret in every form that a log, a URL, a header or a JSON body would carry it."""
+    forms = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+    forms.add(quote(secret, safe="").replace("%", "%25"))
+    forms.add(json.dumps(secret, ensure_ascii=False)[1:-1])
+    raw = secret.encode("utf-8", "surrogatepass")
+    for shift in range(3):
+        # Inside a longer text (`user:secret`) the same bytes stand at one of three alignments; the characters at the
+        # seams depend on the neighbours, so only what the secret alone decides is looked for.
+        encoded = base64.b64encode(b"\0" * shift + raw).decode()
+        start = (0, 2, 3)[shift]
+        core = encoded[start : (shift + len(raw)) * 8 // 6]
+        if len(core) >= SHORTEST_CORE:
+            forms |= {core, core.replace("+", "-").replace("/", "_")}
+    return {form for form in forms if len(form) >= SHORTEST}
+
+
+class RedactingFilter(logging.Filter):
+    """On a handler: masks message, arguments, exception with its causes, and stack of each record that passes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always True; the record's texts are made final, so that whatever formats it later finds nothing to betray."""
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            message = f"{record.msg} {record.args!r}"  # A log line with the wrong arguments is still worth reading.
+        record.msg, record.args = redact(message), None
+        if record.exc_info and record.exc_info[0] is not None:
+            record.exc_text = redact("".join(traceback.format_exception(*record.exc_info)).rstrip())
+            record.exc_info = None
+        elif record.exc_text:
+            record.exc_text = redact(record.exc_text)
+        if record.stack_info:
+            record.stack_info = redact(record.stack_info)
+        return True
+
+
+class RedactingFormatter(logging.Formatter):
+    """The same once more over the finished line, for what a record carries beside its message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, masked."""
+        return redact(super().format(record))
+
+
+def install(level: int = logging.WARNING, stream: TextIO | None = None) -> logging.Handler:
+    """Sets logging up for a command: one handler on `stream` (stderr), everything through the redactor, uncaught errors too.
+
+    A second call replaces the handler of the first. Returns the handler.
+    """
+    root = logging.getLogger()
+    for old in [handler for handler in root.handlers if getattr(handler, "of_recon", False)]:
+        root.removeHandler(old)
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.of_recon = True  # type: ignore[attr-defined]  # a mark of ours, so that a second call finds it
+    handler.addFilter(RedactingFilter())
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.addHandler(handler)
+    root.setLevel(level)
+    if level <= logging.INFO:
+        # Their chatter at these levels is a line per request; -vv (DEBUG) shows it.
+        for noisy in ("httpx", "httpcore", "alembic", "apscheduler"):
+            logging.getLogger(noisy).setLevel(logging.WARNING if level > logging.DEBUG else logging.DEBUG)
+    sys.excepthook = _excepthook
+    threading.excepthook = _thread_excepthook
+    return handler
+
+
+def formatted(error: BaseException) -> str:
+    """A traceback with its causes, masked."""
+    return redact("".join(traceback.format_exception(error)))
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _thread_excepthook(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+        sys.stderr.write(f"in thread {args.thread.name if args.thread else '?'}:\n{formatted(args.exc_value)}")

@@ -1,0 +1,167 @@
+"""The verdict in words: what a run says of its domain, why, and the exact next commands. Every rendering says it from here."""
+
+from dataclasses import dataclass
+
+from recon.discrepancy import DiscrepancyKind
+from recon.report.figures import DeliveryFigure, GuardFigure, PlanFigure, RunFigures, Verdict
+from recon.report.words import doubts, moment, percent, plural, roles
+
+SHORT = 8
+"""How much of a plan's checksum a command shows; `recon approve` takes it."""
+
+KINDS = {kind.value for kind in DiscrepancyKind}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line below the verdict: `guard`, `hint`, `approve`, …; `command` where the text is one to copy and run."""
+
+    label: str
+    text: str
+    command: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A word in capitals, a sentence, and the lines below it. Texts are not inert yet: each rendering makes them so."""
+
+    word: str
+    sentence: str
+    steps: tuple[Step, ...] = ()
+
+
+def statement(figures: RunFigures) -> Statement:
+    """What to say of this run. CLEAN is said of `Verdict.CLEAN` and of nothing else."""
+    if figures.verdict is Verdict.CLEAN:
+        return _clean(figures)
+    if figures.verdict is Verdict.HELD:
+        return _held(figures)
+    if figures.verdict is Verdict.AGREES:
+        return Statement("AGREES", "both sides agree on what was asked for; nothing is said of the rest")
+    if figures.verdict is Verdict.DISCREPANCIES:
+        return _discrepancies(figures) if figures.discrepancies else _doubtful(figures)
+    return _broken(figures)
+
+
+def _clean(figures: RunFigures) -> Statement:
+    sentence = f"both sides agree on all {plural(figures.compared, 'item')} compared"
+    if figures.acknowledged:
+        sentence += f", but for {figures.acknowledged:,} acknowledged"
+    return Statement("CLEAN", sentence)
+
+
+def _doubtful(figures: RunFigures) -> Statement:
+    """No discrepancy, and yet not clean: something is not known, or was acknowledged."""
+    reasons = doubts(figures)
+    if not reasons:
+        return Statement("NOTHING NEW", f"all {plural(figures.acknowledged, 'discrepancy', 'discrepancies')} found are acknowledged")
+    tail = f"; {figures.acknowledged:,} acknowledged" if figures.acknowledged else ""
+    return Statement(
+        "NOT PROVEN CLEAN", f"no discrepancy was confirmed, but not all is known: {', '.join(reasons)}{tail}", _problem(figures)
+    )
+
+
+def guard_line(guard: GuardFigure) -> str:
+    """`extra: 24.10% > 2.00%  (44,392 of 184,201)`, or how far below its limit it stayed."""
+    sign = ">" if guard.share > guard.limit else "within"
+    return f"{guard.name}: {percent(guard.share)} {sign} {percent(guard.limit)}  ({guard.count:,} of {guard.of:,})"
+
+
+def _held(figures: RunFigures) -> Statement:
+    steps = []
+    kind = ""
+    for guard in figures.guards:
+        if guard.tripped:
+            steps.append(Step("guard", guard.message or guard_line(guard)))
+            if guard.hint:
+                steps.append(Step("hint", guard.hint))
+            kind = kind or (f" --kind {guard.name}" if guard.name in KINDS else "")
+    steps.append(Step("inspect", f"recon show {figures.run}{kind}", command=True))
+    plan = figures.plan
+    if plan is not None:
+        steps.append(Step("approve", f'recon approve {figures.run} --plan {plan.checksum[:SHORT]} --reason "…"', command=True))
+        steps.append(Step("reject", f'recon reject {figures.run} --reason "…"', command=True))
+        if plan.expires_at is not None:
+            steps.append(Step("expires", f"{moment(plan.expires_at, figures.timezone)}; this exact plan, once, rechecked first"))
+    would = f"; {plural(plan.events, 'event')} would go out" if plan is not None and plan.events else ""
+    return Statement("HELD", f"nothing was emitted{would}", tuple(steps))
+
+
+def _discrepancies(figures: RunFigures) -> Statement:
+    plan, delivery = figures.plan, figures.delivery
+    found = plural(figures.discrepancies, "discrepancy", "discrepancies")
+    if figures.dry_run:
+        would = f"; {plural(plan.events, 'event')} would go out" if plan is not None else ""
+        return Statement("DRY RUN", f"{found}, nothing was emitted{would}")
+    if plan is not None and plan.state in {"rejected", "expired", "stale"}:
+        why = f": {plan.reason}" if plan.reason else ""
+        return Statement(plan.state.upper(), f"{found}, nothing was emitted: the plan was {plan.state}{why}")
+    if plan is None or not plan.events:
+        return Statement("REPORTED", f"{found}, no event was emitted", _problem(figures))
+    if delivery is None:
+        return Statement("ENQUEUED", f"{plural(plan.events, 'event')} enqueued, not sent yet", (_publish(figures),))
+    return _delivered(figures, plan, delivery)
+
+
+def accepted(delivery: DeliveryFigure) -> int:
+    """How many events the receiver took as new ones: `confirmed` counts those too that it said it had already."""
+    return max(0, delivery.confirmed - delivery.duplicates)
+
+
+def _delivered(figures: RunFigures, plan: PlanFigure, delivery: DeliveryFigure) -> Statement:
+    parts = [f"{accepted(delivery):,} accepted"]
+    steps: list[Step] = []
+    if delivery.duplicates:
+        parts.append(f"{plural(delivery.duplicates, 'duplicate')} ignored")
+    if delivery.waiting:
+        parts.append(f"{delivery.waiting:,} waiting")
+        steps.append(_publish(figures))
+    if delivery.dead:
+        parts.append(f"{delivery.dead:,} refused for good")
+    if delivery.last_reason and (delivery.waiting or delivery.dead):
+        steps.insert(0, Step("reason", delivery.last_reason))
+    word = "NOT DELIVERED" if delivery.waiting or delivery.dead else "EMITTED"
+    return Statement(word, f"{plural(plan.events, 'event')} ({', '.join(parts)})", tuple(steps))
+
+
+def _publish(figures: RunFigures) -> Step:
+    return Step("send", f"recon publish {figures.domain}", command=True)
+
+
+def _broken(figures: RunFigures) -> Statement:
+    word = "INCOMPLETE" if figures.verdict is Verdict.INCOMPLETE else "FAILED"
+    steps = list(_problem(figures))
+    coverage = figures.coverage
+    told = " ".join(step.text for step in steps)
+    if figures.verdict is Verdict.INCOMPLETE and "--resume" not in told and coverage is not None and not coverage.whole and coverage.pages:
+        steps.append(Step("resume", f"recon run {figures.domain} --resume {figures.run}", command=True))
+    elif "recon " not in told:
+        steps.append(Step("again", f"recon run {figures.domain}", command=True))
+    said = "nothing was compared"
+    if figures.suspects:
+        said = f"{plural(figures.suspects, 'suspect')} found, none confirmed; nothing was emitted"
+    elif figures.compared:
+        said = "the comparison did not come to its end"
+    return Statement(word, said, tuple(steps))
+
+
+def _problem(figures: RunFigures) -> tuple[Step, ...]:
+    problem = figures.problem
+    if problem is None:
+        return ()
+    steps = [Step("why", problem.message)]
+    if problem.hint:
+        command = problem.hint.startswith("recon ")
+        steps.append(Step("resume" if "--resume" in problem.hint else "next", problem.hint, command=command))
+    return tuple(steps)
+
+
+def headline(figures: RunFigures) -> str:
+    """One plain sentence for a title or a mail's subject: `stripe_charges: 60 discrepancies (17 missing here, …)`."""
+    said = roles(figures.direction)
+    if figures.verdict is Verdict.DISCREPANCIES and figures.discrepancies:
+        parts = [(figures.missing, said.missing), (figures.extra, said.extra), (figures.changed, "differ")]
+        listed = ", ".join(f"{count:,} {words}" for count, words in parts if count)
+        return f"{figures.domain}: {plural(figures.discrepancies, 'discrepancy', 'discrepancies')} ({listed})"
+    told = statement(figures)
+    return f"{figures.domain}: {told.word}, {told.sentence}"

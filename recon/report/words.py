@@ -1,0 +1,139 @@
+"""The words and figures that every rendering shares: roles by place, counts, shares, times, values, and the verdict's sentences."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from recon.clock import iso
+from recon.discrepancy import DiscrepancyKind
+from recon.report.figures import Item, RunFigures, Standing, Verdict
+
+MARKS = {DiscrepancyKind.MISSING: "+", DiscrepancyKind.EXTRA: "-", DiscrepancyKind.CHANGED: "~"}
+ABSENT = "(not there)"
+# The one reason for dismissing a suspect that leaves no doubt, as `recon.confirm` words it.
+AGREE = "both sides agree now"
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """A direction in words: which place is source and target, and what each kind of discrepancy means there.
+
+    Inbound, the store is to be corrected, and it is *here*; outbound, the provider is, and it is *there*.
+    """
+
+    source: str
+    target: str
+    missing: str
+    extra: str
+    changed: str = "differs"
+
+    def of(self, kind: DiscrepancyKind) -> str:
+        """The words of one kind: `missing here`."""
+        return {DiscrepancyKind.MISSING: self.missing, DiscrepancyKind.EXTRA: self.extra, DiscrepancyKind.CHANGED: self.changed}[kind]
+
+
+INBOUND = Roles(source="provider", target="store", missing="missing here", extra="gone there")
+OUTBOUND = Roles(source="store", target="provider", missing="missing there", extra="gone here")
+
+
+def roles(direction: str) -> Roles:
+    """The roles of a job's direction."""
+    return OUTBOUND if direction == "outbound" else INBOUND
+
+
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """`1 event`, `1,204 events`."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def percent(share: float) -> str:
+    """`24.10%`."""
+    return f"{share:.2%}"
+
+
+def moment(when: datetime, timezone: str = "UTC") -> str:
+    """`2026-01-03 03:00:05Z (04:00 Europe/Paris)`; the bracket only where the zone is not UTC, with the date where that differs."""
+    bracket = "" if timezone == "UTC" else local(when, timezone)
+    return f"{_second(when)} ({bracket})" if bracket else _second(when)
+
+
+def local(when: datetime, timezone: str) -> str:
+    """`04:00 Europe/Paris`, with the date where it is not UTC's; empty for a zone that this machine does not know."""
+    try:
+        there = when.astimezone(ZoneInfo(timezone))
+    except (ZoneInfoNotFoundError, ValueError):
+        return ""
+    form = "%H:%M" if there.date() == when.astimezone(UTC).date() else "%Y-%m-%d %H:%M"
+    return f"{there.strftime(form)} {timezone}"
+
+
+def _second(when: datetime) -> str:
+    return iso(when.replace(microsecond=0)).replace("T", " ")
+
+
+def shown(value: Any) -> str:
+    """A wire value as a reader sees it: text as it is, everything else as JSON. Not yet inert."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def cut(text: str, limit: int) -> str:
+    """The text, or its beginning and its length; for values, never for ids."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
+
+
+def at(record: Mapping[str, Any] | None, field: str) -> str:
+    """The record's value of that field as a reader sees it, or `(not there)`."""
+    if record is None or field not in record:
+        return ABSENT
+    return shown(record[field])
+
+
+def nights(count: int) -> str:
+    """`new` on its first night, else `6 nights`."""
+    return "new" if count <= 1 else f"{count:,} nights"
+
+
+def state(item: Item) -> str:
+    """An item's standing and age in a few words: `new`, `6 nights`, `resolved`, `acknowledged (refund agreed)`."""
+    if item.standing is Standing.ACKNOWLEDGED and item.acknowledged:
+        return f"acknowledged ({item.acknowledged})"
+    if item.standing in {Standing.ACKNOWLEDGED, Standing.RESOLVED}:
+        return item.standing.value
+    return nights(item.nights)
+
+
+def kind_count(figures: RunFigures, kind: DiscrepancyKind) -> int:
+    """How many confirmed discrepancies of that kind."""
+    return {DiscrepancyKind.MISSING: figures.missing, DiscrepancyKind.EXTRA: figures.extra, DiscrepancyKind.CHANGED: figures.changed}[kind]
+
+
+def new_count(figures: RunFigures, kind: DiscrepancyKind) -> int | None:
+    """How many of that kind are new tonight; None where nobody counted."""
+    return None if figures.new_by_kind is None else figures.new_by_kind.get(kind.value, 0)
+
+
+def was_compared(figures: RunFigures) -> bool:
+    """True where the comparison came to its end: without this, no count of discrepancies means anything, least of all none."""
+    return figures.verdict not in {Verdict.INCOMPLETE, Verdict.FAILED}
+
+
+def single(figures: RunFigures) -> bool:
+    """True of a run that looked at single items by id and fetched no listing: it says nothing of the rest."""
+    return was_compared(figures) and figures.coverage is None
+
+
+def doubts(figures: RunFigures) -> list[str]:
+    """What keeps a run without discrepancies from being clean, in words; empty where nothing does."""
+    moved = sum(count for why, count in (figures.dismissed or {}).items() if why != AGREE)
+    counted = [
+        (figures.unreadable_items, "unreadable"),
+        (figures.duplicate_keys, "more than once on one side"),
+        (figures.unconfirmed, "unconfirmed"),
+        (moved, "changed while we looked"),
+    ]
+    return [f"{count:,} {words}" for count, words in counted if count]

@@ -1,0 +1,93 @@
+"""Runs: the flow of a night, what a person decides over it, and what it left to be read.
+
+`run_domain` is the one way a domain is worked on, whoever asks: the command line, the schedule, a test.
+"""
+
+from collections.abc import Iterator
+
+from recon.clock import Clock
+from recon.delivery import drain
+from recon.errors import BadRequest, ReconError
+from recon.outbox import Outbox
+from recon.progress import Progress
+from recon.project import Project
+from recon.report.figures import DeliveryFigure, Item, RunFigures
+from recon.run.account import Account, stored
+from recon.run.approval import approve, reject, resumed, send_approved
+from recon.run.night import PUBLISH_SECONDS, Night
+from recon.run.order import Order, claim, left_to_finish
+from recon.run.shelf import items, shelve
+from recon.run.single import look_at_one
+from recon.state.database import State
+from recon.state.lease import owner
+from recon.state.run import RunState
+from recon.state.runs import Runs
+
+__all__ = ["Order", "approve", "figures_of", "items_of", "publish", "reject", "run_domain", "shelve"]
+
+
+def run_domain(project: Project, state: State, order: Order, *, clock: Clock, progress: Progress) -> RunFigures:
+    """One run, from the claim to the report.
+
+    What concerns the domain does not raise: it stands in the figures as `problem`, with the verdict and the exit code. A signal
+    (KeyboardInterrupt, SystemExit) passes through and leaves the run where the next one can go on with it.
+    """
+    account = Account(
+        domain=order.domain,
+        clock=clock,
+        started_at=clock.now(),
+        trigger=order.trigger,
+        slot=order.slot,
+        dry_run=order.dry_run,
+        only_key=order.key,
+    )
+    try:
+        account.job = project.job(order.domain)
+        unfinished = left_to_finish(state, order)
+        if unfinished is not None:
+            progress.note(f"run {unfinished.id} had not ended; finishing it first")
+            earlier = Account(
+                domain=order.domain, job=account.job, clock=clock, started_at=unfinished.started_at, trigger=unfinished.trigger
+            )
+            _finish(resumed(project, state, earlier, Runs(state).resume(unfinished.id, owner()), progress=progress))
+        night = resumed(project, state, account, claim(state, order, progress), progress=progress)
+    except ReconError as error:
+        account.fail(error)
+        return account.figures(state, standing="not started", exit_code=error.exit_code)
+    return _finish(night)
+
+
+def _finish(night: Night) -> RunFigures:
+    """The run by the flow that fits where it stands, then its report on the shelf."""
+    key = night.claim.run.key
+    if night.claim.run.state is RunState.APPROVED:
+        figures = night.run(lambda: send_approved(night))
+    elif key is not None and night.claim.run.state is not RunState.EMITTED:
+        figures = night.run(lambda: look_at_one(night, key))
+    else:
+        figures = night.run()
+    return shelve(night.project, night.state, figures)
+
+
+def publish(project: Project, state: State, domain: str | None, *, clock: Clock, progress: Progress) -> list[DeliveryFigure]:
+    """Delivers what waits in the outbox, of one domain or of all; one figure for each publisher that something waits for."""
+    done = []
+    for name in sorted({waiting.publisher for waiting in Outbox(state).waiting() if domain in {None, waiting.domain}}):
+        progress.stage(f"publish to {name}")
+        done.append(drain(state, project.publisher(name), name=name, domain=domain, clock=clock, deadline=PUBLISH_SECONDS))
+    return done
+
+
+def figures_of(state: State, run: str) -> RunFigures:
+    """The figures of a run, by its id or the beginning of it. Raises BadRequest for one that has none yet."""
+    found = Runs(state).get(run)
+    figures = stored(found)
+    if figures is None:
+        msg = f"run {found.id} of {found.domain} is {found.state} and has no figures yet"
+        raise BadRequest(msg, hint=f"recon run {found.domain} --resume {found.id} goes on with it")
+    return figures
+
+
+def items_of(state: State, run: str, project: Project | None = None) -> Iterator[Item]:
+    """The discrepancies of a run, in order, then what it saw resolved; with a project, each with its link to the third party."""
+    return items(project, state, figures_of(state, run))

@@ -1,0 +1,98 @@
+"""A person's decision over a held plan: approved, it is read again and sent; rejected, it never goes out."""
+
+from recon.clock import Clock
+from recon.confirm import confirm
+from recon.errors import BadRequest
+from recon.files import private_folder
+from recon.ledger import Ledger
+from recon.plan import Plans
+from recon.progress import Progress
+from recon.project import Project
+from recon.report.figures import RunFigures
+from recon.run.account import Account, stored
+from recon.run.night import Night
+from recon.state.database import State
+from recon.state.lease import owner
+from recon.state.run import Claim, Run, RunState
+from recon.state.runs import Runs
+
+
+def approve(project: Project, state: State, run: str, *, plan: str, reason: str, by: str, clock: Clock, progress: Progress) -> RunFigures:
+    """Approves exactly the plan with this checksum, then sends it: items that have gone away drop out, none may join.
+
+    Raises BadRequest or StalePlan where the approval does not fit, and leases' and the project's errors; what goes wrong after the
+    approval stands in the figures, and the approved run is finished by the next `recon run`.
+    """
+    held = _waiting(state, run)
+    job = project.job(held.domain)
+    runs = Runs(state)
+    claim = runs.resume(held.id, owner())
+    try:
+        with state.begin() as conn:
+            Plans(state).approve_in(conn, claim.run, plan, by, reason)
+            claim = runs.advance_in(conn, claim, RunState.APPROVED)
+    except BaseException:
+        runs.release(claim)
+        raise
+    account = Account(domain=job.domain, job=job, clock=clock, started_at=held.started_at, trigger=held.trigger)
+    night = resumed(project, state, account, claim, progress=progress)
+    return night.run(lambda: send_approved(night))
+
+
+def reject(state: State, run: str, *, reason: str, by: str) -> None:
+    """Turns a held plan down. Raises BadRequest or StalePlan where there is nothing to decide."""
+    held = _waiting(state, run)
+    runs = Runs(state)
+    claim = runs.resume(held.id, owner())
+    try:
+        with state.begin() as conn:
+            Plans(state).reject_in(conn, claim.run, by, reason)
+            runs.advance_in(conn, claim, RunState.REJECTED, reason=f"rejected by {by}: {reason}")
+    finally:
+        runs.release(claim)
+
+
+def resumed(project: Project, state: State, account: Account, claim: Claim, *, progress: Progress) -> Night:
+    """A night that goes on with a run: what that had written down is where its account starts."""
+    account.run = claim.run
+    account.before = stored(claim.run)
+    account.started_at, account.slot, account.trigger = claim.run.started_at, claim.run.slot, claim.run.trigger
+    account.only_key, account.dry_run = claim.run.key, claim.run.dry_run
+    return Night(project, state, account, claim, clock=account.clock, progress=progress)
+
+
+def send_approved(night: Night) -> int:
+    """The flow after an approval; answers the exit code."""
+    run, before = night.claim.run, night.account.before
+    ledger, plans = Ledger(night.state), Plans(night.state)
+    planned = plans.figure(run.id)
+    found = confirm(
+        night.second_look(),
+        ledger.discrepancies(run.id),
+        control=before.control if before is not None else None,
+        file=private_folder(night.folder) / "approved.jsonl",
+        total=planned.events if planned is not None else 0,
+        progress=night.progress,
+    )
+    night.account.confirmation = found
+    with night.state.begin() as conn:
+        if before is None or before.dismissed is None:
+            # Held before its second look: only now is there something that the ledger may believe.
+            night.account.ledger = ledger.record_in(
+                conn, run, night.job, found.discrepancies(), unknown_keys=found.unknown_keys, complete=False, touch=True
+            )
+        night.account.plan = plans.narrow_in(conn, run, [one.key for one in found.discrepancies()])
+        night.emit_in(conn)
+    night.account.plan = plans.figure(run.id)
+    return night.publish()
+
+
+def _waiting(state: State, prefix: str) -> Run:
+    runs = Runs(state)
+    runs.expire()
+    run = runs.get(prefix)
+    if run.state is not RunState.HELD:
+        because = f" ({run.reason})" if run.reason else ""
+        msg = f"run {run.id} of {run.domain} is {run.state}{because}; there is nothing to decide"
+        raise BadRequest(msg, hint="recon held lists what waits for a decision")
+    return run

@@ -1,0 +1,69 @@
+"""What is to be run, and the claim that a run works under: the run named, one that can be gone on with, or a new one."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from recon.clock import iso
+from recon.errors import BadRequest, SlotTaken
+from recon.progress import Progress
+from recon.state.database import State
+from recon.state.lease import owner
+from recon.state.run import Claim, Run, RunState
+from recon.state.runs import Runs
+
+RESUME_WITHIN = timedelta(hours=6)
+"""How old an interrupted run may be for the next one to go on with it unasked: as long as its pages may be gone on from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be run. `key` restricts it to one item, read by id; `resume` names the run to go on with."""
+
+    domain: str
+    trigger: Literal["cli", "schedule", "due"] = "cli"
+    slot: datetime | None = None
+    dry_run: bool = False
+    resume: str | None = None
+    key: str | None = None
+
+
+def left_to_finish(state: State, order: Order) -> Run | None:
+    """An earlier run whose events are out or approved and whose end was not written down: it is finished before a new one starts."""
+    if order.resume is not None:
+        return None
+    left = Runs(state).resumable(order.domain, dry_run=order.dry_run, key=order.key)
+    return left if left is not None and left.state in {RunState.EMITTED, RunState.APPROVED} else None
+
+
+def claim(state: State, order: Order, progress: Progress) -> Claim:
+    """The domain's lease and the run it is for.
+
+    Raises LeaseHeld while another process is at work, SlotTaken where the slot has had its run, BadRequest for a run that cannot be
+    gone on with.
+    """
+    runs = Runs(state)
+    if order.resume is not None:
+        return _named(runs, order, order.resume)
+    left = runs.resumable(order.domain, dry_run=order.dry_run, key=order.key)
+    if left is not None and order.key is None and order.slot in {None, left.slot} and state.now() - left.started_at < RESUME_WITHIN:
+        progress.note(f"going on with run {left.id}, begun {iso(left.started_at)}")
+        return runs.resume(left.id, owner())
+    try:
+        return runs.start(order.domain, trigger=order.trigger, owner=owner(), slot=order.slot, dry_run=order.dry_run, key=order.key)
+    except SlotTaken as taken:
+        # A slot whose run failed gets no second run: that one goes on.
+        if runs.get(taken.run).state is RunState.FAILED:
+            return runs.resume(taken.run, owner())
+        raise
+
+
+def _named(runs: Runs, order: Order, prefix: str) -> Claim:
+    run = runs.get(prefix)
+    if run.domain != order.domain:
+        msg = f"run {run.id} is of {run.domain}, not of {order.domain}"
+        raise BadRequest(msg, hint=f"recon run {run.domain} --resume {run.id}")
+    if run.state is RunState.HELD:
+        msg = f"run {run.id} of {run.domain} is held, and waits for a decision"
+        raise BadRequest(msg, hint=f"recon show {run.id}, then recon approve {run.id} or recon reject {run.id}")
+    return runs.resume(run.id, owner())

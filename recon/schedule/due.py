@@ -1,0 +1,82 @@
+"""Which domains have a slot due that has not run: for `recon run --due` from cron, and for the service when it starts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from recon.clock import iso
+from recon.job import Job
+from recon.schedule.trigger import Timetable
+from recon.state.slots import Slots, SlotState
+
+#: Missed slots are counted for the log; beyond this many the exact number tells nobody anything.
+MOST_COUNTED = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """One domain with a slot to run: the latest that is due. `missed` is how many before it got no run; this one covers them."""
+
+    domain: str
+    slot: datetime
+    missed: int = 0
+
+
+def timetables(jobs: Mapping[str, Job]) -> dict[str, Timetable]:
+    """The timetable of each job that has a schedule."""
+    return {domain: Timetable(job.schedule, job.timezone) for domain, job in jobs.items() if job.schedule}
+
+
+def find_due(jobs: Mapping[str, Job], slots: Slots, *, now: datetime, catch_up: float) -> list[Due]:
+    """Each scheduled domain whose latest slot has not run, recorded as pending; the slots it covers are marked skipped.
+
+    A domain never seen before is due: its latest slot has had no run. A slot older than `catch_up` seconds is skipped, with that
+    reason. A slot whose run is at work, or broke off, is due until it has finished; the domain's lease keeps two runs apart.
+    """
+    found = [find_one(domain, table, slots, now=now, catch_up=catch_up) for domain, table in timetables(jobs).items()]
+    return sorted((due for due in found if due is not None), key=lambda due: (due.slot, due.domain))
+
+
+def find_one(domain: str, table: Timetable, slots: Slots, *, now: datetime, catch_up: float) -> Due | None:
+    """The same for one domain."""
+    latest = table.latest(now)
+    last = slots.last(domain)
+    waiting = [slot.instant for slot in slots.pending(domain)]
+    slot = latest
+    if last is not None and (latest is None or latest <= last.instant):
+        # Nothing new since; what was recorded and never finished is still owed, the newest of it.
+        slot = waiting[-1] if waiting else None
+    if slot is None:
+        return None
+    slots.due(domain, slot)
+    old = now - slot > timedelta(seconds=catch_up)
+    for instant in waiting:
+        if instant < slot:
+            slots.finish(domain, instant, state=SlotState.SKIPPED, reason=f"covered by {iso(slot)}")
+    if old:
+        slots.finish(domain, slot, state=SlotState.SKIPPED, reason="found too late to be caught up ([schedule] catch_up)")
+        return None
+    return Due(domain=domain, slot=slot, missed=_between(table, last.instant, slot) if last is not None else 0)
+
+
+def set_baseline(domain: str, table: Timetable, slots: Slots, *, now: datetime) -> bool:
+    """For a domain that was never scheduled before: from now on slots count. True where this was so.
+
+    A service that is installed at noon has missed nothing, and must still know, when it is started again, which night it stood still.
+    """
+    if slots.last(domain) is not None:
+        return False
+    latest = table.latest(now)
+    if latest is not None and slots.due(domain, latest):
+        slots.finish(domain, latest, state=SlotState.SKIPPED, reason="before the schedule was first started")
+    return True
+
+
+def _between(table: Timetable, start: datetime, end: datetime) -> int:
+    """How many slots lie strictly between two."""
+    count = 0
+    slot = table.after(start)
+    while slot is not None and slot < end and count < MOST_COUNTED:
+        count += 1
+        slot = table.after(slot)
+    return count

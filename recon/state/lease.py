@@ -1,0 +1,164 @@
+"""Who may write for a domain: a lease in the database, on the database's clock, with a fence that only grows.
+
+The lease keeps two processes from doing the same work; the fence keeps one that was overtaken, or was asleep, from writing.
+Every writing transaction calls `check`, which also locks the lease's row, so that no take-over can slip in before the commit.
+Neither advisory locks nor file locks are used: the first end with their connection while the work goes on, the second outlive their holder.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from recon.clock import iso
+from recon.duration import words_of
+from recon.errors import LeaseHeld, LostLease, ReconError
+from recon.state.database import State
+from recon.state.tables import leases
+
+TTL_SECONDS = 60.0
+"""How long a holder may be silent before another one may take over."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A claim on `domain` under number `fence`, valid until `expires_at` unless it is renewed; `ttl` is in seconds."""
+
+    domain: str
+    owner: str
+    fence: int
+    ttl: float
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who holds a domain now, since when, and until when if nothing is heard."""
+
+    domain: str
+    owner: str
+    fence: int
+    acquired_at: datetime
+    expires_at: datetime
+
+
+def owner() -> str:
+    """This process, as a lease names it: `host:pid`."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def acquire(state: State, conn: Connection, domain: str, owner: str, ttl: float = TTL_SECONDS) -> Lease:
+    """Takes the domain's lease, free or expired, with the next fence. Raises LeaseHeld while another process holds it."""
+    insert = sqlite.insert if state.dialect == "sqlite" else postgresql.insert
+    now = state.now(conn)
+    blank = {"domain": domain, "owner": None, "fence": 0, "acquired_at": now, "renewed_at": now, "expires_at": now}
+    conn.execute(insert(leases).values(blank).on_conflict_do_nothing())
+    row = conn.execute(select(leases).where(leases.c.domain == domain).with_for_update()).one()
+    now = state.now(conn)  # Read again: the lock may have been waited for.
+    if row.owner is not None and row.expires_at > now:
+        left = words_of((row.expires_at - now).total_seconds())
+        msg = f"{domain}: {row.owner} is at work on it since {iso(row.acquired_at)}; its lease ends at {iso(row.expires_at)} unless renewed"
+        raise LeaseHeld(msg, hint=f"`recon runs` shows where it stands; if that process is dead, try again in {left}")
+    lease = Lease(domain=domain, owner=owner, fence=row.fence + 1, ttl=ttl, expires_at=now + timedelta(seconds=ttl))
+    conn.execute(
+        leases.update()
+        .where(leases.c.domain == domain)
+        .values(owner=owner, fence=lease.fence, acquired_at=now, renewed_at=now, expires_at=lease.expires_at)
+    )
+    return lease
+
+
+def check(conn: Connection, lease: Lease) -> None:
+    """Raises LostLease unless this lease is still the newest one; to be called in every transaction that writes for the domain.
+
+    An expired lease that nobody took over still serves: the fence is what counts.
+    """
+    row = conn.execute(select(leases).where(leases.c.domain == lease.domain).with_for_update()).one_or_none()
+    if row is not None and row.fence == lease.fence and row.owner is not None:
+        return
+    if row is None or row.fence == lease.fence:
+        msg = f"{lease.domain}: lease {lease.fence} of {lease.owner} was given back; nothing more may be written under it"
+    else:
+        who = f"{row.owner} took over" if row.owner else "another process took over and has finished"
+        msg = f"{lease.domain}: {who} (fence {row.fence}, this process has {lease.fence}, acquired {iso(row.acquired_at)}); nothing more is written here"
+    raise LostLease(msg, hint="nothing to do: the newer holder goes on from the last committed state; see `recon runs`")
+
+
+def renew(state: State, conn: Connection, lease: Lease) -> Lease:
+    """The same lease for another `ttl`; raises LostLease."""
+    check(conn, lease)
+    now = state.now(conn)
+    expires = now + timedelta(seconds=lease.ttl)
+    conn.execute(leases.update().where(leases.c.domain == lease.domain).values(renewed_at=now, expires_at=expires))
+    return replace(lease, expires_at=expires)
+
+
+def release(state: State, conn: Connection, lease: Lease) -> None:
+    """Gives the lease back, if it is still ours; the fence stays for the next one to count on from."""
+    mine = (leases.c.domain == lease.domain) & (leases.c.fence == lease.fence)
+    conn.execute(leases.update().where(mine).values(owner=None, expires_at=state.now(conn)))
+
+
+def holder(state: State, conn: Connection, domain: str) -> Holder | None:
+    """Who holds the domain now; None where it is free or its lease has expired."""
+    row = conn.execute(select(leases).where(leases.c.domain == domain)).one_or_none()
+    if row is None or row.owner is None or row.expires_at <= state.now(conn):
+        return None
+    return Holder(domain=domain, owner=row.owner, fence=row.fence, acquired_at=row.acquired_at, expires_at=row.expires_at)
+
+
+class Heartbeat:
+    """Renews a lease from a thread of its own while the work goes on: a context manager.
+
+    `lost` tells that another process took over; `check` raises LostLease then. A database that cannot be reached for a while is
+    borne: the fence refuses this process's writes if the lease was lost meanwhile.
+    """
+
+    def __init__(self, state: State, lease: Lease, *, every: float | None = None) -> None:
+        self.state = state
+        self.lease = lease
+        self.every = lease.ttl / 3 if every is None else every
+        self.error: LostLease | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"lease {lease.domain}", daemon=True)
+
+    @property
+    def lost(self) -> bool:
+        """Whether another process took over."""
+        return self.error is not None
+
+    def check(self) -> None:
+        """Raises LostLease once it is known that the lease was lost."""
+        if self.error is not None:
+            raise self.error
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self.every):
+            try:
+                with self.state.begin() as conn:
+                    self.lease = renew(self.state, conn, self.lease)
+            except LostLease as error:
+                if not self._stop.is_set():
+                    self.error = error
+                return
+            except ReconError as error:
+                log.warning("%s: the lease could not be renewed: %s", self.lease.domain, error, extra={"action": "lease_renew_failed"})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        with contextlib.suppress(RuntimeError):
+            self._thread.join(timeout=self.lease.ttl)

@@ -1,0 +1,258 @@
+"""The runs of all domains: started, gone on with, moved from state to state, looked up.
+
+Every move is one transaction that checks the fence, so a run has one writer, and a killed one stands where it was last committed.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import fields, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, or_, select, update
+
+from recon import __version__
+from recon.clock import iso
+from recon.errors import BadRequest, SlotTaken, StateError
+from recon.state import lease as leases
+from recon.state.database import State
+from recon.state.lease import TTL_SECONDS, Lease
+from recon.state.run import ALPHABET, EARLY, FACTS, TRANSITIONS, Claim, Run, RunState, new_id, typed_id
+from recon.state.tables import plans, runs
+
+__all__ = ["TRANSITIONS", "Claim", "Run", "RunState", "Runs"]
+
+ENDED = frozenset({RunState.REJECTED, RunState.EXPIRED, RunState.DONE, RunState.FAILED})
+NAMES = tuple(f.name for f in fields(Run))
+
+
+class Runs:
+    """The runs in a state database. `identify` makes ids from the time of the start; the simulation gives its own."""
+
+    def __init__(self, state: State, *, identify: Callable[[datetime], str] = new_id) -> None:
+        self.state = state
+        self._identify = identify
+
+    def start(
+        self,
+        domain: str,
+        *,
+        trigger: str,
+        owner: str,
+        slot: datetime | None = None,
+        logical_start: datetime | None = None,
+        ttl: float = TTL_SECONDS,
+        dry_run: bool = False,
+        key: str | None = None,
+    ) -> Claim:
+        """Takes the domain's lease and its slot and writes the run down, in one transaction.
+
+        `logical_start` is by default the slot, else now. Earlier runs of the domain that sent nothing and never ended are given up.
+        Raises LeaseHeld while another process is at work, SlotTaken where the slot has its run already.
+        """
+        with self.state.begin() as conn:
+            lease = leases.acquire(self.state, conn, domain, owner, ttl)
+            if slot is not None:
+                self._refuse_taken(conn, domain, slot)
+            now = self.state.now(conn)
+            run = Run(
+                id=self._identify(now),
+                domain=domain,
+                state=RunState.PLANNED,
+                trigger=trigger,
+                slot=slot,
+                dry_run=dry_run,
+                key=key,
+                owner=owner,
+                fence=lease.fence,
+                logical_start=logical_start or slot or now,
+                started_at=now,
+                updated_at=now,
+                version=__version__,
+            )
+            if not dry_run and key is None:
+                self._give_up(conn, run)
+            conn.execute(runs.insert().values({name: getattr(run, name) for name in NAMES}))
+        return Claim(run=run, lease=lease)
+
+    def _refuse_taken(self, conn: Connection, domain: str, slot: datetime) -> None:
+        taken = conn.execute(select(runs).where(runs.c.domain == domain, runs.c.slot == slot)).one_or_none()
+        if taken is not None:
+            msg = f"{domain}: the slot {iso(slot)} has its run already: {taken.id}, which is {taken.state}"
+            hint = f"recon show {taken.id}" if taken.state in ENDED - {RunState.FAILED} else f"recon run {domain} --resume {taken.id}"
+            raise SlotTaken(msg, run=taken.id, hint=hint)
+
+    def _give_up(self, conn: Connection, newer: Run) -> None:
+        older = runs.c.domain == newer.domain, runs.c.state.in_(EARLY), runs.c.dry_run.is_(False), runs.c.key.is_(None)
+        values = {"state": RunState.FAILED, "finished_at": newer.started_at, "updated_at": newer.started_at}
+        reason = func.coalesce(runs.c.reason + "; ", "") + f"given up: run {newer.id} started before it had ended"
+        conn.execute(update(runs).where(*older).values(reason=reason, verdict="incomplete", **values))
+
+    def resumable(self, domain: str, *, dry_run: bool = False, key: str | None = None) -> Run | None:
+        """The domain's newest run of this sort if it has something left to do, and nobody is doing it; else None.
+
+        That is a run killed on its way, one that failed with the verdict `incomplete` (the fetch can go on), one approved and
+        not sent, and one EMITTED whose delivery or report is outstanding: finish that one, then start tonight's.
+        """
+        sort = runs.c.domain == domain, runs.c.dry_run.is_(dry_run), runs.c.key == key if key else runs.c.key.is_(None)
+        with self.state.read() as conn:
+            row = conn.execute(select(runs).where(*sort).order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(1)).one_or_none()
+            if row is None or leases.holder(self.state, conn, domain) is not None:
+                return None
+        run = _run(row)
+        return run if run.unfinished or (run.state is RunState.FAILED and run.verdict == "incomplete") else None
+
+    def resume(self, run_id: str, owner: str, *, ttl: float = TTL_SECONDS) -> Claim:
+        """Takes the lease for a run that exists, under the next fence; its state stays. Also the way to a held run.
+
+        Raises LeaseHeld, or BadRequest for a run that has ended.
+        """
+        found = self.get(run_id)
+        with self.state.begin() as conn:
+            lease = leases.acquire(self.state, conn, found.domain, owner, ttl)
+            run = self._load(conn, found.id)
+            if run.state in ENDED - {RunState.FAILED}:
+                why = f" ({run.reason})" if run.reason else ""
+                msg = f"run {run.id} of {run.domain} is {run.state}{why}: there is nothing left to go on with"
+                raise BadRequest(msg, hint=f"recon run {run.domain} starts a new one")
+            now = self.state.now(conn)
+            run = replace(run, owner=owner, fence=lease.fence, resumes=run.resumes + 1, updated_at=now)
+            values = {"owner": owner, "fence": lease.fence, "resumes": run.resumes, "updated_at": now}
+            conn.execute(update(runs).where(runs.c.id == run.id).values(**values))
+        return Claim(run=run, lease=lease)
+
+    def advance(self, claim: Claim, to: RunState, **facts: Any) -> Claim:
+        """Moves the run in a transaction of its own; see `advance_in`."""
+        with self.state.begin() as conn:
+            return self.advance_in(conn, claim, to, **facts)
+
+    def advance_in(self, conn: Connection, claim: Claim, to: RunState, **facts: Any) -> Claim:
+        """Moves the run to `to` and writes facts (columns of `Run`), in the caller's transaction; answers the claim as it is then.
+
+        Raises LostLease where another process took over. A move that the table of transitions does not have is a fault of
+        this program: StateError. `finished_at` is set by itself where a run ends, and cleared where a failed one goes on.
+        """
+        unknown = facts.keys() - FACTS
+        if unknown:
+            msg = f"no such fact of a run: {', '.join(sorted(unknown))}"
+            raise ValueError(msg)
+        leases.check(conn, claim.lease)
+        run = self._load(conn, claim.run.id)
+        if to not in TRANSITIONS[run.state] and not (to is run.state and (run.unfinished or run.state is RunState.HELD)):
+            msg = f"run {run.id} of {run.domain} is {run.state} and cannot become {to}"
+            raise StateError(msg, hint=f"recon show {run.id}")
+        now = self.state.now(conn)
+        values = {**facts, "state": to, "fence": claim.lease.fence, "updated_at": now}
+        if to in ENDED:
+            values.setdefault("finished_at", now)
+        elif run.state is RunState.FAILED:
+            values.update({"finished_at": None, "reason": None, "verdict": None, "exit_code": None} | facts)
+        conn.execute(update(runs).where(runs.c.id == run.id).values(**values))
+        return Claim(run=replace(run, **values), lease=claim.lease)
+
+    def record(self, claim: Claim, **facts: Any) -> Claim:
+        """Writes facts of a run that has ended or not (the figures of its report), without moving it; checks the fence."""
+        unknown = facts.keys() - FACTS
+        if unknown:
+            msg = f"no such fact of a run: {', '.join(sorted(unknown))}"
+            raise ValueError(msg)
+        with self.state.begin() as conn:
+            leases.check(conn, claim.lease)
+            values = {**facts, "updated_at": self.state.now(conn)}
+            conn.execute(update(runs).where(runs.c.id == claim.run.id).values(**values))
+            return Claim(run=self._load(conn, claim.run.id), lease=claim.lease)
+
+    def release(self, claim: Claim) -> None:
+        """Gives the domain back. A lease that was lost is nobody's loss: nothing happens."""
+        with self.state.begin() as conn:
+            leases.release(self.state, conn, claim.lease)
+
+    def heartbeat(self, lease: Lease) -> leases.Heartbeat:
+        """Renews the lease while the work goes on: a context manager."""
+        return leases.Heartbeat(self.state, lease)
+
+    def get(self, prefix: str) -> Run:
+        """The run whose id begins so. Raises BadRequest where there is none, or more than one."""
+        wanted = typed_id(prefix)
+        if not wanted or not set(wanted) <= set(ALPHABET):
+            msg = f"{prefix!r} is no run: an id is made of digits and letters, such as 01KAR2…"
+            raise BadRequest(msg, hint="recon runs lists them")
+        with self.state.read() as conn:
+            # A range, not LIKE: it is served by the primary key on every database, whatever its collation does to patterns.
+            within = runs.c.id >= wanted, runs.c.id <= wanted + "Z" * (26 - len(wanted))
+            rows = conn.execute(select(runs).where(*within).order_by(runs.c.id).limit(6)).all()
+        if not rows:
+            msg = f"no run begins with {prefix}"
+            raise BadRequest(msg, hint="recon runs lists them")
+        if len(rows) > 1:
+            some = ", ".join(f"{row.id} ({row.domain})" for row in rows[:5])
+            msg = f"{'more than 5' if len(rows) > 5 else len(rows)} runs begin with {prefix}: {some}{', …' if len(rows) > 5 else ''}"
+            raise BadRequest(msg, hint="give more of the id")
+        return _run(rows[0])
+
+    def recent(self, domain: str | None = None, limit: int = 30) -> list[Run]:
+        """The newest runs, newest first."""
+        query = select(runs).order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit)
+        return self._list(query if domain is None else query.where(runs.c.domain == domain))
+
+    def by_slot(self, domain: str, slot: datetime) -> Run | None:
+        """The run of a scheduled instant."""
+        found = self._list(select(runs).where(runs.c.domain == domain, runs.c.slot == slot))
+        return found[0] if found else None
+
+    def last_whole(self, domain: str) -> Run | None:
+        """The newest run of the whole domain whose fetch was proven whole and whose figures were believed.
+
+        A held, rejected or expired run is none: what a wiped third party answered must not become the measure of the next night.
+        """
+        believed = (
+            runs.c.state.in_([RunState.EMITTED, RunState.DONE]),
+            or_(runs.c.verdict.is_(None), runs.c.verdict.in_(["clean", "discrepancies"])),
+        )
+        whole = runs.c.domain == domain, runs.c.whole.is_(True), runs.c.dry_run.is_(False), runs.c.key.is_(None)
+        query = select(runs).where(*whole, *believed, runs.c.source_records.is_not(None))
+        found = self._list(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(1))
+        return found[0] if found else None
+
+    def consistent_as_of(self, domain: str) -> datetime | None:
+        """Since when both sides are known to agree: the latest `consistent_as_of` that a finished run of the domain wrote."""
+        with self.state.read() as conn:
+            query = select(func.max(runs.c.consistent_as_of)).where(runs.c.domain == domain, runs.c.state == RunState.DONE)
+            answer: datetime | None = conn.execute(query).scalar_one()
+            return answer
+
+    def held(self, domain: str | None = None) -> list[Run]:
+        """The runs that wait for a person, oldest first; those past their time are expired on the way."""
+        self.expire()
+        query = select(runs).where(runs.c.state == RunState.HELD).order_by(runs.c.started_at)
+        return self._list(query if domain is None else query.where(runs.c.domain == domain))
+
+    def expire(self) -> list[Run]:
+        """Ends the held runs whose time has passed; answers them. It needs no lease: only a held run is touched, and only to end it."""
+        with self.state.begin() as conn:
+            now = self.state.now(conn)
+            late = runs.c.state == RunState.HELD, runs.c.hold_expires_at <= now
+            rows = conn.execute(select(runs).where(*late).with_for_update()).all()
+            ended = [
+                replace(_run(row), state=RunState.EXPIRED, finished_at=now, updated_at=now, reason="nobody decided in time") for row in rows
+            ]
+            for run in ended:
+                values = {"state": run.state, "finished_at": now, "updated_at": now, "reason": run.reason}
+                conn.execute(update(runs).where(runs.c.id == run.id).values(**values))
+                conn.execute(update(plans).where(plans.c.run_id == run.id).values(state="expired", reason=run.reason, decided_at=now))
+        return ended
+
+    def _load(self, conn: Connection, run_id: str) -> Run:
+        return _run(conn.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one())
+
+    def _list(self, query: Any) -> list[Run]:
+        with self.state.read() as conn:
+            return [_run(row) for row in _rows(conn, query)]
+
+
+def _rows(conn: Connection, query: Any) -> Iterable[Row[Any]]:
+    return conn.execute(query).all()
+
+
+def _run(row: Row[Any]) -> Run:
+    values = dict(row._mapping)  # noqa: SLF001 - the public name of it in SQLAlchemy, underscore and all
+    return Run(**{**values, "state": RunState(values["state"])})

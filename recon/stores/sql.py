@@ -1,0 +1,302 @@
+"""Any database that SQLAlchemy speaks: streamed row by row, in one transaction, as consistent as the dialect has it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import Connection, Engine, Text, bindparam, cast, create_engine, event, exc, inspect, literal_column, types
+from sqlalchemy.pool import NullPool
+
+from recon.errors import StoreError, StoreMismatch, StoreUnreachable
+from recon.job import Table
+from recon.stores import faults
+from recon.stores.address import Address
+from recon.stores.base import Scan, Selection, StoreHealth
+from recon.stores.query import Query, Shape, chunks
+from recon.stores.reading import Watch
+from recon.stores.rows import Column, column_for
+
+LEVELS: Mapping[str, tuple[str, str | None]] = {
+    "postgresql": ("REPEATABLE READ", None),
+    "mysql": ("REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"),
+    "mariadb": ("REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"),
+    "oracle": ("SERIALIZABLE", None),
+    "mssql": ("SNAPSHOT", None),
+    "sqlite": ("SERIALIZABLE", "BEGIN"),
+}
+"""Per dialect the isolation level that makes a whole transaction one state, and the statement that begins it if the driver's own does not."""
+
+NOW: Mapping[str, str] = {
+    "postgresql": "SELECT now()",
+    "mysql": "SELECT UTC_TIMESTAMP(6)",
+    "mariadb": "SELECT UTC_TIMESTAMP(6)",
+    "oracle": "SELECT SYS_EXTRACT_UTC(SYSTIMESTAMP) FROM DUAL",
+    "mssql": "SELECT SYSUTCDATETIME()",
+    "sqlite": "SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')",
+}
+TIMEOUT_WORD = {"psycopg": "connect_timeout", "pymysql": "connect_timeout", "mysqldb": "connect_timeout", "pysqlite": "timeout"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on a read, and what goes to the driver's own `connect`."""
+
+    connect_timeout: float = 10.0
+    batch_rows: int = 10_000
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """A query whose columns' declared types have been looked up, None where there is none."""
+
+    query: Query
+    declared: Mapping[str, Any]
+    unique: bool
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """JSON is read as the server writes it: through Python, 1.10 becomes 1.1."""
+        return {name: _as_text for name, kind in self.declared.items() if isinstance(kind, types.JSON)}
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """How each column arrives."""
+        dialect = self.query.dialect.name
+        return {name: column_for(self.declared[name], dialect) for name in self.query.names}
+
+    @property
+    def schema(self) -> pa.Schema:
+        """What arrives."""
+        return pa.schema([pa.field(name, column.arrow) for name, column in self.columns.items()])
+
+
+class SqlStore:
+    """A database of ours behind SQLAlchemy, only ever read."""
+
+    def __init__(self, name: str, address: Address, limits: Limits | None = None) -> None:
+        """Raises sqlalchemy.exc.NoSuchModuleError for a dialect nobody knows, ModuleNotFoundError for a driver that is not installed."""
+        self.name = name
+        self.address = address
+        self.limits = limits or Limits()
+        self._label = f"store {name}"
+        self._engine = self._made_engine()
+
+    def __repr__(self) -> str:
+        return f"SqlStore({self.name}, {self.address})"
+
+    @contextmanager
+    def scan(self, selection: Selection) -> Iterator[Scan]:
+        query = Query(selection, self._engine.dialect, store=self._label)
+        with self._transaction(query) as (connection, isolation):
+            with self._translated(query):
+                shaped, now = self._shape(connection, query), self._now(connection)
+            watch = Watch(lambda error: self._fault(error, query, reading=True))
+            # What the caller does inside is not translated: its errors are its own.
+            with watch.held():
+                yield Scan(
+                    reader=watch.reader(shaped.schema, self._rows(connection, shaped, query.select(shaped.shapes))),
+                    key_unique=shaped.unique,
+                    duplicates=lambda limit: self._duplicates(connection, query, limit),
+                    isolation=isolation,
+                    taken_at=now,
+                )
+
+    def get_many(self, selection: Selection, keys: Sequence[str]) -> pa.Table:
+        query = Query(selection, self._engine.dialect, store=self._label)
+        with self._transaction(query) as (connection, _), self._translated(query):
+            shaped = self._shape(connection, query)
+            statements = [self._by_key(shaped, asked) for asked in chunks(keys)]
+            batches = [batch for statement in statements for batch in self._rows(connection, shaped, statement)]
+            return pa.Table.from_batches(batches, shaped.schema)
+
+    def statements(self, selection: Selection) -> Sequence[str]:
+        query = Query(selection, self._engine.dialect, store=self._label)
+        with self._transaction(query) as (connection, isolation), self._translated(query):
+            shaped = self._shape(connection, query)
+        shown = [f"-- store {self.name}: {self.address}\n-- {isolation}", query.show("every row", query.select(shaped.shapes))]
+        if not shaped.unique:
+            shown.append(query.show("keys that come twice", query.duplicates(1000)))
+        return [*shown, query.show("the second look, by key (at most 500 at a time)", self._by_key(shaped, ["1"]))]
+
+    def health(self, selection: Selection | None) -> StoreHealth:
+        query = Query(selection, self._engine.dialect, store=self._label) if selection else None
+        detail, fine = "", True
+        with self._transaction(query) as (connection, _), self._translated(query):
+            if query is not None:
+                try:
+                    shaped = self._shape(connection, query)
+                    connection.execute(query.select(shaped.shapes).limit(1)).all()
+                except StoreMismatch as error:
+                    detail, fine = error.message, False
+                except exc.DBAPIError as error:
+                    detail, fine = self._fault(error, query).message, False
+            version = ".".join(str(part) for part in getattr(connection.dialect, "server_version_info", None) or ())
+            now = datetime.now(UTC) if not fine else self._now(connection)
+        server = f"{self.address.dialect} {version}".strip()
+        return StoreHealth(server=server, user=self.address.url.username, writable=None, now=now, readable_columns=fine, detail=detail)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # The connection --------------------------------------------------------------------------------------------------------------
+
+    def _made_engine(self) -> Engine:
+        url = self.address.engine_url
+        word = TIMEOUT_WORD.get(url.get_driver_name())
+        arguments: dict[str, Any] = {word: max(2, round(self.limits.connect_timeout))} if word else {}
+        arguments.update(self.limits.options)
+        if self.address.dialect == "sqlite":
+            url = url.set(database=f"file:{self.address.path}", query={"mode": "ro", "uri": "true"})
+            arguments["check_same_thread"] = False  # The engine pulls from a thread of its own.
+        engine = create_engine(url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)
+        if self.address.dialect == "postgresql":
+            event.listen(engine, "connect", _json_as_text)
+        return engine
+
+    @contextmanager
+    def _transaction(self, query: Query | None) -> Iterator[tuple[Connection, str]]:
+        try:
+            connection = self._engine.connect()
+        except exc.DBAPIError as error:
+            words = self.address.scrub(error.orig)
+            raise StoreUnreachable(
+                f"{self._label}: no connection to {self.address}: {words}", hint="check the store's url, and that the server runs"
+            ) from None
+        with connection:
+            with self._translated(query):
+                isolation = self._begin(connection)
+            yield connection, isolation
+
+    @contextmanager
+    def _translated(self, query: Query | None) -> Iterator[None]:
+        try:
+            yield
+        except (exc.SQLAlchemyError, pa.ArrowException) as error:
+            raise self._fault(error, query) from None
+
+    def _begin(self, connection: Connection) -> str:
+        dialect = connection.dialect.name
+        level, statement = LEVELS.get(dialect, (None, None))
+        if level is not None:
+            try:
+                connection.execution_options(isolation_level=level, **({"postgresql_readonly": True} if dialect == "postgresql" else {}))
+            except (exc.DBAPIError, exc.ArgumentError):  # SQL Server has SNAPSHOT only where it was allowed for the database.
+                level = None
+        if dialect == "sqlite":
+            connection.exec_driver_sql("PRAGMA query_only = ON")
+        if statement is not None:
+            connection.exec_driver_sql(statement)
+        read_only = " READ ONLY" if dialect in {"postgresql", "mysql", "mariadb", "sqlite"} else ""
+        if level is None:
+            return f"one transaction at {connection.get_isolation_level()}: each statement is one state, {dialect} promises no more"
+        return f"{level}{read_only} ({dialect})"
+
+    def _fault(self, error: Exception, query: Query | None, *, reading: bool = False) -> StoreError:
+        if isinstance(error, StoreError):
+            return error
+        relation = query.relation if query else "the database"
+        cause = getattr(error, "orig", None) or error
+        words = self.address.scrub(cause)
+        if self.address.dialect == "postgresql":
+            from recon.stores.postgres_faults import translate
+
+            return translate(cause, self._label, self.address, doing="the read", relation=relation)
+        if reading or getattr(error, "connection_invalidated", False):
+            return StoreUnreachable(
+                f"{self._label}: {relation}: the read broke off: {words}",
+                hint="nothing was inferred from the part that was read; try again",
+            )
+        return faults.refused(self._label, relation, f"the database refused the statement: {words}")
+
+    # The statement ---------------------------------------------------------------------------------------------------------------
+
+    def _shape(self, connection: Connection, query: Query) -> Shaped:
+        relation = query.selection.relation
+        if not isinstance(relation, Table):
+            names = list(connection.execute(query.body().limit(literal_column("0"))).keys())
+            self._require(query, names)
+            return Shaped(query, dict.fromkeys(query.names), unique=False)
+        inspector = inspect(connection)
+        try:
+            reflected = {str(column["name"]): column["type"] for column in inspector.get_columns(relation.name, schema=relation.schema)}
+        except exc.NoSuchTableError:
+            reflected = {}
+        if not reflected:
+            tables = [*inspector.get_table_names(schema=relation.schema), *inspector.get_view_names(schema=relation.schema)]
+            raise faults.no_table(self._label, f"{relation.schema}.{relation.name}" if relation.schema else relation.name, tables)
+        self._require(query, list(reflected))
+        declared = {"key": reflected.get(relation.key)}
+        declared.update({name: reflected.get(plain) if plain else None for name, (plain, _) in query.selection.columns.items()})
+        return Shaped(query, declared, unique=query.exact_key and self._is_unique(inspector, relation))
+
+    def _require(self, query: Query, names: Sequence[str]) -> None:
+        for column, use in faults.wanted_columns(query.selection.relation.key, query.selection.columns):
+            if column not in names:
+                raise faults.no_column(self._label, query.relation, column, use, names)
+
+    def _is_unique(self, inspector: Any, relation: Table) -> bool:
+        """Whether the primary key, or a unique constraint, is on this column alone; what the dialect cannot tell counts as no."""
+        if self.address.dialect in {"sqlite", "postgresql"}:
+            return False  # Values of several types, inheriting tables: their own stores look closer, and the count is always right.
+        try:
+            found = [inspector.get_pk_constraint(relation.name, schema=relation.schema)["constrained_columns"]]
+            found += [each["column_names"] for each in inspector.get_unique_constraints(relation.name, schema=relation.schema)]
+        except (NotImplementedError, exc.SQLAlchemyError):
+            return False
+        return [relation.key] in found
+
+    def _by_key(self, shaped: Shaped, keys: Sequence[str]) -> Any:
+        query = shaped.query
+        key = query.expression("key")
+        declared = shaped.declared["key"]
+        forms: list[str | int] = list(keys)
+        if query.exact_key and isinstance(declared, types.Integer) and query.dialect.name != "sqlite":
+            forms = [int(each) for each in keys if _is_integer(each)]
+        elif not (query.exact_key and isinstance(declared, types.String)):
+            key = query.folded(cast(key, Text()))
+        return query.by_key(key.in_([bindparam(f"recon_key_{n}", form) for n, form in enumerate(forms)]), shaped.shapes)
+
+    def _rows(self, connection: Connection, shaped: Shaped, statement: Any) -> Iterator[pa.RecordBatch]:
+        columns, schema, size = list(shaped.columns.values()), shaped.schema, self.limits.batch_rows
+        with connection.execute(statement, execution_options={"stream_results": True, "yield_per": size}) as result:
+            for part in result.partitions(size):
+                values = zip(*part, strict=True)
+                yield pa.RecordBatch.from_arrays(
+                    [column.array(found) for column, found in zip(columns, values, strict=True)], schema=schema
+                )
+
+    def _duplicates(self, connection: Connection, query: Query, limit: int) -> list[tuple[str, int]]:
+        try:
+            return [(str(key), int(count)) for key, count in connection.execute(query.duplicates(limit))]
+        except exc.SQLAlchemyError as error:
+            raise self._fault(error, query) from None
+
+    def _now(self, connection: Connection) -> datetime:
+        statement = NOW.get(connection.dialect.name)
+        if statement is None:
+            return datetime.now(UTC)  # No common way to ask for an instant in UTC.
+        found = connection.exec_driver_sql(
+            statement.replace("%", "%%") if connection.dialect.paramstyle in {"format", "pyformat"} else statement
+        ).scalar_one()
+        moment = datetime.fromisoformat(found) if isinstance(found, str) else found
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _as_text(expression: Any) -> Any:
+    return cast(expression, Text())
+
+
+def _json_as_text(connection: Any, _record: Any) -> None:
+    from psycopg.types.string import TextLoader
+
+    for name in ("json", "jsonb"):
+        connection.adapters.register_loader(name, TextLoader)
+
+
+def _is_integer(key: str) -> bool:
+    digits = key.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and len(digits) < 20 and str(int(key)) == key

@@ -1,0 +1,25 @@
+"""The command line as a user calls it: a process of its own, in a folder of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def recon(*words: object, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """One command, ended by itself; nothing of this machine's own projects or settings is in its reach."""
+    surroundings = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+    surroundings |= {"HOME": str(cwd), "PYTHONPATH": str(ROOT), **(env or {})}
+    line = [sys.executable, "-P", "-m", "recon", *(str(word) for word in words)]
+    return subprocess.run(line, cwd=cwd, env=surroundings, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
+
+
+def figures(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one JSON document of a command."""
+    assert done.stdout, f"exit {done.returncode}: {done.stderr}"
+    return json.loads(done.stdout)

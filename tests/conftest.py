@@ -1,0 +1,33 @@
+"""What every test shares: the real servers, and the rule that in CI nothing skips."""
+
+import os
+
+import pytest
+
+from tests.servers.pocketbase import pocketbase
+from tests.servers.postgres import database, postgres
+from tests.servers.receiver import receiver
+from tests.servers.stripe_mock import stripe_mock
+
+__all__ = ["database", "pocketbase", "postgres", "receiver", "stripe_mock"]
+
+SKIPPED: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remembers what was skipped."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        SKIPPED.append(report.nodeid)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """In CI a skip is a failure: the machine lacked something that the suite is meant to have."""
+    if os.environ.get("CI") and SKIPPED and exitstatus == 0:
+        session.exitstatus = 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says so."""
+    if os.environ.get("CI") and SKIPPED:
+        terminalreporter.write_line(f"{len(SKIPPED)} tests were skipped, which CI does not allow; the reasons stand above", red=True)
