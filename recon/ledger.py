@@ -25,7 +25,7 @@ from recon.report.figures import Standing
 from recon.state.bulk import Bulk, json_text
 from recon.state.database import State
 from recon.state.run import Run
-from recon.state.tables import doubts, events, findings, ledger, micros, outbox
+from recon.state.tables import WAITS, doubts, events, findings, ledger, micros, outbox
 from recon.story import Story, story_in
 
 __all__ = ["Ledger", "LedgerSummary", "source_of"]
@@ -257,7 +257,7 @@ class _Recorder:
         self.counts[Standing.RESOLVED.value, ""] += count
 
     def settle(self) -> None:
-        """Closes what was resolved, ends its acknowledgements, and withdraws from the outbox what is no longer the fact."""
+        """Closes what was resolved, ends its acknowledgements, and withdraws what is no longer the fact."""
         resolved = select(findings.c.key).where(findings.c.run_id == self.run.id, findings.c.standing == Standing.RESOLVED)
         closed = update(ledger).where(ledger.c.domain == self.job.domain, ledger.c.state == "open", ledger.c.key.in_(resolved))
         self.conn.execute(closed.values(state="resolved", resolved_at=self.now, resolved_run=self.run.id))
@@ -265,14 +265,21 @@ class _Recorder:
         for batch in _batches(held, BATCH):
             gone = self.conn.execute(resolved.where(findings.c.key.in_(batch))).scalars().all()
             acknowledgements.end_in(self.conn, self.job.domain, gone, "the discrepancy was resolved", self.now)
+        self._withdraw()
+
+    def _withdraw(self) -> None:
+        """Withdraws from the outbox what this run found gone, silenced, or different from what the waiting event says."""
+        waiting = outbox.alias("waiting")
         silent = findings.c.standing.in_([Standing.RESOLVED, Standing.ACKNOWLEDGED])
+        # From what waits, which is little, to the findings: events are kept for long and are many.
         stale = (
-            select(events.c.id)
+            select(waiting.c.seq)
+            .join(events, events.c.id == waiting.c.event_id)
             .join(findings, and_(findings.c.run_id == self.run.id, findings.c.key == events.c.key))
-            .where(events.c.domain == self.job.domain, or_(silent, findings.c.event_id != events.c.id))
+            .where(waiting.c.domain == self.job.domain, waiting.c.state == WAITS, or_(silent, findings.c.event_id != events.c.id))
         )
-        waiting = outbox.c.domain == self.job.domain, outbox.c.state == "waiting", outbox.c.event_id.in_(stale)
-        self.conn.execute(update(outbox).where(*waiting).values(state="withdrawn", reason=f"run {self.run.id} found it otherwise"))
+        gone = update(outbox).where(outbox.c.seq.in_(stale))
+        self.conn.execute(gone.values(state="withdrawn", reason=f"run {self.run.id} found it otherwise"))
 
 
 def _micros(value: Any) -> int | None:

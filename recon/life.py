@@ -81,8 +81,12 @@ def seen(life: Life | None, found: Discrepancy, sighting: Sighting, *, confirmed
 
     A second sighting by the same run changes nothing, so a run that is gone on with may record again.
     """
-    if life is None or not life.open:
-        return _begun(found, sighting, 1 if life is None else life.generation + 1)
+    if life is None:
+        return _begun(found, sighting, 1)
+    # The target holds what the confirmed event told it: that discrepancy was healed unseen, and this is another one.
+    healed = confirmed and found.target_token == life.source_token
+    if not life.open or healed:
+        return _begun(found, sighting, life.generation + 1)
     another_night = sighting.night > life.last_night
     unheeded = life.unheeded + (1 if confirmed and another_night else 0)
     changed = (found.kind, found.source_token, found.target_token) != (life.kind, life.source_token, life.target_token)

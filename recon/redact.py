@@ -22,6 +22,8 @@ from recon.secret import MASK, seen
 SHORTEST = 4
 #: A base64 core shorter than this could stand in any text by chance.
 SHORTEST_CORE = 6
+#: Libraries that log each of their steps.
+NOISY = ("alembic", "apscheduler", "sqlalchemy")
 URL_PASSWORD = re.compile(r"(?<=://)([^/?#:@\s'\"]*):([^/?#@\s'\"]+)@")
 
 
@@ -118,10 +120,9 @@ def install(level: int = logging.WARNING, stream: TextIO | None = None) -> loggi
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.addHandler(handler)
     root.setLevel(level)
-    if level <= logging.INFO:
-        # Their chatter at these levels is a line per request; -vv (DEBUG) shows it.
-        for noisy in ("httpx", "httpcore", "alembic", "apscheduler"):
-            logging.getLogger(noisy).setLevel(logging.WARNING if level > logging.DEBUG else logging.DEBUG)
+    for noisy in NOISY:
+        # At -v their chatter would bury ours; -vv shows it.
+        logging.getLogger(noisy).setLevel(logging.DEBUG if level <= logging.DEBUG else logging.WARNING)
     sys.excepthook = _excepthook
     threading.excepthook = _thread_excepthook
     return handler

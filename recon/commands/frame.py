@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ class Frame:
         """The state database, open and migrated."""
         from recon.state.database import State
 
+        # What runs leave on disk holds records of customers: for this user only, whatever the shell's own mask says.
+        os.umask(0o077)
         state = State.open(project.state_url)
         try:
             yield state
@@ -57,7 +60,7 @@ def framed(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option("--project", "folder", metavar="DIR", help="The project's folder [RECON_PROJECT, else the nearest recon.toml upward].")
     @click.option("-q", "--quiet", is_flag=True, help="Print nothing on success; no progress.")
-    @click.option("-v", "--verbose", count=True, help="Log what happens on stderr; -vv logs each request too.")
+    @click.option("-v", "--verbose", count=True, help="Log what happens on stderr; -vv in every detail.")
     @functools.wraps(command)
     def inner(folder: str | None, quiet: bool, verbose: int, **options: Any) -> Any:
         from recon.redact import install

@@ -43,9 +43,9 @@ MACROS = (
         - case when p[1] = '-' and length(rtrim(substr(split_part(p, '.', 2), d + 1), '0')) > 0 then 1 else 0 end""",
     f"create macro rc_within(us) as case when us between {EARLIEST_US} and {LATEST_US} then us end",
     "create macro rc_cut(us, p) as us - ((us % p) + p) % p",
-    # ISO 8601 with an offset, and without one; a cast to timestamp (not timestamptz) applies the offset without the session's zone.
+    # ISO 8601 with an offset, and without one. Only timestamptz heeds an offset: a cast to timestamp drops it in silence.
     f"""create macro rc_instant(t) as case when regexp_full_match(upper(t), '{DATE}[T ]{TIME}{OFFSET}')
-        then epoch_us(try_cast(upper(t) as timestamp)) end""",
+        then epoch_us(try_cast(upper(t) as timestamptz)) end""",
     f"""create macro rc_local(t) as case when regexp_full_match(upper(t), '{DATE}([T ]{TIME})?')
         then try_cast(upper(t) as timestamp) end""",
     f"create macro rc_date(t) as case when regexp_full_match(t, '{DATE}') then try_cast(t as date) end",

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from recon.compare.batches import Preparation
-from recon.compare.canonical import Place
+from recon.compare.canonical import Place, refuse_unfit_key
 from recon.compare.limits import Limits, connect
 from recon.compare.normalized import normalized, normalized_fields, normalized_schema
 from recon.compare.side import Side
@@ -99,6 +99,7 @@ class Intake:
 
     def sql(self, label: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> str:
         """The query over the batches; they are read once, when it runs."""
+        refuse_unfit_key(self.job.domain, self.job.key)
         prepared = Preparation(self.job, self.place, schema)
         reader = pa.RecordBatchReader.from_batches(prepared.schema, prepared.batches(batches))
         side = Side(self.job, self.place, engine_types(self.engine, prepared.schema))

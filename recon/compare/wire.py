@@ -8,10 +8,11 @@ go in: no hash of the engine, no order of declaration, nothing of a version.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as Number
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -23,6 +24,15 @@ from recon.kind import Json, Kind, Set, Timestamp
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def _shown(text: str) -> float | str:
+    """A JSON number as a reader's double has it; one beyond any double as its text."""
+    value = float(text)
+    return value if math.isfinite(value) else text
+
+
+_SHOWN: Final = msgspec.json.Decoder(float_hook=_shown)
+
+
 def wire(kind: Kind, value: Any) -> Wire:
     """A canonical value, as fetched from the engine, in its wire form."""
     if value is None:
@@ -30,7 +40,7 @@ def wire(kind: Kind, value: Any) -> Wire:
     if isinstance(kind, Timestamp):
         return iso(EPOCH + timedelta(microseconds=value))
     if isinstance(kind, Json | Set):
-        return msgspec.json.decode(value)
+        return _SHOWN.decode(value)
     if isinstance(value, Number):
         return format(value, "f")
     return value.isoformat() if isinstance(value, date) else value

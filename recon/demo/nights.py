@@ -14,7 +14,7 @@ from recon.progress import Silent
 from recon.project import Project
 from recon.report.figures import RunFigures, Verdict
 from recon.report.text import Line, emit, line, summary
-from recon.run import Order, approve, items_of, run_domain, shelve
+from recon.run import Order, approve, items_of, run_domain
 from recon.state.database import State
 
 DOMAIN = "orders"
@@ -124,7 +124,6 @@ def recall(stage: Stage, slot: datetime) -> None:
         stage.project, stage.state, figures.run, plan=plan, reason="recall confirmed by the shop", by="demo",
         clock=stage.clock, progress=Silent(),
     )  # fmt: skip
-    shelve(stage.project, stage.state, done)
     lines = summary(done, limit=0)
     _block(stage, lines[max(at for at, each in enumerate(lines) if not each) + 1 :])
     _demand(done.exit_code == 0, f"the approved run ended with exit {done.exit_code}", [done.problem.message if done.problem else ""])

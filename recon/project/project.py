@@ -1,5 +1,6 @@
 """Project: finds the folder, loads its files, and constructs what its jobs name, once and only when asked."""
 
+import logging
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -8,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from recon.errors import BadDefinition, BadRequest, LocalFault, NoProject, ReconError, UnknownName
+from recon.errors import BadRequest, LocalFault, NoProject, UnknownName
 from recon.job import Job
 from recon.project.inventory import Entry, inventory
 from recon.project.jobs import Broken, Jobs, read_jobs
@@ -19,6 +20,8 @@ from recon.publishers.base import Publisher
 from recon.settings import Settings, load
 from recon.settings.load import FILE
 from recon.stores.base import Store
+
+log = logging.getLogger(__name__)
 
 
 def find_file(start: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Path:
@@ -184,13 +187,13 @@ class Project:
         return self.settings.reports
 
     def close(self) -> None:
-        """Closes what was constructed, each whatever becomes of the others; raises nothing of the engine's own errors."""
-        for made in [self._open.pop(key) for key in list(self._open)]:
+        """Closes what was constructed, each whatever becomes of the others; what goes wrong is logged and raises nothing."""
+        for key in list(self._open):
             try:
-                made.close()
-            except (ReconError, OSError, BadDefinition):
-                # The run is over and its outcome stands; a connection that will not close changes nothing.
-                continue
+                self._open.pop(key).close()
+            except Exception:
+                # The run is over and its outcome stands; a connection that will not close changes nothing of it.
+                log.warning("closing %s failed", ".".join(key), exc_info=True)
 
     def __enter__(self) -> Self:
         return self

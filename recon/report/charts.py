@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from recon.duration import words_of
-from recon.report.figures import CreatedBucket, CreatedWindow, RunPoint, Verdict
-from recon.report.words import moment, plural
+from recon.report.figures import CreatedBucket, CreatedWindow, RunFigures, RunPoint, Verdict
+from recon.report.words import moment, plural, single
 
 MOST_RUNS = 30
+LEAST_SLOTS = 15
+"""So that three runs are three bars and not three walls; the latest is always at the right edge."""
 HEIGHT = 100.0
 
 
@@ -38,14 +40,30 @@ class Chart:
     scale: str = ""
 
 
+def points(figures: RunFigures) -> tuple[RunPoint, ...]:
+    """The runs before this one and this one itself; a look at single items is no point on the line."""
+    before = tuple(point for point in figures.history if point.run != figures.run)
+    if single(figures):
+        return before
+    this = RunPoint(
+        run=figures.run,
+        started_at=figures.started_at,
+        verdict=figures.verdict,
+        discrepancies=figures.discrepancies,
+        compared=figures.compared,
+    )
+    return (*before, this)
+
+
 def sparkline(history: Sequence[RunPoint], timezone: str = "UTC", *, most: int = MOST_RUNS) -> Chart | None:
     """The last runs, oldest first: a bar as high as there were discrepancies; a hollow one where nothing was compared."""
     points = sorted(history, key=lambda point: point.started_at)[-most:]
     if not points:
         return None
     top = max(point.discrepancies for point in points)
+    slots = max(len(points), LEAST_SLOTS)
     bars = []
-    for number, point in enumerate(points):
+    for number, point in enumerate(points, slots - len(points)):
         known = point.verdict not in {Verdict.INCOMPLETE, Verdict.FAILED}
         # By the square root, or one bad night would press all others flat.
         height = max(4.0, HEIGHT * math.sqrt(point.discrepancies / top)) if known and top else 4.0
@@ -55,7 +73,7 @@ def sparkline(history: Sequence[RunPoint], timezone: str = "UTC", *, most: int =
         bars.append(Bar(number * 10 + 1.5, HEIGHT - height, 7, height, title, point.verdict.value))
     words = f"The last {plural(len(points), 'run')}: at most {plural(top, 'discrepancy', 'discrepancies')}, the latest is {points[-1].verdict.value}."
     first, last = (_day(point.started_at, timezone) for point in (points[0], points[-1]))
-    return Chart(tuple(bars), len(points) * 10, words, first, last, f"at most {top:,} (square-root scale)")
+    return Chart(tuple(bars), slots * 10, words, f"from {first}", f"to {last}", f"at most {top:,} (square-root scale)")
 
 
 def created_chart(window: CreatedWindow, timezone: str = "UTC") -> Chart | None:

@@ -207,7 +207,7 @@ class RunFigures:
     state: str
     verdict: Verdict
     exit_code: int
-    #: Since when both sides are known to agree: the start of the last whole fetch that ended clean or healed.
+    #: Since when both sides are known to agree: the start of the last whole fetch whose comparison found nothing.
     consistent_as_of: datetime | None
     coverage: Coverage | None = None
     store: StoreRead | None = None

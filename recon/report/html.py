@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recon.discrepancy import DiscrepancyKind
-from recon.report.charts import created_chart, sparkline
+from recon.report.charts import created_chart, points, sparkline
 from recon.report.figures import Item, RunFigures, Transition, Verdict
 from recon.report.page import asset, environment, own, policy
 from recon.report.rows import Rows
@@ -73,7 +73,7 @@ def context(figures: RunFigures, *, csv: str | None = None) -> dict[str, Any]:
         "tiles": [_tile(figures, kind) for kind in DiscrepancyKind],
         "fields": field_rows(figures),
         "guard_line": guard_line,
-        "spark": sparkline(figures.history, timezone),
+        "spark": sparkline(points(figures), timezone),
         "created": created_chart(figures.created, timezone) if figures.created is not None else None,
         "samples": SAMPLES,
         "csv": csv,

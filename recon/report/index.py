@@ -10,13 +10,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 from recon.inert import utf8
-from recon.report.charts import MOST_RUNS, Chart, sparkline
+from recon.report.charts import MOST_RUNS, Chart, points, sparkline
 from recon.report.figures import RunFigures, RunPoint, Verdict
 from recon.report.page import asset, environment, own, policy
 from recon.report.words import plural
 
 REPORT_NAME = "index.html"
 SEVERITY = (Verdict.CLEAN, Verdict.AGREES, Verdict.DISCREPANCIES, Verdict.HELD, Verdict.INCOMPLETE, Verdict.FAILED)
+
+WORDS = {Verdict.DISCREPANCIES: "with discrepancies"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +79,7 @@ class DomainRow:
 
 def domain_of(figures: RunFigures) -> Domain:
     """A domain from its latest run's figures: its history and itself."""
-    this = RunPoint(
-        run=figures.run,
-        started_at=figures.started_at,
-        verdict=figures.verdict,
-        discrepancies=figures.discrepancies,
-        compared=figures.compared,
-    )
-    runs = (*(point for point in figures.history if point.run != this.run), this)
-    return Domain(figures.domain, runs, figures.consistent_as_of, figures.description, figures.timezone)
+    return Domain(figures.domain, points(figures), figures.consistent_as_of, figures.description, figures.timezone)
 
 
 def pieces(domains: Iterable[Domain], *, made: datetime | None = None, folder: Path | None = None) -> Iterator[bytes]:
@@ -133,10 +127,13 @@ def _banner(rows: Sequence[DomainRow]) -> tuple[str, str, str]:
     if not last:
         return "incomplete", "No run yet", "nothing is known of any domain"
     worst = max(last, key=SEVERITY.index)
-    counted = ", ".join(f"{last.count(verdict):,} {verdict.value}" for verdict in reversed(SEVERITY) if verdict in last)
+    counted = "last runs: " + ", ".join(
+        f"{last.count(verdict):,} {WORDS.get(verdict, verdict.value)}" for verdict in reversed(SEVERITY) if verdict in last
+    )
     waiting = len(rows) - len(last)
     if worst is Verdict.CLEAN and not waiting:
         return "clean", "All clean", f"{plural(len(last), 'domain')}, each compared whole on its last run"
     tail = f", {waiting:,} not run yet" if waiting else ""
-    banner = "Clean so far" if worst is Verdict.CLEAN else f"{last.count(worst):,} of {plural(len(rows), 'domain')}: {worst.value}"
+    subject = rows[0].domain if len(rows) == 1 else f"{last.count(worst):,} of {len(rows):,} domains"
+    banner = "Clean so far" if worst is Verdict.CLEAN else f"{subject}: {worst.value}"
     return worst.value, banner, counted + tail

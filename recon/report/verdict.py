@@ -1,6 +1,6 @@
 """The verdict in words: what a run says of its domain, why, and the exact next commands. Every rendering says it from here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recon.discrepancy import DiscrepancyKind
 from recon.report.figures import DeliveryFigure, GuardFigure, PlanFigure, RunFigures, Verdict
@@ -31,7 +31,14 @@ class Statement:
 
 
 def statement(figures: RunFigures) -> Statement:
-    """What to say of this run. CLEAN is said of `Verdict.CLEAN` and of nothing else."""
+    """What to say of this run. CLEAN is said of `Verdict.CLEAN` and of nothing else; a problem is told whatever the verdict."""
+    told = _told(figures)
+    if figures.problem is not None and not any(step.text == figures.problem.message for step in told.steps):
+        told = replace(told, steps=(*told.steps, *_problem(figures)))
+    return told
+
+
+def _told(figures: RunFigures) -> Statement:
     if figures.verdict is Verdict.CLEAN:
         return _clean(figures)
     if figures.verdict is Verdict.HELD:
@@ -62,7 +69,7 @@ def _doubtful(figures: RunFigures) -> Statement:
 
 
 def guard_line(guard: GuardFigure) -> str:
-    """`extra: 24.10% > 2.00%  (44,392 of 184,201)`, or how far below its limit it stayed."""
+    """`extra: 24.10% > 2.00%  (44,392 of 184,201)`, or how far below its limit it stayed. A guard's own message begins with `guard `."""
     sign = ">" if guard.share > guard.limit else "within"
     return f"{guard.name}: {percent(guard.share)} {sign} {percent(guard.limit)}  ({guard.count:,} of {guard.of:,})"
 
@@ -72,7 +79,7 @@ def _held(figures: RunFigures) -> Statement:
     kind = ""
     for guard in figures.guards:
         if guard.tripped:
-            steps.append(Step("guard", guard.message or guard_line(guard)))
+            steps.append(Step("guard", guard.message.removeprefix("guard ") or guard_line(guard)))
             if guard.hint:
                 steps.append(Step("hint", guard.hint))
             kind = kind or (f" --kind {guard.name}" if guard.name in KINDS else "")
@@ -97,7 +104,7 @@ def _discrepancies(figures: RunFigures) -> Statement:
         why = f": {plan.reason}" if plan.reason else ""
         return Statement(plan.state.upper(), f"{found}, nothing was emitted: the plan was {plan.state}{why}")
     if plan is None or not plan.events:
-        return Statement("REPORTED", f"{found}, no event was emitted", _problem(figures))
+        return Statement("REPORTED", f"{found}, no event was emitted")
     if delivery is None:
         return Statement("ENQUEUED", f"{plural(plan.events, 'event')} enqueued, not sent yet", (_publish(figures),))
     return _delivered(figures, plan, delivery)

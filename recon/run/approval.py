@@ -11,6 +11,7 @@ from recon.project import Project
 from recon.report.figures import RunFigures
 from recon.run.account import Account, stored
 from recon.run.night import Night
+from recon.run.shelf import shelve
 from recon.state.database import State
 from recon.state.lease import owner
 from recon.state.run import Claim, Run, RunState
@@ -36,7 +37,7 @@ def approve(project: Project, state: State, run: str, *, plan: str, reason: str,
         raise
     account = Account(domain=job.domain, job=job, clock=clock, started_at=held.started_at, trigger=held.trigger)
     night = resumed(project, state, account, claim, progress=progress)
-    return night.run(lambda: send_approved(night))
+    return shelve(project, state, night.run(lambda: send_approved(night)))
 
 
 def reject(state: State, run: str, *, reason: str, by: str) -> None:

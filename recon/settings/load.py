@@ -254,6 +254,11 @@ def _home_label(file: Path, environ: Mapping[str, str]) -> str:
     return f"~{str(file).removeprefix(home)}" if home and str(file).startswith(f"{home}/") else str(file)
 
 
+def _hidden(path: KeyPath) -> bool:
+    """Whether a plain text at this key is, or may be, a secret that somebody wrote out."""
+    return any(HIDING.search(part) for part in path[2:]) or ("auth" in path[2:] and path[-1] not in {"name", "user"})
+
+
 def shown(path: KeyPath, value: Any) -> str:
     """A value as `recon config show` may print it: secrets by their reference, passwords in URLs masked."""
     if isinstance(value, SecretRef):
@@ -264,7 +269,7 @@ def shown(path: KeyPath, value: Any) -> str:
         return f"{{ {', '.join(f'{key} = {shown((*path, key), inner)}' for key, inner in value.items())} }}" if value else "{}"
     if isinstance(value, list):
         return f"[{', '.join(shown(path, inner) for inner in value)}]"
-    if isinstance(value, str) and HIDING.search(path[-1]):
+    if isinstance(value, str) and _hidden(path):
         return MASK
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return re.sub(r"(://[^/:@\s]*:)[^@\s]*(@)", rf"\1{MASK}\2", text)

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import Connection, Row, case, func, or_, select, update
 
 from recon import __version__
 from recon.clock import iso
@@ -88,14 +88,16 @@ class Runs:
         conn.execute(update(runs).where(*older).values(reason=reason, verdict="incomplete", **values))
 
     def resumable(self, domain: str, *, dry_run: bool = False, key: str | None = None) -> Run | None:
-        """The domain's newest run of this sort if it has something left to do, and nobody is doing it; else None.
+        """A run of this sort that has something left to do while nobody is doing it; None where there is none.
 
-        That is a run killed on its way, one that failed with the verdict `incomplete` (the fetch can go on), one approved and
-        not sent, and one EMITTED whose delivery or report is outstanding: finish that one, then start tonight's.
+        First one that was approved and not sent, or is EMITTED with its delivery or report outstanding, however old: finish that,
+        then start tonight's. Else the newest run, if it was killed on its way or failed with the verdict `incomplete`.
         """
         sort = runs.c.domain == domain, runs.c.dry_run.is_(dry_run), runs.c.key == key if key else runs.c.key.is_(None)
+        decided = case((runs.c.state.in_([RunState.APPROVED, RunState.EMITTED]), 0), else_=1)
+        newest = select(runs).where(*sort).order_by(decided, runs.c.started_at.desc(), runs.c.id.desc()).limit(1)
         with self.state.read() as conn:
-            row = conn.execute(select(runs).where(*sort).order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(1)).one_or_none()
+            row = conn.execute(newest).one_or_none()
             if row is None or leases.holder(self.state, conn, domain) is not None:
                 return None
         run = _run(row)
@@ -221,9 +223,9 @@ class Runs:
             return answer
 
     def held(self, domain: str | None = None) -> list[Run]:
-        """The runs that wait for a person, oldest first; those past their time are expired on the way."""
+        """The runs that wait for a person, oldest first; those past their time are expired on the way. A dry run waits for nobody."""
         self.expire()
-        query = select(runs).where(runs.c.state == RunState.HELD).order_by(runs.c.started_at)
+        query = select(runs).where(runs.c.state == RunState.HELD, runs.c.dry_run.is_(False)).order_by(runs.c.started_at, runs.c.id)
         return self._list(query if domain is None else query.where(runs.c.domain == domain))
 
     def expire(self) -> list[Run]:

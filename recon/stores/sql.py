@@ -15,6 +15,7 @@ from recon.job import Table
 from recon.stores import faults
 from recon.stores.address import Address
 from recon.stores.base import Scan, Selection, StoreHealth
+from recon.stores.postgres_faults import translate
 from recon.stores.query import Query, Shape, chunks
 from recon.stores.reading import Watch
 from recon.stores.rows import Column, column_for
@@ -202,8 +203,6 @@ class SqlStore:
         cause = getattr(error, "orig", None) or error
         words = self.address.scrub(cause)
         if self.address.dialect == "postgresql":
-            from recon.stores.postgres_faults import translate
-
             return translate(cause, self._label, self.address, doing="the read", relation=relation)
         if reading or getattr(error, "connection_invalidated", False):
             return StoreUnreachable(
@@ -245,7 +244,7 @@ class SqlStore:
         try:
             found = [inspector.get_pk_constraint(relation.name, schema=relation.schema)["constrained_columns"]]
             found += [each["column_names"] for each in inspector.get_unique_constraints(relation.name, schema=relation.schema)]
-        except (NotImplementedError, exc.SQLAlchemyError):
+        except (RuntimeError, exc.SQLAlchemyError):  # A dialect that cannot tell says so in either way.
             return False
         return [relation.key] in found
 
@@ -262,7 +261,10 @@ class SqlStore:
 
     def _rows(self, connection: Connection, shaped: Shaped, statement: Any) -> Iterator[pa.RecordBatch]:
         columns, schema, size = list(shaped.columns.values()), shaped.schema, self.limits.batch_rows
-        with connection.execute(statement, execution_options={"stream_results": True, "yield_per": size}) as result:
+        with self._translated(shaped.query):
+            # Refused before the first row is the statement's fault; what breaks later is the server's.
+            result = connection.execute(statement, execution_options={"stream_results": True, "yield_per": size})
+        with result:
             for part in result.partitions(size):
                 values = zip(*part, strict=True)
                 yield pa.RecordBatch.from_arrays(

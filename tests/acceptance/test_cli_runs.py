@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -245,6 +246,26 @@ def test_the_schedule_in_other_words(recon: Shell) -> None:
         assert said.code == 0, said.err
         assert word in said.out
         assert "orders" in said.out
+
+
+def test_the_service_starts_and_stops(shop: Shop) -> None:
+    """The service runs in the foreground until SIGTERM, and then ends in order with 0."""
+    process = subprocess.Popen(shop.command("schedule"), cwd=shop.folder, env=shop.environment(), stderr=subprocess.PIPE, text=True)
+    lines: list[str] = []
+    try:
+        assert process.stderr is not None
+        while line := process.stderr.readline():
+            lines.append(line)
+            if "orders" in line or "refunds" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        lines.append(process.communicate(timeout=30)[1])
+    finally:
+        process.kill()
+        process.communicate()
+
+    assert process.returncode == 0, lines
+    assert lines[-1].strip().endswith("stopped")
 
 
 def test_doctor_tells_what_is_well_and_what_is_not(shop: Shop, recon: Shell) -> None:

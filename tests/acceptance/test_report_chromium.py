@@ -159,6 +159,19 @@ def test_filters_show_exactly_what_fits_and_live_in_the_address(pages, opened) -
     assert count(page) == len(items)
 
 
+def test_resolved_ones_are_out_of_the_way(pages, opened, tmp_path) -> None:
+    """What is gone since the last time is not among what there is: a clean page shows no row until its resolved ones are asked for."""
+    gone = [replace(item, standing=Standing.RESOLVED) for item in made.items(12)()]
+    page = opened(written(tmp_path, "clean.html", html.pieces(made.clean(), lambda: iter(gone)))).page
+
+    assert page.locator("tr.item").count() == 0
+    assert "There are no discrepancies." in page.locator("#body").inner_text()
+    assert page.locator("#count").inner_text() == "0; 12 resolved ones not shown"
+    page.evaluate(TIMED, ["standing", "resolved"])
+    assert shown_rows(page) == [item.key for item in gone]
+    assert page.locator("#count").inner_text() == "1–12 of 12"
+
+
 def test_pages_turn_and_orders_sort(pages, opened) -> None:
     """100 rows at a time, forward and back; by amount and by nights the largest come first."""
     items = list(made.items(1300)())

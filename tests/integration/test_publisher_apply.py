@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,7 +18,7 @@ from recon.publishers.apply import ApplyPublisher
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
 from recon.publishers.wire import same
 from recon.section import Section
-from tests.servers.postgres import PASSWORD, database, postgres  # noqa: F401 -- Fixtures.
+from tests.servers.postgres import PASSWORD
 
 DDL = {
     "postgresql": "CREATE TABLE orders (id bigint PRIMARY KEY, status text NOT NULL, amount bigint, price numeric(12,2), at timestamptz, seen timestamp, day date, "
@@ -95,11 +95,11 @@ def run(url: str, statement: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of either kind, with the table in it."""
     found = f"sqlite:///{tmp_path}/shop.db" if request.param == "sqlite" else request.getfixturevalue("database")
     run(found, DDL[request.param])
-    yield found
+    return found
 
 
 def test_created_inserts_in_the_columns_own_types(url: str) -> None:

@@ -17,7 +17,7 @@ from recon.event import Event
 from recon.publishers.base import Message, OutcomeKind, Publisher
 from recon.publishers.table import TablePublisher
 from recon.section import Section
-from tests.servers.postgres import PASSWORD, PostgresServer, database, postgres  # noqa: F401 -- Fixtures.
+from tests.servers.postgres import PASSWORD
 
 
 def message(number: int, *, subject: str | None = None, emission: int = 1) -> Message:
@@ -173,7 +173,7 @@ def test_no_connection_means_try_again(database: str, where: str) -> None:
     assert "wr0ng-password" not in said
 
 
-def test_a_lost_commit_is_unknown(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_commit_is_unknown(database: str) -> None:
     """The connection dies while the commit is under way: the events may be there, so they are UNKNOWN, and a repeat settles it."""
     publisher = publisher_of(database)
     publisher.publish([message(0)], 5)

@@ -18,7 +18,7 @@ from recon.kind import Text
 from recon.section import Section
 from recon.stores.base import Selection, Store
 from recon.stores.factory import open_store
-from tests.servers.postgres import PASSWORD, PostgresServer, database, postgres  # noqa: F401 -- Fixtures.
+from tests.servers.postgres import PASSWORD, PostgresServer
 
 ROWS = 20_000
 
@@ -231,7 +231,9 @@ def test_folded_keys_are_found_and_counted_as_the_job_sees_them(database: str, s
         ("numeric", ["1.50"], ["1.50", "1.5", "x"], ["1.50"]),
     ],
 )
-def test_rows_by_key(database: str, sql: psycopg.Connection[Any], kind: str, keys: list[str], asked: list[str], found: list[str]) -> None:
+def test_rows_by_key(
+    database: str, sql: psycopg.Connection[Any], *, kind: str, keys: list[str], asked: list[str], found: list[str]
+) -> None:
     """Exactly the rows of the keys asked for come, whatever else is asked, with the same columns as a scan."""
     sql.execute(f"CREATE TABLE t (id {kind} PRIMARY KEY, v numeric)")  # type: ignore[arg-type]  # A literal of this test.
     with sql.cursor() as cursor:

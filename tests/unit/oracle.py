@@ -38,6 +38,7 @@ class Verdict:
     unreadable: Counter = field(default_factory=Counter)  # place -> items
     compared: int = 0
     equal: int = 0
+    values: dict = field(default_factory=dict)  # (place, key) -> the wire values of its fields
 
 
 MISSING = object()
@@ -372,6 +373,23 @@ def differs(f, one, other):
     return abs(Decimal(one) - Decimal(other)) > Decimal(repr(f.tolerance)) * unit
 
 
+def wired(job, values):
+    """Canonical values as events carry them; JSON is left out, since it carries numbers as doubles."""
+    return {f.name: wire(f.of_kind, values[f.name]) for f in job.fields if values[f.name] is not MISSING and not isinstance(f.of_kind, k.Json)}
+
+
+def wire(kind, value):
+    if value is None:
+        return None
+    if isinstance(kind, k.Timestamp):
+        return (EPOCH + dt.timedelta(microseconds=value)).isoformat().replace("+00:00", "Z")
+    if isinstance(kind, k.Decimal):
+        return format(value, "f")
+    if isinstance(kind, k.Set):
+        return sorted(value)
+    return value.isoformat() if isinstance(value, dt.date) else value
+
+
 def judge(job, key_path, lines, rows):
     """What a comparison of these records and rows has to find."""
     verdict = Verdict()
@@ -379,6 +397,7 @@ def judge(job, key_path, lines, rows):
     store_keys, store, store_bad, store_aside = store_side(job, rows)
     verdict.unreadable = Counter(provider=provider_bad, store=store_bad)
     verdict.duplicates = {("provider", key) for key, n in provider_keys.items() if n > 1} | {("store", key) for key, n in store_keys.items() if n > 1}
+    verdict.values = {("provider", key): wired(job, values) for key, values in provider.items()} | {("store", key): wired(job, values) for key, values in store.items()}
     aside = provider_aside | store_aside | {key for _, key in verdict.duplicates}
     lacks_store, lacks_provider = ("missing", "extra") if job.direction == "inbound" else ("extra", "missing")
     for key in (set(provider) | set(store)) - aside:

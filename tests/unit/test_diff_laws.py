@@ -14,7 +14,7 @@ from recon.job import Field
 from tests.unit.oracle import judge
 from tests.unit.sides import compared, job_of, scan_of
 
-LAWS = settings(max_examples=40, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+LAWS = settings(max_examples=30, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 UTC = dt.UTC
 MOMENT = dt.datetime(2024, 3, 10, 2, 30, 5, 250_000, tzinfo=UTC)
@@ -220,6 +220,11 @@ def test_the_engine_and_the_oracle_find_the_same(world):
     verdict = judge(job, "id", lines, rows)
     _, found, listed = compared(job, lines, scan_of(rows, types))
     assert findings(found, listed) == (verdict.found, verdict.compared, verdict.equal)
+    shown = [f.name for f in job.fields if not isinstance(f.of_kind, k.Json)]
+    for d in listed:
+        sides = dict(zip(("provider", "store"), (d.source, d.target) if job.direction == "inbound" else (d.target, d.source), strict=True))
+        for place, values in sides.items():
+            assert values is None or {n: values[n] for n in shown if n in values} == verdict.values[place, d.key]
     assert {(d.place, d.key) for d in found.duplicates} == verdict.duplicates
     assert found.duplicate_keys == len(verdict.duplicates)
     assert found.unreadable_items == sum(verdict.unreadable.values()) == len(found.unreadable)

@@ -288,6 +288,17 @@ def test_providers_are_constructed_once_and_closed(tmp_path: Path) -> None:
     assert first.closed is True
 
 
+def test_a_provider_that_will_not_close_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What raises on close is logged by name, and the others are closed all the same."""
+    text = PROVIDER.format(extra="x").replace("self.closed = True", "raise RuntimeError('still busy')")
+    with made(tmp_path, {"providers/bad.py": text}, settings=SETTINGS + '[providers.bad]\nbase_url = "b"\n') as project:
+        project.provider("bad")
+        good = project.provider("shop")
+
+    assert good.closed is True
+    assert "closing providers.bad failed" in caplog.text
+
+
 def test_two_tables_may_share_a_type(tmp_path: Path) -> None:
     """A type names the file; each table makes an instance of its own with its own name."""
     extra = '[providers.shop_eu]\ntype = "shop"\nbase_url = "https://eu.example/"\n'

@@ -8,7 +8,7 @@ import pytest
 
 from recon.discrepancy import DiscrepancyKind
 from recon.report import text
-from recon.report.figures import DeliveryFigure, Standing, Verdict
+from recon.report.figures import DeliveryFigure, Problem, Standing, Verdict
 from recon.report.verdict import headline, statement
 from tests.unit import figures_fixture as made
 
@@ -158,6 +158,18 @@ def test_no_discrepancy_and_yet_not_clean_says_what_is_not_known() -> None:
 def test_what_became_of_the_events(change, said) -> None:
     """Dry run, no event, not sent yet, and partly delivered are told apart, with the next command where there is one."""
     assert said in block(replace(made.figures(20), **change))
+
+
+@pytest.mark.parametrize(
+    "base", [made.figures(20), made.clean(), made.held(20), made.incomplete()], ids=["drift", "clean", "held", "incomplete"]
+)
+def test_a_problem_is_told_whatever_the_verdict(base) -> None:
+    """Why something went wrong beside the verdict, such as a report that could not be written, is never left out, nor said twice."""
+    problem = Problem(kind="LocalFault", message="no report was written: no space left on device", hint="make room")
+    shown = block(replace(base, problem=problem))
+
+    assert shown.count("  why               no report was written: no space left on device\n") == 1
+    assert shown.count("  next              make room\n") == 1
 
 
 def test_a_single_item_that_agrees_says_nothing_of_the_rest() -> None:

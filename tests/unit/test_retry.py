@@ -137,10 +137,18 @@ def test_a_pause_longer_than_the_run_may_wait_is_throttled_at_once() -> None:
 
 
 def test_a_retry_after_stops_every_thread_of_the_credential() -> None:
-    """After a 429 the whole bucket waits, not only the request that was told."""
-    clock, limiter = ManualClock(), Limiter(None)
+    """While the request that was told to wait waits, every other request of the same provider waits too."""
+
+    class Watched(ManualClock):
+        def sleep(self, seconds: float) -> None:
+            if not self.slept:
+                others.append(limiter._paused_until - self.elapsed)
+            super().sleep(seconds)
+
+    others: list[float] = []
+    clock, limiter = Watched(), Limiter(None)
     call(Tries(answer(429, retry_after="30"), answer(200)), clock, limiter=limiter)
-    limiter = Limiter(None)
+    assert others == [30]
     limiter.pause(30, clock)
     assert limiter.wait(clock) == pytest.approx(30)
     assert limiter.wait(clock) == 0

@@ -201,6 +201,10 @@ def test_secret_references_are_kept_and_masked(tmp_path: Path) -> None:
 auth = { bearer = { env = "TOKEN" } }
 list = [{ file = "key.txt" }]
 api_key = "written out by mistake"
+[providers.other]
+auth = { header = { name = "X-Key", value = "also by mistake" } }
+base_url = "https://other.example/"
+[providers.third]
 cmd = { command = "pass show recon --hidden x" }
 [stores.main]
 url = "postgresql://me:hunter2@db/x"
@@ -213,6 +217,8 @@ url = "postgresql://me:hunter2@db/x"
     assert 'providers.shop.auth.bearer={ env = "TOKEN" }' in text
     assert 'state.url={ env = "RECON_STATE_URL" }' in text
     assert f"postgresql://me:{MASK}@db/x" in text
+    assert "providers.other.auth.header.name=X-Key" in text
+    assert "https://other.example/" in text
     for secret in ("env-secret", "file-secret", "hunter2", "statepw", "by mistake", "hidden"):
         assert secret not in text
     assert found.providers["shop"].table["list"][0].get().reveal() == "file-secret"

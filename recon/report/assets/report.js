@@ -8,7 +8,7 @@
   const conf = read("settings"), meta = read("meta");
   const form = $("filters"), body = $("body"), count = $("count");
   const number = new Intl.NumberFormat("en-US");
-  let rows = [], hay = [], hits = [], at = 0, open = 0;
+  let rows = [], hay = [], hits = [], at = 0, open = 0, gone = 0;
 
   // The same characters that the terminal's rendering shows as escapes.
   const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu;
@@ -149,10 +149,12 @@
     const last = Math.max(0, Math.ceil(hits.length / PAGE) - 1);
     at = Math.min(Math.max(0, at), last);
     const from = at * PAGE, part = Array.from(hits.slice(from, from + PAGE), (place) => lineOf(rows[place]));
-    if (!part.length) part.push(el("tr", null, el("td", { colspan: "6", class: "none" }, rows.length ? "No discrepancy fits these filters." : conf.none)));
+    if (!part.length) part.push(el("tr", null, el("td", { colspan: "6", class: "none" }, rows.length > gone ? "No discrepancy fits these filters." : conf.none)));
     body.replaceChildren(...part);
     const range = hits.length ? `${number.format(from + 1)}–${number.format(Math.min(from + PAGE, hits.length))} of ` : "";
-    count.textContent = range + number.format(hits.length) + (hits.length === rows.length ? "" : `, filtered from ${number.format(rows.length)}`);
+    const base = form.elements.standing.value ? rows.length : rows.length - gone;
+    count.textContent = range + number.format(hits.length) + (hits.length === base ? "" : `, filtered from ${number.format(base)}`)
+      + (gone && base < rows.length ? `; ${number.format(gone)} resolved ${gone === 1 ? "one" : "ones"} not shown` : "");
     for (const name of ["previous", "next"]) $(name).disabled = name === "previous" ? at === 0 : at === last;
   };
 
@@ -178,12 +180,13 @@
   const filter = () => {
     const want = chosen(), query = want.q.trim().toLowerCase();
     const kind = meta.kinds.indexOf(want.kind), stand = meta.standings.indexOf(want.standing), field = meta.fields.indexOf(want.field);
+    const resolved = want.standing ? -1 : meta.standings.indexOf("resolved");
     const nights = Number(want.nights) || 0, least = Number(want.money) || 0;
     if (query) prepare();
     const found = [];
     for (let place = 0; place < rows.length; place += 1) {
       const row = rows[place];
-      if (kind >= 0 && row[KIND] !== kind || stand >= 0 && row[STANDING] !== stand || row[NIGHTS] < nights) continue;
+      if (row[STANDING] === resolved || kind >= 0 && row[KIND] !== kind || stand >= 0 && row[STANDING] !== stand || row[NIGHTS] < nights) continue;
       if (field >= 0 && !row[CHANGED].includes(field) || least > 0 && worth(row) < least) continue;
       if (query && !hay[place].includes(query)) continue;
       found.push(place);
@@ -227,7 +230,10 @@
     }
     const differing = new Set();
     rows = await unpack();
-    for (const row of rows) for (const field of row[CHANGED]) differing.add(field);
+    for (const row of rows) {
+      gone += meta.standings[row[STANDING]] === "resolved";
+      for (const field of row[CHANGED]) differing.add(field);
+    }
     for (const field of differing) form.elements.field.append(el("option", { value: meta.fields[field] }, meta.fields[field]));
     if (meta.dropped) $("table").before(text("p", "noscript", `The page holds the first ${number.format(meta.count)} rows; ${number.format(meta.dropped)} more are in: recon report ${conf.run} -f csv`));
     const valued = rows.some((row) => row[MONEY] !== null);

@@ -43,6 +43,16 @@ def test_items_come_in_the_order_found_with_all_they_carry(nights: Nights) -> No
     assert items[1].money == 1999
 
 
+def test_the_discrepancies_are_read_back_as_they_were_found(nights: Nights) -> None:
+    """For the second look after an approval; acknowledged and resolved ones are not among them."""
+    nights.night([changed("known"), changed("gone")])
+    nights.ledger.ack("orders", "known", by="alice", reason="known")
+    found = [changed("1"), missing("2"), extra("3")]
+    nights.night([changed("known"), *found])
+
+    assert list(nights.ledger.discrepancies(nights.claim.run.id)) == found
+
+
 def test_an_unknown_key_is_neither_found_nor_resolved(nights: Nights) -> None:
     """What could not be confirmed, read or told apart stays as it was."""
     nights.night([changed("1"), changed("2")])

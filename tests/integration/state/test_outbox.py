@@ -57,9 +57,7 @@ class Scripted:
 
     name = "scripted"
 
-    def __init__(
-        self, answer: Callable[[Sequence[Message]], Sequence[Outcome]], capabilities: Capabilities | None = None
-    ) -> None:
+    def __init__(self, answer: Callable[[Sequence[Message]], Sequence[Outcome]], capabilities: Capabilities | None = None) -> None:
         self.answer = answer
         self.capabilities = capabilities or Capabilities(batch=100)
         self.batches: list[list[str]] = []
@@ -416,7 +414,7 @@ def test_two_real_deliverers_at_once_keep_the_order_of_each_key(state_url: str, 
 
 
 @pytest.mark.parametrize("batch", [1, 7])
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 40))
 def test_whatever_a_destination_answers_each_event_ends_once(tmp_path_factory, migrated_file, batch: int, seed: int, count: int) -> None:
     """Random outcomes, nights and pauses: every event is confirmed or dead in the end, after a last try that said so, and no other."""

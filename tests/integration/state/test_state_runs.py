@@ -403,6 +403,30 @@ def test_a_held_run_expires_by_itself(runs: Runs, clock: FixedClock) -> None:
     assert (ended.state, ended.reason, ended.finished_at) == (RunState.EXPIRED, "nobody decided in time", later(3600))
 
 
+def test_a_held_dry_run_waits_for_nobody(runs: Runs) -> None:
+    """Its plan is never sent, so no person is asked about it."""
+    walk(runs, start(runs, dry_run=True), *WAY, RunState.HELD, hold_expires_at=later(3600))
+
+    assert runs.held() == []
+
+
+def test_what_was_decided_is_finished_before_anything_else(runs: Runs, clock: FixedClock) -> None:
+    """A run whose events are out, or approved, is found again behind newer ones; only then the newest."""
+    emitted = walk(runs, start(runs), *WAY, RunState.EMITTED)
+    runs.release(emitted)
+    clock.advance(86_400)
+    newer = runs.advance(start(runs), RunState.FETCHING)
+    runs.release(newer)
+
+    found = runs.resumable("orders")
+    assert found is not None
+    assert found.id == emitted.run.id
+    runs.release(runs.advance(runs.resume(found.id, "host:1"), RunState.DONE))
+    after = runs.resumable("orders")
+    assert after is not None
+    assert after.id == newer.run.id
+
+
 def test_recent_runs_come_newest_first(runs: Runs, clock: FixedClock) -> None:
     """Of one domain or of all, and no more than asked for."""
     ids = []

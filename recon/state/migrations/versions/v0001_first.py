@@ -265,6 +265,14 @@ def outbox() -> None:
         postgresql_where=sa.text("state = 'waiting'"),
     )
     op.create_index(
+        "recon_outbox_waiting_by_domain",
+        "recon_outbox",
+        ["domain"],
+        unique=False,
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
+    op.create_index(
         "recon_outbox_waiting_by_key",
         "recon_outbox",
         ["publisher", "domain", "partitionkey", "seq"],
