@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import platform
-import resource
+import re
 import shutil
 import statistics
 import subprocess
@@ -90,12 +90,14 @@ def ours(dsn: str, folder: Path) -> dict:
         unique = cursor.fetchone()[0] == 1
         cursor.execute(SELECT)
         reader = cursor.fetch_record_batch()
-        scan = Scan(reader=reader, key_unique=unique, duplicates=lambda limit: [], isolation="read committed", taken_at=datetime.now(UTC))
+        scan = Scan(reader=reader, key_unique=unique, duplicates=lambda _: [], isolation="read committed", taken_at=datetime.now(UTC))
         found = compare(job(), snapshot, scan, limits=limits)
         listed = sum(1 for _ in found.discrepancies())
     seconds = time.perf_counter() - started
     assert listed == sum(found.counts.values())
-    return {"seconds": seconds, "duplicates_seconds": counted - started, "duplicates": twice + found.duplicate_keys} | {str(k): n for k, n in found.counts.items()}
+    return {"seconds": seconds, "duplicates_seconds": counted - started, "duplicates": twice + found.duplicate_keys} | {
+        str(k): n for k, n in found.counts.items()
+    }
 
 
 def floor(dsn: str, folder: Path) -> dict:
@@ -115,18 +117,22 @@ def floor(dsn: str, folder: Path) -> dict:
     return {"seconds": ended - started, "store_seconds": drained - started, "provider_seconds": ended - drained, "rows": rows}
 
 
+def peak_mb() -> float:
+    """The process's own peak; `ru_maxrss` would be its parent's where that was larger."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+
 CHILDREN = {"ours": ours, "floor": floor}
 
 
 def child(name: str, dsn: str, folder: Path) -> None:
-    import adbc_driver_postgresql.dbapi
-    import duckdb
-    import pyarrow.parquet  # noqa: F401  # Imports are not what is measured.
+    import adbc_driver_postgresql.dbapi  # noqa: F401  # Imports are not what is measured.
+    import duckdb  # noqa: F401  # As above.
+    import pyarrow.parquet  # noqa: F401  # As above.
 
     import recon.compare  # noqa: F401  # As above.
 
-    assert adbc_driver_postgresql and duckdb
-    print(json.dumps(CHILDREN[name](dsn, folder) | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps(CHILDREN[name](dsn, folder) | {"peak_mb": peak_mb()}))
 
 
 def environment(lock: str, cache: Path) -> Path:
@@ -150,8 +156,8 @@ def prepare(rows: int, dsn: str, folder: Path) -> float:
     from recon.compare import Limits, seal
 
     write_ndjson(rows, folder / "provider.ndjson")
-    load_table(rows, dsn, "charges", store_sql(rows), folder)
-    load_table(rows, dsn, "provider_charges", provider_sql(rows), folder)
+    load_table(dsn, "charges", store_sql(rows), folder)
+    load_table(dsn, "provider_charges", provider_sql(rows), folder)
     started = time.perf_counter()
     seal(job(), Lines(folder / "provider.ndjson", rows - len(range(1000, rows, 2000))), "id", folder, limits=Limits())
     return time.perf_counter() - started
@@ -192,7 +198,9 @@ def summary(rows: int, results: dict[str, list[dict]], sealing: float) -> dict:
     mine = medians["ours"]
     ratios = {name: mine / seconds if name == "floor" else seconds / mine for name, seconds in medians.items() if name != "ours"}
     targets = TARGETS.get(rows, {})
-    reached = {name: ratio <= targets[name] if name == "floor" else ratio >= targets[name] for name, ratio in ratios.items() if name in targets}
+    reached = {
+        name: ratio <= targets[name] if name == "floor" else ratio >= targets[name] for name, ratio in ratios.items() if name in targets
+    }
     return {
         "rows": rows,
         "seconds": medians,
@@ -220,8 +228,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, action="append")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--only", action="append", help="contenders beside ours: floor, reladiff, datacompy, by_hand")
-    parser.add_argument("--work", type=Path, help="where the data goes (about 1 GB per million rows), by default the system's temporary folder")
-    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "recon-bench-peers", help="where the peers' environments are kept")
+    parser.add_argument(
+        "--work", type=Path, help="where the data goes (about 1 GB per million rows), by default the system's temporary folder"
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=Path(tempfile.gettempdir()) / "recon-bench-peers", help="where the peers' environments are kept"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -60,7 +60,7 @@ def write_ndjson(rows: int, file: Path) -> None:
     duckdb.connect(config={"preserve_insertion_order": False}).execute(f"copy ({provider_sql(rows)}) to '{file}' (format json)")
 
 
-def load_table(rows: int, dsn: str, table: str, sql: str, folder: Path) -> None:
+def load_table(dsn: str, table: str, sql: str, folder: Path) -> None:
     """A side as a PostgreSQL table with its primary key, vacuumed and analysed."""
     csv = folder / f"{table}.csv"
     duckdb.connect(config={"preserve_insertion_order": False}).execute(f"copy ({sql}) to '{csv}' (format csv, header false)")

@@ -6,7 +6,7 @@ Time is that of the work, without imports; memory is the process's peak. Each pr
 import argparse
 import contextlib
 import json
-import resource
+import re
 import time
 from pathlib import Path
 
@@ -20,7 +20,9 @@ def datacompy(dsn: str, parquet: str) -> dict[str, int]:
     from datacompy.polars import PolarsCompare
 
     with dbapi.connect(dsn) as connection, connection.cursor() as cursor:
-        cursor.execute("select id as key, amount, currency, status, customer, (extract(epoch from updated_at) * 1000000)::bigint as updated_at, metadata from charges")
+        cursor.execute(
+            "select id as key, amount, currency, status, customer, (extract(epoch from updated_at) * 1000000)::bigint as updated_at, metadata from charges"
+        )
         store = pl.from_arrow(cursor.fetch_arrow_table())
     provider = pl.read_parquet(parquet, columns=["key", *FIELDS])
     compared = PolarsCompare(provider, store, join_columns="key", df1_name="provider", df2_name="store")
@@ -31,7 +33,7 @@ def datacompy(dsn: str, parquet: str) -> dict[str, int]:
     }
 
 
-def reladiff(dsn: str, parquet: str) -> dict[str, int]:
+def reladiff(dsn: str, _parquet: str) -> dict[str, int]:
     """reladiff, its defaults, over two tables of one PostgreSQL server."""
     import reladiff as peer
 
@@ -55,7 +57,14 @@ def by_hand(dsn: str, parquet: str) -> dict[str, int]:
     with Path(parquet).with_name("provider.ndjson").open("rb") as lines:
         for line in lines:
             r = orjson.loads(line)
-            records[r["id"]] = (r["amount"], r["currency"], r["status"], r["customer"], datetime.fromisoformat(r["updated_at"]), r["metadata"])
+            records[r["id"]] = (
+                r["amount"],
+                r["currency"],
+                r["status"],
+                r["customer"],
+                datetime.fromisoformat(r["updated_at"]),
+                r["metadata"],
+            )
     extra = changed = 0
     with psycopg.connect(dsn) as connection, connection.cursor(name="charges", binary=True) as cursor:
         cursor.itersize = 20_000
@@ -79,11 +88,16 @@ def main() -> None:
     parser.add_argument("parquet")
     options = parser.parse_args()
     with contextlib.suppress(ImportError):
-        {"datacompy": lambda: __import__("datacompy.polars"), "reladiff": lambda: __import__("reladiff"), "by_hand": lambda: __import__("orjson")}[options.peer]()
+        {
+            "datacompy": lambda: __import__("datacompy.polars"),
+            "reladiff": lambda: __import__("reladiff"),
+            "by_hand": lambda: __import__("orjson"),
+        }[options.peer]()
     started = time.perf_counter()
     found = PEERS[options.peer](options.dsn, options.parquet)
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not ru_maxrss, which would be the parent's where that was larger.
+    peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
     print(json.dumps({"seconds": seconds, "peak_mb": peak, **found}))
 
 

@@ -10,7 +10,7 @@ at the same time: an API that answers 404 to everything proves nothing.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -26,13 +26,12 @@ from recon.fetch.page import Lookup, LookupStatus
 from recon.job import Job
 from recon.progress import Progress
 from recon.provider import Provider
+from recon.report.figures import AGREE, MOVED
 from recon.stores.base import Selection, Store
 
 CHUNK = 500
 """Suspects read again at a time: it bounds memory, and the time between a lookup and its control."""
 
-AGREE = "both sides agree now"
-MOVED = "changed between the two looks"
 SAMPLES = 100
 
 
@@ -65,10 +64,10 @@ class SecondLook:
     store: Store
     clock: Clock
 
-    def at(self, keys: list[str], control: str | None) -> tuple[dict[str, Look], dict[str, str]]:
+    def at(self, keys: list[str], controls: Sequence[str]) -> tuple[dict[str, Look], dict[str, str]]:
         """What each key looks like now, and for those of which nothing is known, why."""
         lookups = list(self.provider.get_many(self.job.resource, keys, clock=self.clock))
-        absent_counts = self._control_found(lookups, control)
+        absent_counts = self._control_found(lookups, controls)
         known: dict[str, bytes | None] = {}
         unknown: dict[str, str] = {}
         for lookup in lookups:
@@ -88,30 +87,30 @@ class SecondLook:
         rows = self.store.get_many(Selection.of(self.job), list(known))
         return second_look(self.job, known, rows), unknown
 
-    def _control_found(self, lookups: list[Lookup], control: str | None) -> str | None:
+    def _control_found(self, lookups: list[Lookup], controls: Sequence[str]) -> str | None:
         """None where a 404 may be believed, else why not."""
         if not any(lookup.status is LookupStatus.NOT_FOUND for lookup in lookups):
             return None
-        if control is None:
+        if not controls:
             return "a 404, and no known item to hold against it"
-        answer = next(iter(self.provider.get_many(self.job.resource, [control], clock=self.clock)))
-        if answer.status is LookupStatus.FOUND:
+        answers = list(self.provider.get_many(self.job.resource, controls, clock=self.clock))
+        if any(answer.status is LookupStatus.FOUND for answer in answers):
             return None
-        return f"a 404, but the known item {control} was not found either ({answer.status})"
+        return f"a 404, but the known item {answers[0].key} was not found either ({answers[0].status})"
 
 
 def confirm(
     look: SecondLook,
     suspects: Iterable[Discrepancy],
     *,
-    control: str | None,
+    controls: Sequence[str],
     file: Path,
     total: int,
     progress: Progress,
 ) -> Confirmation:
     """Reads every suspect again, in chunks, and writes the confirmed ones to `file`.
 
-    `control` is a key that the provider certainly has. Raises ProviderError or StoreError for what concerns all keys.
+    `controls` are keys that the provider certainly had at the first look. Raises ProviderError or StoreError for what concerns all keys.
     """
     outcome = Confirmation(file)
     rest = iter(suspects)
@@ -120,7 +119,7 @@ def confirm(
     with file.open("wb") as out:
         while chunk := list(islice(rest, CHUNK)):
             if readable:
-                _confirm_chunk(look, chunk, control, outcome, out)
+                _confirm_chunk(look, chunk, controls, outcome, out)
             else:
                 why = f"{look.job.resource} cannot be read by id at {look.job.provider}"
                 for suspect in chunk:
@@ -130,8 +129,8 @@ def confirm(
     return outcome
 
 
-def _confirm_chunk(look: SecondLook, chunk: list[Discrepancy], control: str | None, outcome: Confirmation, out: BinaryIO) -> None:
-    looks, unknown = look.at([suspect.key for suspect in chunk], control)
+def _confirm_chunk(look: SecondLook, chunk: list[Discrepancy], controls: Sequence[str], outcome: Confirmation, out: BinaryIO) -> None:
+    looks, unknown = look.at([suspect.key for suspect in chunk], controls)
     for first in chunk:
         if first.key in unknown:
             _leave_open(outcome, first.key, unknown[first.key])

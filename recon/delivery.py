@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, exists, func, literal_column, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, literal_column, or_, select, update
 
 from recon.breaker import Breaker
 from recon.clock import Clock
@@ -163,26 +163,28 @@ class _Drain:
         return self.clock.monotonic() - begun >= seconds / 2
 
     def _due(self) -> Sequence[Row[Any]]:
-        """What may go now: of each key only its oldest waiting event, so that a later one never overtakes it."""
-        older = outbox.alias("older")
-        behind = exists().where(
-            older.c.publisher == outbox.c.publisher,
-            older.c.domain == outbox.c.domain,
-            older.c.partitionkey == outbox.c.partitionkey,
-            older.c.state == WAITS,
-            older.c.seq < outbox.c.seq,
-        )
-        columns = outbox.c.seq, outbox.c.event_id, outbox.c.emission, outbox.c.attempts, outbox.c.enqueued_at
+        """What may go now: of each key only its oldest waiting event, so that a later one never overtakes it.
+
+        Chosen here, over a stream in the order of the outbox that is left as soon as there are enough: a database that is asked for
+        the oldest of each key looks at everything that waits, for every window anew.
+        """
         limit = 1 if self.breaker.probing else max(WINDOW, self.publisher.capabilities.batch)
+        chosen: list[int] = []
+        keys: set[str] = set()
+        line = select(outbox.c.seq, outbox.c.partitionkey, outbox.c.due_at).where(*_waiting(self.name, self.domain)).order_by(outbox.c.seq)
+        columns = outbox.c.seq, outbox.c.event_id, outbox.c.emission, outbox.c.attempts, outbox.c.enqueued_at
         with self.state.read() as conn:
-            query = (
-                select(*columns, events.c.type, events.c.subject, events.c.partitionkey, events.c.body)
-                .join(events, events.c.id == outbox.c.event_id)
-                .where(*_waiting(self.name, self.domain), outbox.c.due_at <= self.state.now(conn), ~behind)
-                .order_by(outbox.c.seq)
-                .limit(limit)
-            )
-            return _rows(conn, query)
+            now = self.state.now(conn)
+            with conn.execute(line, execution_options={"yield_per": WINDOW}) as rows:
+                for seq, key, due_at in rows:
+                    if key not in keys and due_at <= now:
+                        chosen.append(seq)
+                    keys.add(key)
+                    if len(chosen) == limit:
+                        break
+            query = select(*columns, events.c.type, events.c.subject, events.c.partitionkey, events.c.body)
+            query = query.join(events, events.c.id == outbox.c.event_id).where(outbox.c.seq.in_(chosen)).order_by(outbox.c.seq)
+            return _rows(conn, query) if chosen else ()
 
     def _next_due(self) -> float | None:
         """Seconds until the next event is due; None where none waits."""

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, Text, and_, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, Text, and_, delete, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recon import acks as acknowledgements
@@ -225,11 +225,12 @@ class _Recorder:
     def _resolve_where(self, condition: Any) -> None:
         here = findings.alias("here")
         last = findings.alias("last")
+        # NOT IN is answered by hashing on both databases; NOT EXISTS became a nested loop where PostgreSQL had no statistics yet.
         gone = and_(
             ledger.c.domain == self.job.domain,
             ledger.c.state == "open",
-            ~exists().where(here.c.run_id == self.run.id, here.c.key == ledger.c.key),
-            ~exists().where(doubts.c.run_id == self.run.id, doubts.c.key == ledger.c.key),
+            ledger.c.key.not_in(select(here.c.key).where(here.c.run_id == self.run.id)),
+            ledger.c.key.not_in(select(doubts.c.key).where(doubts.c.run_id == self.run.id)),
             condition,
         )
         place = self.position + func.row_number().over(order_by=[ledger.c.kind, ledger.c.key])

@@ -33,6 +33,9 @@ MOST_DUPLICATES = 1_000_000
 """More keys than this that are there twice mean that the column is no key."""
 
 SUSPECTS = "suspects.parquet"
+CONTROLS = 5
+"""How many keys are kept to be held against a 404: one of them may itself be deleted before it is asked for."""
+
 ASIDE = "aside.parquet"
 
 
@@ -55,7 +58,7 @@ class Comparison:
     unreadable: list[Unreadable] = field(default_factory=list)
     #: How many of `unreadable_items` the store holds.
     store_unreadable: int = 0
-    control: str | None = None
+    controls: tuple[str, ...] = ()
 
     def discrepancies(self) -> Iterator[Discrepancy]:
         """The suspects, sorted by kind and key; unreadable items and duplicates are never among them."""
@@ -70,8 +73,8 @@ class Comparison:
             engine.close()
 
     def control_key(self) -> str | None:
-        """A key that the provider certainly has and that is no suspect: equal on both sides where there is such a one."""
-        return self.control
+        """The first of `controls`: keys that the provider certainly has and that are no suspects, equal on both sides where there are such."""
+        return self.controls[0] if self.controls else None
 
 
 def compare(job: Job, snapshot: Snapshot, scan: Scan, *, limits: Limits) -> Comparison:
@@ -153,10 +156,10 @@ class _Work:
         # The optimiser takes an Arrow stream for one row and would build on it; the spooled side is the one to build on.
         self.engine.execute("set disabled_optimizers = 'build_side_probe_side,join_order'")
         self.engine.execute(
-            f"create temp table unmatched as select s.* exclude (fingerprint), p.place from "
-            f"(select {columns}, case when _bad_field is null then {self._fingerprint()} end as fingerprint from ({store})) s "
-            f"full outer join (select {provider_print} as fingerprint, file_row_number::uinteger as place from {self._source(place=True)}) p "
-            f"on s.fingerprint = p.fingerprint where s.fingerprint is null or p.place is null"
+            f"create temp table unmatched as select s.* exclude (_print), p._place from "
+            f"(select {columns}, case when _bad_field is null then {self._fingerprint()} end as _print from ({store})) s "
+            f"full outer join (select {provider_print} as _print, file_row_number::uinteger as _place from {self._source(place=True)}) p "
+            f"on s._print = p._print where s._print is null or p._place is null"
         )
         self.engine.execute("set disabled_optimizers = ''")
 
@@ -197,16 +200,18 @@ class _Work:
     def _suspects(self) -> None:
         """Joins what is left by key, in full, and writes down what differs, in order."""
         provider = (
-            f"select p.* from {self._source(place=True)} p where file_row_number in (select place from unmatched where place is not null)"
+            f"select p.* from {self._source(place=True)} p where file_row_number in (select _place from unmatched where _place is not null)"
         )
         kept = "not exists (select 1 from aside a where a.key = r.key)"
-        store = f"select * from unmatched r where place is null and _bad_field is null and {kept}"
+        store = f"select * from unmatched r where _place is null and _bad_field is null and {kept}"
         self.engine.execute(f"create temp table provider_left as select * from ({provider}) r where {kept}")
         self.engine.execute(f"create temp table suspects as {pairs_sql(self.job, 'select * from provider_left', store)}")
         self.engine.execute("set preserve_insertion_order = true")
         file = _quoted(self.snapshot.folder / SUSPECTS)
         self.engine.execute(f"copy (select * from suspects order by kind, key) to {file} (format parquet, compression snappy)")
-        self.engine.execute(f"copy (select distinct key from aside order by key) to {_quoted(self.snapshot.folder / ASIDE)} (format parquet)")
+        self.engine.execute(
+            f"copy (select distinct key from aside order by key) to {_quoted(self.snapshot.folder / ASIDE)} (format parquet)"
+        )
 
     # -- the counts ----------------------------------------------------------------------------------------
 
@@ -231,13 +236,13 @@ class _Work:
             unreadable_items=store_bad + self.snapshot.unreadable_items,
             unreadable=self._unreadable(),
             store_unreadable=store_bad,
-            control=self._control(),
+            controls=self._controls(),
         )
 
     def _compared(self) -> int:
         """Keys that both sides have: the provider's rows but for those set aside and those that the store lacks."""
         lacking = self._one(
-            "select count(*) from provider_left p where not exists (select 1 from unmatched r where r.place is null and r._bad_field is null and r.key = p.key)"
+            "select count(*) from provider_left p where not exists (select 1 from unmatched r where r._place is null and r._bad_field is null and r.key = p.key)"
         )
         aside = (
             self._one(f"select count(*) from {self._source()} p where key in (select key from aside)")
@@ -263,17 +268,17 @@ class _Work:
         found = [Unreadable(place="store", key=k, field=f or None, why=why or "", sample=sample or "") for k, f, why, sample in rows]
         return [*self.snapshot.unreadable, *found][:SHOWN]
 
-    def _control(self) -> str | None:
+    def _controls(self) -> tuple[str, ...]:
         equal = self._all(
-            f"select key from {self._source(place=True)} p where file_row_number not in (select place from unmatched where place is not null) "
-            "and key not in (select key from aside) limit 1"
+            f"select key from {self._source(place=True)} p where file_row_number not in (select _place from unmatched where _place is not null) "
+            f"and key not in (select key from aside) limit {CONTROLS}"
         )
         if equal:
-            return str(equal[0][0])
-        rest = self._all(f"select key from {self._source()} p where key not in (select key from suspects) limit 1")
+            return tuple(str(key) for (key,) in equal)
+        rest = self._all(f"select key from {self._source()} p where key not in (select key from suspects) limit {CONTROLS}")
         if not rest and self.snapshot.set_aside is not None:
             rest = self._all(f"select key from read_parquet({_quoted(self.snapshot.set_aside)}) limit 1")
-        return str(rest[0][0]) if rest else None
+        return tuple(str(key) for (key,) in rest)
 
     def _all(self, sql: str) -> list[tuple[Any, ...]]:
         return self.engine.execute(sql).fetchall()

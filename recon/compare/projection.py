@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import UNSET, Raw
 
 from recon.compare.batches import BAD, sample_of
@@ -136,7 +137,7 @@ class Projector:
                 except RecursionError:
                     why = "is nested too deeply"
                 except (msgspec.MsgspecError, ValueError) as error:
-                    why = f"is no such record: {error}"
+                    why = "has a lone surrogate in a text" if _lone_surrogate(line) else f"is no such record: {error}"
             faults.append(self._fault(line, why))
         if good:
             self._learn(good)
@@ -286,6 +287,19 @@ class Projector:
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 
+def _lone_surrogate(line: bytes) -> bool:
+    """Whether an unpaired surrogate is what makes a line no JSON; the decoder's own words for it mislead."""
+    if b"\\ud" not in line.lower():
+        return False
+    try:
+        json.dumps(json.loads(line), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False
+
+
 FITS: dict[Any, Any] = {
     str: lambda token: token[:1] == b'"' or token == NULL,
     int: lambda token: WHOLE.fullmatch(token) is not None or token == NULL,
@@ -298,13 +312,14 @@ def texts(values: list[Any], hint: Any, *, quoted: bool) -> tuple[pa.Array, list
     """A column as exact text, and the rows in which the path was not there. `quoted` keeps JSON's own writing (for JSON and sets)."""
     if hint is Raw:
         return _tokens(values, quoted=quoted)
-    absent = [row for row, v in enumerate(values) if v is UNSET] if UNSET in values else []
-    if absent:
-        values = [None if v is UNSET else v for v in values]
+    absent: list[int] = []
     try:
         array = pa.array(values, ARROW[hint])
-    except (pa.ArrowInvalid, OverflowError):
-        array = pa.array([None if v is None else str(v) for v in values], pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        # Some are not there, or some are longer than 64 bits.
+        absent = [row for row, v in enumerate(values) if v is UNSET]
+        array = pa.array([None if v is None or v is UNSET else str(v) for v in values], pa.string())
+        return (pc.ascii_lower(array) if hint is bool else array), absent
     return (array if hint is str else array.cast(pa.string())), absent
 
 

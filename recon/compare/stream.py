@@ -17,7 +17,6 @@ from recon.compare.side import Side
 from recon.errors import ReconError, StoreUnreachable
 from recon.job import Job
 
-
 AHEAD = 3
 """Batches read ahead (16 MB each from PostgreSQL's driver): the store goes on sending while the engine is busy."""
 

@@ -19,6 +19,8 @@ DATA_CLASSES = ("22", "23")
 """SQLSTATE classes that are the event's own fault: a value that does not fit, a constraint that it breaks."""
 DATA_ERRORS = (exc.DataError, exc.IntegrityError)
 LEAST_SECONDS = 0.05
+LIVENESS = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+"""A peer that vanished without a word is noticed within half a minute: a deadline that the server keeps is none then."""
 
 
 class Fault(StrEnum):
@@ -103,7 +105,12 @@ class Database:
         seconds = max(LEAST_SECONDS, min(self.connect_timeout, until - time.monotonic()))
         arguments: dict[str, Any]
         if self.is_postgres:
-            arguments = {"connect_timeout": max(2, round(seconds)), "application_name": "nightly-recon", "prepare_threshold": None}
+            arguments = {
+                "connect_timeout": max(2, round(seconds)),
+                "application_name": "nightly-recon",
+                "prepare_threshold": None,
+                **LIVENESS,
+            }
         else:
             arguments = {"timeout": seconds, "isolation_level": None}
         return create_engine(self.address.engine_url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)

@@ -12,6 +12,10 @@ from typing import Any
 from recon.discrepancy import DiscrepancyKind
 from recon.fetch.coverage import Coverage
 
+AGREE = "both sides agree now"
+MOVED = "changed between the two looks"
+"""Why a suspect was dismissed at the second look; one that moved leaves a doubt, one that agrees leaves none."""
+
 
 class Verdict(StrEnum):
     """What a run may say of its domain; CLEAN only of a proven, whole comparison that found nothing."""
@@ -228,8 +232,8 @@ class RunFigures:
     unconfirmed: int = 0
     #: Why, in words, with counts.
     unconfirmed_why: Mapping[str, int] | None = None
-    #: A key that the provider certainly had at the first look: a 404 counts only while it is found.
-    control: str | None = None
+    #: Keys that the provider certainly had at the first look: a 404 counts only while one of them is found.
+    controls: tuple[str, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     duplicate_keys: int = 0
     unreadable: tuple[Unreadable, ...] = ()

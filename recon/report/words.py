@@ -9,12 +9,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from recon.clock import iso
 from recon.discrepancy import DiscrepancyKind
-from recon.report.figures import Item, RunFigures, Standing, Verdict
+from recon.report.figures import AGREE, Item, RunFigures, Standing, Verdict
 
 MARKS = {DiscrepancyKind.MISSING: "+", DiscrepancyKind.EXTRA: "-", DiscrepancyKind.CHANGED: "~"}
 ABSENT = "(not there)"
-# The one reason for dismissing a suspect that leaves no doubt, as `recon.confirm` words it.
-AGREE = "both sides agree now"
 
 
 @dataclass(frozen=True, slots=True)

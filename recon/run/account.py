@@ -14,7 +14,7 @@ import msgspec
 from recon import __version__
 from recon.clock import Clock
 from recon.compare import Comparison
-from recon.confirm import MOVED, Confirmation, summary_of
+from recon.confirm import Confirmation, summary_of
 from recon.discrepancy import DiscrepancyKind
 from recon.errors import ReconError
 from recon.fetch.coverage import Coverage
@@ -23,7 +23,7 @@ from recon.job import Job
 from recon.ledger import Ledger
 from recon.redact import redact
 from recon.report.created import CreatedCounts
-from recon.report.figures import DeliveryFigure, GuardFigure, PlanFigure, Problem, RunFigures, RunPoint, StoreRead, Verdict
+from recon.report.figures import MOVED, DeliveryFigure, GuardFigure, PlanFigure, Problem, RunFigures, RunPoint, StoreRead, Verdict
 from recon.state.database import State
 from recon.state.run import Run
 from recon.state.runs import Runs
@@ -126,7 +126,7 @@ class Account:
             "duplicate_keys": found.duplicate_keys,
             "unreadable": tuple(found.unreadable),
             "unreadable_items": found.unreadable_items,
-            "control": found.control_key(),
+            "controls": found.controls,
         }
 
     def _confirmed(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from recon.clock import Clock
 from recon.confirm import confirm
-from recon.errors import BadRequest
+from recon.errors import BadRequest, ProviderError
 from recon.files import private_folder
 from recon.ledger import Ledger
 from recon.plan import Plans
@@ -70,7 +70,7 @@ def send_approved(night: Night) -> int:
     found = confirm(
         night.second_look(),
         ledger.discrepancies(run.id),
-        control=before.control if before is not None else None,
+        controls=before.controls if before is not None else (),
         file=private_folder(night.folder) / "approved.jsonl",
         total=planned.events if planned is not None else 0,
         progress=night.progress,
@@ -85,6 +85,10 @@ def send_approved(night: Night) -> int:
         night.account.plan = plans.narrow_in(conn, run, [one.key for one in found.discrepancies()])
         night.emit_in(conn)
     night.account.plan = plans.figure(run.id)
+    if planned is not None and planned.events and found.unconfirmed and not found.confirmed:
+        why, count = found.unconfirmed.most_common(1)[0]
+        msg = f"{run.domain}: approved, but not one of {planned.events:,} items could be proven at the second look ({count:,}: {why}); nothing was sent"
+        raise ProviderError(msg, hint=f"once the provider answers for single items again: recon run {run.domain}")
     return night.publish()
 
 

@@ -216,7 +216,7 @@ class Night:
             found = confirm(
                 self.second_look(),
                 comparison.discrepancies(),
-                control=comparison.control_key(),
+                controls=comparison.controls,
                 file=file,
                 total=total,
                 progress=self.progress,

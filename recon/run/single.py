@@ -15,7 +15,7 @@ def look_at_one(night: Night, key: str) -> int:
     private_folder(night.folder)
     night.advance(RunState.FETCHING, watermark=night.state.now())
     look = night.second_look()
-    looks, unknown = look.at([key], None)
+    looks, unknown = look.at([key], ())
     suspects = [one.discrepancy for one in looks.values() if one.discrepancy is not None]
     night.advance(RunState.SEALED)
     night.advance(RunState.DIFFED)
@@ -23,7 +23,7 @@ def look_at_one(night: Night, key: str) -> int:
         night.progress.note(f"{key} differs; waiting {words_of(night.job.settle_seconds)} before the second look")
         night.clock.sleep(night.job.settle_seconds)
     night.advance(RunState.CONFIRMING)
-    found = confirm(look, suspects, control=None, file=night.folder / "found.jsonl", total=len(suspects), progress=night.progress)
+    found = confirm(look, suspects, controls=(), file=night.folder / "found.jsonl", total=len(suspects), progress=night.progress)
     for why in [*unknown.values(), *(one.unreadable for one in looks.values() if one.unreadable is not None)]:
         found.unconfirmed[why] += 1
         found.unknown_keys.append(key)

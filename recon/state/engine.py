@@ -10,8 +10,8 @@ from sqlalchemy.pool import QueuePool
 
 from recon.errors import BadSetting
 
-BUSY_SECONDS = 30.0
-"""How long a SQLite writer waits for another one. Writing transactions are short; the longest is a plan of a million events."""
+BUSY_SECONDS = 120.0
+"""How long a SQLite writer waits for another one. They are short, but for a plan: one of a million events takes over a minute."""
 
 FORMS = "write sqlite:///path/to/state.db or postgresql://user@host/database"
 

@@ -52,6 +52,9 @@ def leaf(error: Exception, url: str) -> ReconError:
         for fragment, machine, what, hint in SQLITE_FAULTS:
             if fragment in words.lower():
                 return (LocalFault if machine else StateError)(f"state database {url}: {what}", hint=hint)
+    if cause.__class__.__name__ == "InsufficientPrivilege":
+        hint = "give this user CREATE on the schema for the upgrade, and SELECT, INSERT, UPDATE and DELETE on the tables recon_*"
+        return StateError(f"state database {url}: {words}", hint=hint)
     if "No space left on device" in words:
         return LocalFault(f"state database {url}: its server's disk is full", hint="free some space at the database server, then try again")
     if isinstance(error, DBAPIError) and (

@@ -137,7 +137,8 @@ class Runs:
         if unknown:
             msg = f"no such fact of a run: {', '.join(sorted(unknown))}"
             raise ValueError(msg)
-        leases.check(conn, claim.lease)
+        # Renewed and not only checked: the transaction may have been a long one, and its holder should not lose its lease by it.
+        lease = leases.renew(self.state, conn, claim.lease)
         run = self._load(conn, claim.run.id)
         if to not in TRANSITIONS[run.state] and not (to is run.state and (run.unfinished or run.state is RunState.HELD)):
             msg = f"run {run.id} of {run.domain} is {run.state} and cannot become {to}"
@@ -149,7 +150,7 @@ class Runs:
         elif run.state is RunState.FAILED:
             values.update({"finished_at": None, "reason": None, "verdict": None, "exit_code": None} | facts)
         conn.execute(update(runs).where(runs.c.id == run.id).values(**values))
-        return Claim(run=replace(run, **values), lease=claim.lease)
+        return Claim(run=replace(run, **values), lease=lease)
 
     def record(self, claim: Claim, **facts: Any) -> Claim:
         """Writes facts of a run that has ended or not (the figures of its report), without moving it; checks the fence."""

@@ -303,7 +303,6 @@ outbox = Table(
     # Only what waits is indexed for the drain, so the index stays small however long the history grows.
     Index("recon_outbox_waiting_by_domain", "domain", sqlite_where=WAITING, postgresql_where=WAITING),
     Index("recon_outbox_waiting", "publisher", "domain", "seq", sqlite_where=WAITING, postgresql_where=WAITING),
-    Index("recon_outbox_waiting_by_key", "publisher", "domain", "partitionkey", "seq", sqlite_where=WAITING, postgresql_where=WAITING),
     Index("recon_outbox_one_waiting", "event_id", "publisher", unique=True, sqlite_where=WAITING, postgresql_where=WAITING),
     Index("recon_outbox_by_run", "run_id"),
 )

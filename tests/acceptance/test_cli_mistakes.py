@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from recon.commands.console import Console
 from recon.commands.outcome import most_severe
+from recon.commands.several import Several
+from recon.errors import StateError
+from recon.report.figures import RunFigures
 from recon.secret import MASK
 from tests.acceptance.cli_project import JOB, SETTINGS, TOKEN, Shell, Shop
 
@@ -221,6 +225,28 @@ def test_severity_is_in_the_order_that_is_documented() -> None:
         assert most_severe(reversed(order[place:])) == code
     assert most_severe([]) == 0
     assert most_severe([0, 99]) == 99
+
+
+def test_an_error_before_a_run_keeps_to_its_domain(capsys: pytest.CaptureFixture[str]) -> None:
+    """An error of the engine that no run could carry is told, kept for the summary and the JSON, and the next domain has its turn."""
+    turns: list[str] = []
+
+    def work(domain: str) -> RunFigures:
+        turns.append(domain)
+        raise StateError(f"{domain}: no database", hint="start it")
+
+    several = Several(Console())
+    several.each(["orders", "refunds"], work)
+    several.summary()
+
+    err = capsys.readouterr().err
+    assert turns == ["orders", "refunds"]
+    assert several.exit_code == 75
+    assert err.count("orders: no database") == 2
+    assert err.count("hint: start it") == 4
+    assert [run["problem"] for run in several.document()["runs"]] == [
+        {"kind": "StateError", "message": f"{domain}: no database", "hint": "start it"} for domain in turns
+    ]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
@@ -259,6 +260,27 @@ def test_a_row_locked_by_the_application_is_tried_again(database: str) -> None:
         outcomes = publisher_of(database).publish([message("updated", "7", {**STATE, "amount": 1}, STATE)] * 2, 0.5)
     assert [each.kind for each in outcomes] == [OutcomeKind.RETRY] * 2
     assert run(database, "SELECT amount FROM orders") == [(1999,)]
+
+
+def test_a_change_under_way_is_waited_for_and_not_overwritten(database: str) -> None:
+    """The application changes the row in a transaction that it has not committed: the event waits, looks again, and is a conflict."""
+    run(database, DDL["postgresql"])
+    sent(database, message("created", "7", STATE))
+    outcomes: list[Outcome] = []
+    with psycopg.connect(database) as application, psycopg.connect(database, autocommit=True) as observer:
+        application.execute("UPDATE orders SET amount = 4242")
+        update = message("updated", "7", {**STATE, "amount": 5}, STATE)
+        thread = threading.Thread(target=lambda: outcomes.extend(sent(database, update)))
+        thread.start()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nightly-recon' AND wait_event_type = 'Lock'"
+        until = time.monotonic() + 8
+        while observer.execute(waiting).fetchone() == (0,) and time.monotonic() < until:
+            time.sleep(0.01)
+        application.commit()
+        thread.join()
+    assert [each.kind for each in outcomes] == [OutcomeKind.REJECTED]
+    assert "amount changed" in outcomes[0].reason
+    assert run(database, "SELECT amount FROM orders") == [(4242,)]
 
 
 def test_a_key_that_stands_twice_is_left_alone(url: str) -> None:

@@ -60,6 +60,9 @@ def test_reads_one_state_whatever_is_committed_meanwhile(database: str, sql: psy
     """Rows inserted, changed and deleted by others in the middle of a read do not show, neither in the rows nor in the duplicates."""
     store = store_of(database, batch_bytes=1 << 16)
     with store.scan(selection(orders, "status", "note")) as scan:
+        # Before the first row is asked for, too: the bulk connection reads in the snapshot of the one that described it.
+        sql.execute("INSERT INTO orders SELECT g, 'early', '' FROM generate_series(%s::int, %s::int) g", [ROWS + 501, ROWS + 600])
+        sql.execute("UPDATE orders SET status = 'early' WHERE id < 10")
         first = scan.reader.read_next_batch()
         assert first.num_rows < ROWS / 10
         sql.execute("INSERT INTO orders SELECT g, 'late', '' FROM generate_series(%s::int, %s::int) g", [ROWS + 1, ROWS + 500])

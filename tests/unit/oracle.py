@@ -73,7 +73,7 @@ def whole(value):
     return int(number)
 
 
-def canonical(kind, place, value, currency=None):
+def canonical(kind, place, value, currency=None):  # noqa: PLR0911  # One return a kind.
     """The canonical value, or Bad; None stays None."""
     if value is None:
         return None
@@ -327,15 +327,20 @@ def key_of(job, value):
     return str(canonical(job.key, "provider", value)) or None
 
 
+def demanded(key):
+    """The key, which must be there."""
+    if not key:
+        raise Bad
+    return key
+
+
 def provider_side(job, key_path, lines):
     keys, values, unreadable, aside = Counter(), {}, 0, set()
     for line in lines:
         record = json.loads(line, parse_int=Num, parse_float=Num)
         key = None
         try:
-            key = key_of(job, walk(record, key_path))
-            if key is None:
-                raise Bad
+            key = demanded(key_of(job, walk(record, key_path)))
             values[key] = read(job, "provider", lambda f, record=record: walk(record, f.at))
         except Bad:
             unreadable += 1
@@ -350,9 +355,7 @@ def store_side(job, rows):
     for row in rows:
         key = None
         try:
-            key = str(canonical(job.key, "store", row["key"])) if row["key"] is not None else None
-            if not key:
-                raise Bad
+            key = demanded(None if row["key"] is None else str(canonical(job.key, "store", row["key"])))
             values[key] = read(job, "store", lambda f, row=row: row[f.name])
         except Bad:
             unreadable += 1
@@ -375,7 +378,9 @@ def differs(f, one, other):
 
 def wired(job, values):
     """Canonical values as events carry them; JSON is left out, since it carries numbers as doubles."""
-    return {f.name: wire(f.of_kind, values[f.name]) for f in job.fields if values[f.name] is not MISSING and not isinstance(f.of_kind, k.Json)}
+    return {
+        f.name: wire(f.of_kind, values[f.name]) for f in job.fields if values[f.name] is not MISSING and not isinstance(f.of_kind, k.Json)
+    }
 
 
 def wire(kind, value):
@@ -396,8 +401,12 @@ def judge(job, key_path, lines, rows):
     provider_keys, provider, provider_bad, provider_aside = provider_side(job, key_path, lines)
     store_keys, store, store_bad, store_aside = store_side(job, rows)
     verdict.unreadable = Counter(provider=provider_bad, store=store_bad)
-    verdict.duplicates = {("provider", key) for key, n in provider_keys.items() if n > 1} | {("store", key) for key, n in store_keys.items() if n > 1}
-    verdict.values = {("provider", key): wired(job, values) for key, values in provider.items()} | {("store", key): wired(job, values) for key, values in store.items()}
+    verdict.duplicates = {("provider", key) for key, n in provider_keys.items() if n > 1} | {
+        ("store", key) for key, n in store_keys.items() if n > 1
+    }
+    verdict.values = {("provider", key): wired(job, values) for key, values in provider.items()} | {
+        ("store", key): wired(job, values) for key, values in store.items()
+    }
     aside = provider_aside | store_aside | {key for _, key in verdict.duplicates}
     lacks_store, lacks_provider = ("missing", "extra") if job.direction == "inbound" else ("extra", "missing")
     for key in (set(provider) | set(store)) - aside:

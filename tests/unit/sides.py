@@ -44,7 +44,9 @@ def lines_of(records):
 
 def job_of(*fields, **changes):
     """A job over these fields, its key at `id`."""
-    return Job(**({"domain": "orders", "provider": "p", "resource": "r", "table": Table(name="t"), "fields": fields, "key_path": "id"} | changes))
+    return Job(
+        **({"domain": "orders", "provider": "p", "resource": "r", "table": Table(name="t"), "fields": fields, "key_path": "id"} | changes)
+    )
 
 
 def scan_of(rows, types, *, unique=False, batch=4, key_type=None):

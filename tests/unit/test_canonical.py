@@ -24,7 +24,9 @@ def looked(kind, cells, **rules):
     provider = {f"k{n}": b'{"v":' + value.encode() + b"}" for n, (place, value, _) in enumerate(cells) if place == "provider"}
     out: dict = {}
     if provider:
-        out |= second_look(job_of(Field("v", kind, **rules)), provider, pa.table({"key": pa.array([], pa.string()), "v": pa.array([], pa.string())}))
+        out |= second_look(
+            job_of(Field("v", kind, **rules)), provider, pa.table({"key": pa.array([], pa.string()), "v": pa.array([], pa.string())})
+        )
     stores = [(n, cell) for n, cell in enumerate(cells) if cell[0] == "store"]
     for type_, group in itertools.groupby(stores, key=lambda item: item[1][2]):
         some = list(group)
@@ -104,7 +106,7 @@ TABLES = {
         *store(pa.struct([("a", pa.int32())]), ({"a": 1}, {"a": 1})), *store(pa.list_(pa.float64()), ([1.0, 0.5], [1, 0.5])),
     ]),
     "set": (k.Set(separator=","), [
-        *provider(('["b","a","b"]', ["a", "b"]), ('"b, a"', ["a", "b"]), ("[1,1.0,\"1\"]", ["1"]), ("[null]", BAD), ("[[1]]", BAD), ("5", BAD), ("[]", [])),
+        *provider(('["b","a","b"]', ["a", "b"]), ('"b, a"', ["a", "b"]), ('[1,1.0,"1"]', ["1"]), ("[null]", BAD), ("[[1]]", BAD), ("5", BAD), ("[]", [])),
         *store(pa.string(), ("b,a,", ["a", "b"]), ('["a"]', ["a"]), ("", [])), *store(pa.list_(pa.string()), (["b", "a", "a"], ["a", "b"]), ([None], BAD)),
     ]),
 }  # fmt: skip
@@ -156,7 +158,9 @@ def test_words_are_translated_and_unlisted_ones_stay():
 def test_a_tolerance_is_exact_at_its_edge(kind, tolerance, value, near, far):
     """A difference of just the tolerance is equal, the least bit more is not; null never is within it."""
     rows = pa.table({"key": ["near", "far", "null"], "v": pa.array([str(near), str(far), None], pa.string())})
-    looks = second_look(job_of(Field("v", kind, tolerance=tolerance)), {key: b'{"v":%s}' % value.encode() for key in ("near", "far", "null")}, rows)
+    looks = second_look(
+        job_of(Field("v", kind, tolerance=tolerance)), {key: b'{"v":%s}' % value.encode() for key in ("near", "far", "null")}, rows
+    )
     assert [key for key, look in looks.items() if look.discrepancy is not None] == ["far", "null"]
 
 

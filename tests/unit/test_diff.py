@@ -28,16 +28,26 @@ def rows_of(**values):
 def test_what_differs_is_told_field_by_field():
     """Missing, extra and changed, each with both sides' values, what changed, and tokens that the second look confirms."""
     job = job_of(Field("v"), Field("n", "integer"), Field("note", compare=False))
-    lines = lines_of([{"id": "a", "v": "x", "n": 1, "note": "p"}, {"id": "b", "v": "x", "n": 2, "note": "p"}, {"id": "c", "v": "x", "n": 3, "note": "p"}])
+    lines = lines_of(
+        [{"id": "a", "v": "x", "n": 1, "note": "p"}, {"id": "b", "v": "x", "n": 2, "note": "p"}, {"id": "c", "v": "x", "n": 3, "note": "p"}]
+    )
     types = {"v": pa.string(), "n": pa.int64(), "note": pa.string()}
-    rows = [{"key": "b", "v": "y", "n": 2, "note": "s"}, {"key": "c", "v": "x", "n": 3, "note": "s"}, {"key": "d", "v": "x", "n": 4, "note": "s"}]
+    rows = [
+        {"key": "b", "v": "y", "n": 2, "note": "s"},
+        {"key": "c", "v": "x", "n": 3, "note": "s"},
+        {"key": "d", "v": "x", "n": 4, "note": "s"},
+    ]
     _, found, (changed, extra, missing) = compared(job, lines, scan_of(rows, types))
     assert (changed.kind, changed.key, changed.changed) == (DiscrepancyKind.CHANGED, "b", ("v",))
     assert (changed.source, changed.target) == ({"v": "x", "n": 2, "note": "p"}, {"v": "y", "n": 2, "note": "s"})
     assert (extra.key, extra.source, extra.source_token) == ("d", None, "")
     assert (missing.key, missing.target, missing.target_token) == ("a", None, "")
     assert (found.compared, found.equal, found.by_field, found.control_key()) == (2, 1, {"v": 1}, "c")
-    looks = second_look(job, {"b": lines[1], "c": lines[2], "a": lines[0], "d": None}, pa.Table.from_pylist(rows, schema=pa.schema([("key", pa.string()), *types.items()])))
+    looks = second_look(
+        job,
+        {"b": lines[1], "c": lines[2], "a": lines[0], "d": None},
+        pa.Table.from_pylist(rows, schema=pa.schema([("key", pa.string()), *types.items()])),
+    )
     assert [looks[d.key].discrepancy for d in (changed, extra, missing)] == [changed, extra, missing]
     assert looks["c"].discrepancy is None
     assert looks["c"].provider_token == looks["c"].store_token != ""
@@ -110,7 +120,11 @@ def test_a_field_named_like_the_engine_s_own_words_is_no_trouble():
     names = ("select", "order", "place", "fingerprint", "kind", "changed", "n")
     job = job_of(*(Field(name) for name in names))
     record = dict.fromkeys(names, "x")
-    _, found, listed = compared(job, lines_of([{"id": "a"} | record, {"id": "b"} | record]), scan_of([{"key": "a"} | record, {"key": "b"} | record | {"kind": "y"}], dict.fromkeys(names, pa.string())))
+    _, found, listed = compared(
+        job,
+        lines_of([{"id": "a"} | record, {"id": "b"} | record]),
+        scan_of([{"key": "a"} | record, {"key": "b"} | record | {"kind": "y"}], dict.fromkeys(names, pa.string())),
+    )
     assert found.equal == 1
     assert [(d.key, d.changed) for d in listed] == [("b", ("kind",))]
 
@@ -123,7 +137,13 @@ def broken(types, rows, error):
         yield from pa.Table.from_pylist(rows, schema=schema).to_batches()
         raise error
 
-    return Scan(reader=pa.RecordBatchReader.from_batches(schema, batches()), key_unique=True, duplicates=lambda limit: [], isolation="", taken_at=None)
+    return Scan(
+        reader=pa.RecordBatchReader.from_batches(schema, batches()),
+        key_unique=True,
+        duplicates=lambda limit: [],
+        isolation="",
+        taken_at=None,
+    )
 
 
 @pytest.mark.parametrize("normalize", [None, str.upper])
@@ -227,7 +247,9 @@ def test_a_second_look_says_why_nothing_can_be_said():
     """Unreadable or twice on either side is unknown, whatever the other side holds; absent on both is no discrepancy."""
     job = job_of(Field("v", "integer"))
     rows = pa.table({"key": ["twice", "twice", "bad", "ok"], "v": ["1", "1", "x", "1"]})
-    looks = second_look(job, {"twice": b'{"v":1}', "bad": b'{"v":1}', "poison": b'{"v":NaN}', "gone": None, "ok": b'{"v":1,"id":"other"}'}, rows)
+    looks = second_look(
+        job, {"twice": b'{"v":1}', "bad": b'{"v":1}', "poison": b'{"v":NaN}', "gone": None, "ok": b'{"v":1,"id":"other"}'}, rows
+    )
     assert looks["twice"].unreadable == "the store has it 2 times"
     assert looks["bad"].unreadable == "the store's v is no whole number of 64 bits"
     assert looks["poison"].unreadable.startswith("the provider's record is no such record")

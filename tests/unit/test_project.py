@@ -363,10 +363,11 @@ def test_helpers_and_dataclasses_in_definition_files(tmp_path: Path) -> None:
 
 def test_two_projects_do_not_see_each_others_files(tmp_path: Path) -> None:
     """Opening a second project in the same process loads its own files, not those of the first under the same names."""
-    first = made(tmp_path / "one", {})
+    text = "from recon_project.jobs._where import RESOURCE" + JOB.format(name="orders").replace('resource="orders"', "resource=RESOURCE")
+    first = made(tmp_path / "one", {"jobs/orders.py": text, "jobs/_where.py": "RESOURCE = 'orders'\n"})
     assert first.job("orders").resource == "orders"
 
-    second = made(tmp_path / "two", {"jobs/orders.py": JOB.format(name="orders").replace('resource="orders"', 'resource="refunds"')})
+    second = made(tmp_path / "two", {"jobs/orders.py": text, "jobs/_where.py": "RESOURCE = 'refunds'\n"})
 
     assert second.job("orders").resource == "refunds"
     assert first.job("orders").resource == "orders"

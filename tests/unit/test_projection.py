@@ -25,7 +25,11 @@ def projected(job, *frames, unread=()):
 def test_numbers_leave_as_the_digits_they_came_with():
     """No number goes through a double, whatever the decoder was told to expect, and wherever the first surprise stands."""
     job = job_of(Field("n", "integer"), Field("d", k.Decimal(scale=2)), Field("t"))
-    frames = [b'{"id":"a","n":1,"d":1.10,"t":"x"}\n', b'{"id":"b","n":12345678901234567.89,"d":1e400,"t":12}\n', b'{"id":"c","n":1180591620717411303424,"d":"0.10","t":"y"}\n']
+    frames = [
+        b'{"id":"a","n":1,"d":1.10,"t":"x"}\n',
+        b'{"id":"b","n":12345678901234567.89,"d":1e400,"t":12}\n',
+        b'{"id":"c","n":1180591620717411303424,"d":"0.10","t":"y"}\n',
+    ]
     assert [(r["n"], r["d"], r["t"]) for r in projected(job, *frames)] == [
         ("1", "1.10", "x"), ("12345678901234567.89", "1e400", "12"), ("1180591620717411303424", "0.10", "y")
     ]  # fmt: skip
@@ -42,7 +46,9 @@ def test_paths_go_down_through_objects_and_index_arrays():
     """`a.b`, `l.1.x`, an object wanted whole and in parts; a null on the way makes what lies below it missing."""
     job = job_of(Field("whole", "json", path="a"), Field("part", path="a.b.c"), Field("second", path="l.1.x"), Field("first", path="l.0"))
     rows = projected(
-        job, b'{"id":"1","a":{"b":{"c":"x"}},"l":["p",{"x":"y"}]}\n{"id":"2","a":null,"l":[]}\n', b'{"id":"3","a":{"b":null},"l":null}\n{"id":"4"}\n'
+        job,
+        b'{"id":"1","a":{"b":{"c":"x"}},"l":["p",{"x":"y"}]}\n{"id":"2","a":null,"l":[]}\n',
+        b'{"id":"3","a":{"b":null},"l":null}\n{"id":"4"}\n',
     )
     assert rows[0] == {"key": "1", "whole": '{"b":{"c":"x"}}', "part": "x", "second": "y", "first": "p", "_mask": 0}
     assert rows[1] == {"key": "2", "_mask": 0b1110}
@@ -90,7 +96,7 @@ def test_a_poisoned_record_is_marked_and_its_neighbours_are_read(name):
 
 
 def test_an_escaped_backslash_before_u0000_is_no_nul():
-    """`\\\\u0000` is a backslash and five characters."""
+    """A backslash of its own and then five characters are no NUL."""
     (row,) = projected(job_of(Field("a")), b'{"id":"1","a":"x\\\\u0000"}\n')
     assert row["a"] == "x\\u0000"
 
@@ -103,7 +109,10 @@ def test_items_the_fetch_set_aside_are_unreadable_rows_with_their_keys():
 
 def test_whole_keys_are_read_as_text():
     """A numeric id is the same key as its text at the store."""
-    assert [row["key"] for row in projected(job_of(Field("a", missing_is_null=True)), b'{"id":12345678901234567890}\n{"id":"7"}\n')] == ["12345678901234567890", "7"]
+    assert [row["key"] for row in projected(job_of(Field("a", missing_is_null=True)), b'{"id":12345678901234567890}\n{"id":"7"}\n')] == [
+        "12345678901234567890",
+        "7",
+    ]
 
 
 def test_what_a_column_learned_holds_for_later_pages():

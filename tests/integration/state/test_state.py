@@ -263,6 +263,22 @@ def test_a_really_full_disk_says_so(tmp_path: Path) -> None:
         subprocess.run(["umount", disk], check=True)
 
 
+def test_a_user_without_rights_is_told_which_are_wanted(postgres) -> None:
+    """On a database where it may not create a table."""
+    url = postgres.new_database()
+    name = url.rpartition("/")[2]
+    with postgres.connect() as admin:
+        admin.execute("CREATE ROLE poor LOGIN PASSWORD 'poor'")
+    try:
+        with pytest.raises(StateError, match="permission denied") as failed:
+            State.open(postgres.url(name, user="poor", password="poor"))
+        assert "CREATE on the schema" in (failed.value.hint or "")
+    finally:
+        postgres.drop_database(url)
+        with postgres.connect() as admin:
+            admin.execute("DROP ROLE poor")
+
+
 def test_a_server_that_goes_away_is_a_state_error(postgres) -> None:
     """The connection is cut in the middle of a transaction: the error says what to look at, and the next transaction works again."""
     url = postgres.new_database()

@@ -245,6 +245,17 @@ def test_facts_go_with_the_move_and_come_back_as_they_were(runs: Runs, clock: Fi
     assert "state" not in FACTS
 
 
+def test_a_move_renews_the_lease(runs: Runs, clock: FixedClock) -> None:
+    """However long its transaction took, nobody finds the domain free right after it."""
+    claim = start(runs, ttl=60)
+    clock.advance(300)
+    claim = runs.advance(claim, RunState.FETCHING)
+
+    assert claim.lease.expires_at == later(360)
+    with pytest.raises(LeaseHeld):
+        start(runs)
+
+
 def test_a_zombie_is_refused_at_every_write(runs: Runs, clock: FixedClock) -> None:
     """A process that slept through its lease finds every door closed: it cannot move its run, nor write a fact of it."""
     zombie = runs.advance(start(runs, ttl=60), RunState.FETCHING)

@@ -272,14 +272,6 @@ def outbox() -> None:
         sqlite_where=sa.text("state = 'waiting'"),
         postgresql_where=sa.text("state = 'waiting'"),
     )
-    op.create_index(
-        "recon_outbox_waiting_by_key",
-        "recon_outbox",
-        ["publisher", "domain", "partitionkey", "seq"],
-        unique=False,
-        sqlite_where=sa.text("state = 'waiting'"),
-        postgresql_where=sa.text("state = 'waiting'"),
-    )
 
 
 def plan_events() -> None:
