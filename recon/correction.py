@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -80,7 +81,7 @@ def _asked(job: Job, found: Discrepancy) -> Correction | None:
     assert job.correct is not None
     where = f"{job.domain}: correct() for {found.kind} key {found.key}"
     try:
-        answer = job.correct(found)
+        answer: Any = job.correct(found)
     except Exception as error:  # A job's own code may raise anything; the message must name the job and the key.
         msg = f"{where} raised {error.__class__.__name__}: {error}"
         raise BadDefinition(

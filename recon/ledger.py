@@ -25,7 +25,7 @@ from recon.report.figures import Standing
 from recon.state.bulk import Bulk, json_text
 from recon.state.database import State
 from recon.state.run import Run
-from recon.state.tables import WAITS, doubts, events, findings, ledger, micros, outbox
+from recon.state.tables import OPEN, WAITS, doubts, events, findings, ledger, micros, outbox
 from recon.story import Story, story_in
 
 __all__ = ["Ledger", "LedgerSummary", "source_of"]
@@ -110,6 +110,7 @@ class _Recorder:
         self.acks = acknowledgements.active_in(conn, job.domain)
         self.counts: Counter[tuple[str, str]] = Counter()
         self.position = 0
+        self.confirmed: set[str] = set()
         entry = self.upsert(ledger)
         replaced = {c.name: entry.excluded[c.name] for c in ledger.columns if not c.primary_key}
         self.entries = Bulk(conn, entry.on_conflict_do_update(index_elements=["domain", "key"], set_=replaced), ledger.columns.keys())
@@ -124,9 +125,9 @@ class _Recorder:
     def write(self, batch: list[Discrepancy]) -> None:
         """One batch: looked up, judged, written."""
         keys = [found.key for found in batch]
-        columns = select(ledger, events.c.confirmed_at).join_from(ledger, events, ledger.c.event_id == events.c.id, isouter=True)
-        rows = self.conn.execute(columns.where(ledger.c.domain == self.job.domain, ledger.c.key.in_(keys)))
+        rows = self.conn.execute(select(ledger).where(ledger.c.domain == self.job.domain, ledger.c.key.in_(keys)))
         known = {row.key: row for row in rows}
+        self.confirmed = self._confirmed([row.event_id for row in known.values() if row.emissions])
         lives = [self._life(known.get(found.key), found) for found in batch]
         self.new_findings.write([self._finding(found, life) for found, life in zip(batch, lives, strict=True)])
         if self.touch:
@@ -136,8 +137,15 @@ class _Recorder:
         if row is None:
             return seen(None, found, self.sighting, confirmed=False)
         before = Life(kind=DiscrepancyKind(row.kind), open=row.state == "open", **{name: getattr(row, name) for name in LIFE})
-        confirmed = row.confirmed_at is not None and row.confirmed_at < self.looked_at
-        return seen(before, found, self.sighting, confirmed=confirmed)
+        return seen(before, found, self.sighting, confirmed=row.event_id in self.confirmed)
+
+    def _confirmed(self, ids: list[str]) -> set[str]:
+        """Which of these events a receiver had confirmed before this run began to look."""
+        if not ids:
+            return set()
+        # A query of its own: joined to the ledger's, PostgreSQL read all events for every batch.
+        rows = self.conn.execute(select(events.c.id, events.c.confirmed_at).where(events.c.id.in_(ids)))
+        return {row.id for row in rows if row.confirmed_at is not None and row.confirmed_at < self.looked_at}
 
     def _finding(self, found: Discrepancy, life: Life) -> dict[str, Any]:
         silenced = self._acknowledged(found)
@@ -228,7 +236,7 @@ class _Recorder:
         # NOT IN is answered by hashing on both databases; NOT EXISTS became a nested loop where PostgreSQL had no statistics yet.
         gone = and_(
             ledger.c.domain == self.job.domain,
-            ledger.c.state == "open",
+            ledger.c.state == OPEN,
             ledger.c.key.not_in(select(here.c.key).where(here.c.run_id == self.run.id)),
             ledger.c.key.not_in(select(doubts.c.key).where(doubts.c.run_id == self.run.id)),
             condition,
@@ -260,7 +268,7 @@ class _Recorder:
     def settle(self) -> None:
         """Closes what was resolved, ends its acknowledgements, and withdraws what is no longer the fact."""
         resolved = select(findings.c.key).where(findings.c.run_id == self.run.id, findings.c.standing == Standing.RESOLVED)
-        closed = update(ledger).where(ledger.c.domain == self.job.domain, ledger.c.state == "open", ledger.c.key.in_(resolved))
+        closed = update(ledger).where(ledger.c.domain == self.job.domain, ledger.c.state == OPEN, ledger.c.key.in_(resolved))
         self.conn.execute(closed.values(state="resolved", resolved_at=self.now, resolved_run=self.run.id))
         held = [ack.key for ack in self.acks.values()]
         for batch in _batches(held, BATCH):

@@ -76,6 +76,9 @@ class Document(TypeDecorator[Any]):
 
 metadata = MetaData()
 
+OPEN: ColumnElement[str] = literal_column("'open'")
+"""The state of an open entry of the ledger, as a literal, for the same reason as `WAITS` below."""
+
 meta = Table(
     "recon_meta",
     metadata,
@@ -172,7 +175,8 @@ ledger = Table(
     Column("emitted_at", Instant),
     Column("resolved_at", Instant),
     Column("resolved_run", Text),
-    Index("recon_ledger_by_state", "domain", "state"),
+    # Of the open ones only: an index on the domain alone would tempt PostgreSQL away from the primary key in look-ups by key.
+    Index("recon_ledger_open", "domain", sqlite_where=text("state = 'open'"), postgresql_where=text("state = 'open'")),
     Index("recon_ledger_by_event", "event_id"),
 )
 

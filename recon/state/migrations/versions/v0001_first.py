@@ -103,7 +103,14 @@ def ledger() -> None:
         sa.PrimaryKeyConstraint("domain", "key"),
     )
     op.create_index("recon_ledger_by_event", "recon_ledger", ["event_id"], unique=False)
-    op.create_index("recon_ledger_by_state", "recon_ledger", ["domain", "state"], unique=False)
+    op.create_index(
+        "recon_ledger_open",
+        "recon_ledger",
+        ["domain"],
+        unique=False,
+        sqlite_where=sa.text("state = 'open'"),
+        postgresql_where=sa.text("state = 'open'"),
+    )
 
 
 def meta() -> None:
