@@ -1,4 +1,4 @@
-"""An unthrottled third party on loopback: 200,000 charges of about 2 KB in pages of 100, rendered once, then only sent.
+"""An unthrottled third party on loopback: charges of the shape Stripe documents (about 2 KB) in pages of 100, rendered once, then only sent.
 
 Run as `python pages.py RECORDS`; prints its port, serves until its standard input closes.
 """
@@ -6,17 +6,20 @@ Run as `python pages.py RECORDS`; prints its port, serves until its standard inp
 import asyncio
 import json
 import sys
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 PAGE = 100
 CREATED = 1_700_000_000
 
 
+SAMPLE = json.loads((Path(__file__).parent.parent / "tests/jobs/samples/stripe_charges.json").read_text())[0]
+
+
 def charge(number: int) -> dict[str, object]:
-    """A charge of the shape and size that payment APIs send."""
-    return {
+    """A charge of the shape that Stripe documents, with what differs from one to the next."""
+    return SAMPLE | {
         "id": f"ch_{number:020d}",
-        "object": "charge",
         "amount": 1000 + number % 90_000,
         "currency": ("usd", "eur", "jpy")[number % 3],
         "status": ("succeeded", "pending", "failed")[number % 7 % 3],
@@ -24,24 +27,8 @@ def charge(number: int) -> dict[str, object]:
         "created": CREATED + number,
         "paid": number % 7 % 3 == 0,
         "metadata": {"order": f"{number:08d}", "channel": "web"},
-        "billing_details": {
-            "address": {"city": "Paris", "country": "FR", "line1": "1 rue de la Paix", "postal_code": "75002"},
-            "name": "Jenny Rosen",
-        },
-        "outcome": {
-            "network_status": "approved_by_network",
-            "reason": None,
-            "risk_level": "normal",
-            "risk_score": 32,
-            "type": "authorized",
-        },
-        "payment_method_details": {
-            "card": {"brand": "visa", "checks": {"cvc_check": "pass"}, "exp_month": 8, "exp_year": 2027, "last4": "4242"},
-            "type": "card",
-        },
-        "receipt_url": "https://pay.example/receipts/" + "x" * 180,
-        "description": f"Order {number:08d}, " + "two lines of goods and their long names " * 24,
-        "refunds": {"object": "list", "data": [], "has_more": False, "url": f"/v1/charges/ch_{number:020d}/refunds"},
+        "payment_intent": f"pi_{number:020d}",
+        "balance_transaction": f"txn_{number:020d}",
     }
 
 

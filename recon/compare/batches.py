@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recon.compare.canonical import Place, why_unreadable
-from recon.compare.values import Unreadable, canonical_json, canonical_set
+from recon.compare.values import Unreadable, canonical_json, canonical_jsons, canonical_set
 from recon.job import Job
 from recon.kind import Json, Set, Text
 
@@ -22,6 +22,7 @@ BAD = (BAD_FIELD, BAD_WHY, BAD_SAMPLE)
 SAMPLE = 200
 
 Convert = Callable[[Any], str | None]
+Bulk = Callable[[list[str | None]], list[str | None] | None]
 
 
 def sample_of(value: Any) -> str:
@@ -40,6 +41,7 @@ class Preparation:
     schema: pa.Schema = field(init=False)
     _steps: dict[str, Callable[[pa.Array], pa.Array]] = field(init=False, default_factory=dict)
     _converts: dict[str, Convert] = field(init=False, default_factory=dict)
+    _bulk: dict[str, Bulk] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         fields = []
@@ -69,6 +71,7 @@ class Preparation:
     def _convert(self, name: str, kind: Json | Set) -> Convert:
         declared = self.job.field(name)
         if isinstance(kind, Json):
+            self._bulk[name] = partial(canonical_jsons, empty_is_null=declared.empty_is_null)
             return partial(canonical_json, empty_is_null=declared.empty_is_null)
         mapping = declared.mapping or {} if self.place == "provider" else {}
         return partial(
@@ -89,7 +92,8 @@ class Preparation:
             columns[name] = step(columns[name])
         faults: dict[int, tuple[str, str, str]] = {}
         for name, convert in self._converts.items():
-            columns[name] = converted(columns[name], convert, name, why_unreadable(self.job.field(name).of_kind), faults)
+            why = why_unreadable(self.job.field(name).of_kind)
+            columns[name] = converted(columns[name], convert, name, why, faults, bulk=self._bulk.get(name))
         if self._converts:
             self._mark(columns, faults, batch.num_rows)
         return pa.RecordBatch.from_arrays([columns[n] for n in self.schema.names], schema=self.schema)
@@ -107,13 +111,21 @@ class Preparation:
             columns[name] = pa.array(marks, pa.string())
 
 
-def converted(column: pa.Array, convert: Convert, name: str, why: str, faults: dict[int, tuple[str, str, str]]) -> pa.Array:
-    """The column with each distinct value converted once; what does not convert becomes null and is noted in `faults` by row."""
+def converted(
+    column: pa.Array, convert: Convert, name: str, why: str, faults: dict[int, tuple[str, str, str]], *, bulk: Bulk | None = None
+) -> pa.Array:
+    """The column with each distinct value converted once; what does not convert becomes null and is noted in `faults` by row.
+
+    `bulk` converts all values at once, or says None where it cannot; it answers what `convert` would.
+    """
     if pa.types.is_nested(column.type) or not pa.types.is_string(column.type):
         values, indices = plain(column), None
     else:
         encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
         values, indices = encoded.dictionary.to_pylist(), encoded.indices
+        done = bulk(values) if bulk is not None else None
+        if done is not None:
+            return pc.take(pa.array(done, pa.string()), indices)
     out: list[str | None] = []
     bad: set[int] = set()
     for place, value in enumerate(values):

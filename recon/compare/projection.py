@@ -32,6 +32,7 @@ MASK = "_mask"
 MOST_MARKED = 64
 WHOLE = re.compile(rb"-?[0-9]+")
 ESCAPED_NUL = b"\\u0000"
+BACKSLASH = b"\\"
 NULL = b"null"
 Fault = tuple[str | None, str, str, str]
 """Key where readable, field, why, sample."""
@@ -112,7 +113,8 @@ class Projector:
 
     def _fast(self, frame: bytes) -> list[Any] | None:
         """The page's records where nothing about it is out of the ordinary, else None."""
-        if ESCAPED_NUL in frame:
+        # One byte is looked for much faster than six.
+        if BACKSLASH in frame and ESCAPED_NUL in frame:
             return None
         try:
             if not frame.isascii():

@@ -92,6 +92,32 @@ def canonical_json(value: Any, *, empty_is_null: bool) -> str | None:
     return text
 
 
+def canonical_jsons(values: list[str | None], *, empty_is_null: bool) -> list[str | None] | None:
+    """`canonical_json` of many texts in two calls of the codec; None where they are not all plain objects, or not all plain arrays.
+
+    One value a line is read leniently by the codec, but a line that begins with `{` cannot go on one that ended with `}`, so as many
+    values as lines means one on each.
+    """
+    if not values or None in values:
+        return None
+    texts: list[str] = values  # type: ignore[assignment]  # None was ruled out on the line above
+    ends = {(text[:1], text[-1:]) for text in texts}
+    if ends != {("{", "}")} and ends != {("[", "]")}:
+        return None
+    joined = "\n".join(texts)
+    if LONG.search(joined) or joined.count("\n") != len(texts) - 1:
+        return None
+    try:
+        decoded = _DECODER.decode_lines(joined)
+        if len(decoded) != len(texts):
+            return None
+        lines = _ENCODER.encode_lines(decoded).decode().split("\n")
+    except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError, TypeError):
+        return None
+    lines.pop()
+    return [None if empty_is_null and line in _NULLS else line for line in lines]
+
+
 def _member(value: Any) -> str:
     if isinstance(value, str):
         return value

@@ -64,7 +64,8 @@ class Cutter:
         try:
             page = self._decode(body)
             # Raw items are checked for syntax only, so what is no UTF-8 is looked for here.
-            str(body, "utf-8")
+            if not body.isascii():
+                str(body, "utf-8")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._tolerant(body, subject)
         found = _walk(page, self._way)

@@ -33,7 +33,7 @@ KEPT_UNREAD = 1000
 
 
 class PageLine(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One line of pages.jsonl. Sizes are bytes; `raw` is the decompressed size; `sha` is of the decompressed items."""
+    """One line of pages.jsonl. Sizes are bytes; `raw` is the decompressed size; `sha` is of the frame: the same items give the same one."""
 
     offset: int
     size: int
@@ -73,7 +73,7 @@ class Spool:
         self._index = index
         self._size = 0
         self._index_size = 0
-        self._memo: tuple[Page | None, bytes, str] = (None, b"", "")
+        self._memo: tuple[Page | None, bytes, int, str] = (None, b"", 0, "")
         self._lines: list[tuple[int, int, int]] = []
         self._digests: dict[str, int] = {}
         self._places: dict[bytes, int] = {}
@@ -104,7 +104,7 @@ class Spool:
 
     def seen(self, page: Page) -> int | None:
         """The number of an earlier page with the same items; an empty page is like no other."""
-        return self._digests.get(self._text_of(page)[1]) if page.items else None
+        return self._digests.get(self._packed(page)[2]) if page.items else None
 
     def seen_place(self, checkpoint: Checkpoint) -> int | None:
         """The number of an earlier page that led to the same place; counters (keys starting with `_`) aside."""
@@ -142,12 +142,11 @@ class Spool:
 
     def append(self, page: Page, *, at: datetime | None = None) -> None:
         """Writes a page; raises LocalFault, after which the spool still stands as before the page."""
-        text, digest = self._text_of(page)
-        frame = self._packer.compress(text) if text else b""
+        frame, raw, digest = self._packed(page)
         line = PageLine(
             offset=self._size,
             size=len(frame),
-            raw=len(text),
+            raw=raw,
             items=len(page.items),
             sha=digest,
             at=iso(at) if at else "",
@@ -168,7 +167,7 @@ class Spool:
             self._cut(self._size, self._index_size)
             raise local_fault(self.folder, error) from error
         self._index_size += len(entry)
-        self._memo = (None, b"", "")
+        self._memo = (None, b"", 0, "")
         self._take(line)
 
     def frames(self) -> Iterator[bytes]:
@@ -189,11 +188,15 @@ class Spool:
                 os.close(handle)
                 setattr(self, name, -1)
 
-    def _text_of(self, page: Page) -> tuple[bytes, str]:
-        """A page as NDJSON, and its digest; kept for the page in hand, which is asked about and then written."""
+    def _packed(self, page: Page) -> tuple[bytes, int, str]:
+        """A page's frame of NDJSON, its size unpacked, and the frame's digest; kept for the page in hand, which is asked about and then written.
+
+        The digest is taken over the frame, which is a tenth of the text: the codec is deterministic, so the same items give the same frame.
+        """
         if self._memo[0] is not page:
             text = b"\n".join(page.items) + b"\n" if page.items else b""
-            self._memo = (page, text, _digest(text))
+            frame = self._packer.compress(text) if text else b""
+            self._memo = (page, frame, len(text), _digest(frame))
         return self._memo[1:]
 
     def _frame(self, unpacker: zstandard.ZstdDecompressor, offset: int, size: int, raw: int, number: int) -> bytes:
@@ -258,7 +261,8 @@ class Spool:
         if not line.size:
             return line.raw == 0
         try:
-            return _digest(self._frame(unpacker, line.offset, line.size, line.raw, 0)) == line.sha
+            frame = os.pread(self._data, line.size, line.offset)
+            return _digest(frame) == line.sha and len(self._frame(unpacker, line.offset, line.size, line.raw, 0)) == line.raw
         except LocalFault:
             return False
 

@@ -81,7 +81,13 @@ def test_engine_knows_no_job_provider_or_cli() -> None:
     """Nothing in the engine imports from jobs/, providers/ or cli.py, but the one door."""
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
-            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            modules = (
+                [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else [a.name for a in node.names]
+                if isinstance(node, ast.Import)
+                else []
+            )
             for module in modules:
                 assert module.split(".")[0] not in {"jobs", "providers"}, f"{path}: {module}"
                 if module in {"cli", "recon.cli"}:
@@ -136,7 +142,8 @@ def test_each_ignore_has_its_reason() -> None:
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in [*FILES, ROOT / "cli.py", *(ROOT / "jobs").glob("*.py"), *(ROOT / "providers").glob("*.py")]
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if re.search(r"#\s*(noqa|type:\s*ignore)", line) and not re.search(r"#\s*(noqa:\s*[A-Z0-9, ]+|type:\s*ignore\[[a-z-, ]+\]).*\w{3,}.*\w{2,}", line.split("#", 1)[1].join(["#", ""]))
+        if re.search(r"#\s*(noqa|type:\s*ignore)", line)
+        and not re.search(r"#\s*(noqa:\s*[A-Z0-9, ]+|type:\s*ignore\[[a-z-, ]+\]).*\w{3,}.*\w{2,}", line.split("#", 1)[1].join(["#", ""]))
     ]
 
     assert bare == []

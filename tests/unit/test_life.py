@@ -107,6 +107,16 @@ def test_recording_the_same_run_twice_changes_nothing() -> None:
     assert seen(once, differs("s2"), night(1), confirmed=False) == once
 
 
+def test_healed_unseen_and_different_again_is_another_discrepancy() -> None:
+    """The target holds what the confirmed event told it and the source has moved on: a new episode, aged from this night."""
+    first = seen(None, differs("s1", "t1"), night(0), confirmed=False)
+    moved = seen(first, differs("s2", "s1"), night(1), confirmed=True)
+    unsent = seen(first, differs("s2", "s1"), night(1), confirmed=False)
+
+    assert (moved.first_run, moved.nights, moved.generation) == ("run1", 1, 2)
+    assert (unsent.first_run, unsent.nights, unsent.generation) == ("run0", 2, 2)
+
+
 def test_kind_is_part_of_the_fact() -> None:
     """Missing that turned into extra is another correction."""
     first = seen(None, differs(kind=DiscrepancyKind.MISSING), night(0), confirmed=False)

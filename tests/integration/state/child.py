@@ -48,6 +48,8 @@ class Writer:
 def main(verb: str, url: str, *rest: str) -> None:
     """One verb."""
     if verb == "open":
+        say("ready")
+        sys.stdin.readline()
         State.open(url).close()
         say("opened")
         return

@@ -145,6 +145,23 @@ def test_confirmed_and_still_there_it_gets_a_new_id_after_two_nights(nights: Nig
     assert decode(publisher.messages[2].body).data["supersedes"] == ids[0]
 
 
+def test_delivered_while_a_night_was_looking_it_was_not_unheeded_by_it(nights: Nights) -> None:
+    """What was confirmed after the watermark cannot have been seen to fail; patience begins with the next night."""
+    sent(nights, "1")
+    first = nights.event("1")
+    nights.begin()
+    nights.clock.advance(1)
+    assert deliver(nights, RecordingPublisher()).confirmed == 1
+    nights.look([changed("1")], begin=False)
+    nights.send()
+    nights.end()
+
+    nights.night([changed("1")])
+    assert nights.event("1") == first
+    nights.night([changed("1")])
+    assert nights.event("1") != first
+
+
 def test_one_that_still_waits_is_taken_over_and_sent_once(nights: Nights) -> None:
     """Two nights with a dead destination make one row, which answers for the newer run."""
     sent(nights, "1")

@@ -56,9 +56,15 @@ def test_an_open_database_is_opened_again_without_alembic(tmp_path: Path) -> Non
 
 def test_four_processes_that_open_an_empty_database_at_once_all_succeed(url: str) -> None:
     """One migrates, the others wait for it."""
-    children = [
-        subprocess.Popen([sys.executable, CHILD, "open", url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)
-    ]
+    words = [sys.executable, CHILD, "open", url]
+    children = [subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
 
     results = [child.communicate(timeout=60) for child in children]
 

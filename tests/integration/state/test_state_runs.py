@@ -369,10 +369,11 @@ def test_a_run_is_found_by_any_unique_beginning(runs: Runs, clock: FixedClock) -
         assert none.value.hint == "recon runs lists them"
 
 
-def test_the_measure_of_a_night_is_the_last_whole_run_that_was_believed(runs: Runs) -> None:
+def test_the_measure_of_a_night_is_the_last_whole_run_that_was_believed(runs: Runs, clock: FixedClock) -> None:
     """A held night (a wiped third party), a dry run, a single key and a partial fetch never become what the next is measured by."""
 
-    def ended(to: RunState, records: int, *, whole: bool = True, verdict: str = "clean", **options) -> Run:
+    def ended(to: RunState, records: int, *, whole: bool = True, verdict: str | None = "clean", **options) -> Run:
+        clock.advance(60)
         claim = walk(runs, start(runs, **options), *WAY, to, whole=whole, source_records=records, verdict=verdict)
         runs.release(claim)
         return claim.run
@@ -380,6 +381,9 @@ def test_the_measure_of_a_night_is_the_last_whole_run_that_was_believed(runs: Ru
     assert runs.last_whole("orders") is None
     good = ended(RunState.DONE, 1000)
     ended(RunState.HELD, 0, verdict="held")
+    ended(RunState.HELD, 5, verdict=None)
+    ended(RunState.FAILED, 6, verdict=None)
+    ended(RunState.DONE, 7, verdict="held")
     ended(RunState.DONE, 1, dry_run=True)
     ended(RunState.DONE, 2, key="42")
     ended(RunState.FAILED, 3, whole=False, verdict="incomplete")
