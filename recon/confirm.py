@@ -145,6 +145,7 @@ def _confirm_chunk(look: SecondLook, chunk: list[Discrepancy], controls: Sequenc
             outcome.dismissed[AGREE] += 1
         elif _moved(first, now.discrepancy):
             outcome.dismissed[MOVED] += 1
+            outcome.unknown_keys.append(first.key)
         else:
             outcome.confirmed[first.kind] += 1
             outcome.by_field.update(now.discrepancy.changed)

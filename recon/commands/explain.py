@@ -9,7 +9,7 @@ from recon.commands.frame import Frame, framed
 from recon.inert import terminal
 
 if TYPE_CHECKING:
-    from recon.story import Story
+    from recon.ledger.story import Story
 
 
 @click.command()
@@ -25,7 +25,7 @@ def explain(frame: Frame, domain: str, key: str, as_json: bool) -> None:
     with frame.both() as (_, state):
         story = Ledger(state).story(domain, key)
     if as_json:
-        frame.console.json({"schema": "recon.story/1", **wire(story)})
+        frame.console.json({"schema": "recon.ledger.story/1", **wire(story)})
         return
     for text in told(story):
         frame.console.out(f"{terminal(text)}\n")

@@ -8,8 +8,8 @@ and case folding are done a batch at a time before the engine sees them (`recon.
 from dataclasses import dataclass
 from typing import Literal
 
-from recon.compare.currencies import digits_of, digits_sql
 from recon.compare.macros import WHITE
+from recon.currency import digits_of, digits_sql
 from recon.errors import BadDefinition
 from recon.kind import Boolean, Date, Decimal, Integer, Json, Kind, Money, Set, Text, Timestamp, name_of
 

@@ -102,7 +102,7 @@ def canonical_jsons(values: list[str | None], *, empty_is_null: bool) -> list[st
         return None
     texts: list[str] = values  # type: ignore[assignment]  # None was ruled out on the line above
     ends = {(text[:1], text[-1:]) for text in texts}
-    if ends != {("{", "}")} and ends != {("[", "]")}:
+    if ends not in ({("{", "}")}, {("[", "]")}):
         return None
     joined = "\n".join(texts)
     if LONG.search(joined) or joined.count("\n") != len(texts) - 1:

@@ -1,6 +1,6 @@
 """Amounts as people read them: minor units and a currency code to `EUR 1,999.00`, with the digits that the currency has."""
 
-from recon.compare.currencies import digits_of
+from recon.currency import digits_of
 
 
 def amount(minor: int, currency: str) -> str:

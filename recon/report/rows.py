@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from recon.clock import iso
-from recon.compare.currencies import digits_of
+from recon.currency import digits_of
 from recon.discrepancy import DiscrepancyKind
 from recon.inert import json_bytes
 from recon.report.figures import Item, Standing

@@ -6,9 +6,9 @@
 from collections.abc import Iterator
 
 from recon.clock import Clock
-from recon.delivery import drain
 from recon.errors import BadRequest, ReconError
 from recon.outbox import Outbox
+from recon.outbox.delivery import drain
 from recon.progress import Progress
 from recon.project import Project
 from recon.report.figures import DeliveryFigure, Item, RunFigures
@@ -49,7 +49,9 @@ def run_domain(project: Project, state: State, order: Order, *, clock: Clock, pr
             earlier = Account(
                 domain=order.domain, job=account.job, clock=clock, started_at=unfinished.started_at, trigger=unfinished.trigger
             )
-            _finish(resumed(project, state, earlier, Runs(state).resume(unfinished.id, owner()), progress=progress))
+            finished = _finish(resumed(project, state, earlier, Runs(state).resume(unfinished.id, owner()), progress=progress))
+            if finished.problem is not None:
+                return finished
         night = resumed(project, state, account, claim(state, order, progress), progress=progress)
     except ReconError as error:
         account.fail(error)

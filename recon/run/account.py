@@ -18,9 +18,9 @@ from recon.confirm import Confirmation, summary_of
 from recon.discrepancy import DiscrepancyKind
 from recon.errors import ReconError
 from recon.fetch.coverage import Coverage
-from recon.findings import LedgerSummary
 from recon.job import Job
 from recon.ledger import Ledger
+from recon.ledger.findings import LedgerSummary
 from recon.redact import redact
 from recon.report.created import CreatedCounts
 from recon.report.figures import MOVED, DeliveryFigure, GuardFigure, PlanFigure, Problem, RunFigures, RunPoint, StoreRead, Verdict

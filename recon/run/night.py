@@ -21,7 +21,6 @@ from sqlalchemy import Connection
 from recon.clock import Clock
 from recon.compare import Comparison, Limits, Snapshot, compare, seal
 from recon.confirm import Confirmation, SecondLook, confirm, write_discrepancies
-from recon.delivery import drain
 from recon.duration import seconds_of, words_of
 from recon.errors import ReconError
 from recon.fetch.coverage import Coverage
@@ -31,6 +30,7 @@ from recon.files import private_folder
 from recon.guard import Stage, evaluate
 from recon.ledger import Ledger
 from recon.outbox import Outbox
+from recon.outbox.delivery import drain
 from recon.plan import Plans
 from recon.progress import Progress
 from recon.project import Project

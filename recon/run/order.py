@@ -15,6 +15,9 @@ from recon.state.runs import Runs
 RESUME_WITHIN = timedelta(hours=6)
 """How old an interrupted run may be for the next one to go on with it unasked: as long as its pages may be gone on from."""
 
+SENT = frozenset({RunState.EMITTED, RunState.APPROVED})
+"""States whose events are out, or are allowed out: such a run is finished by its own way, never fetched again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
@@ -33,7 +36,7 @@ def left_to_finish(state: State, order: Order) -> Run | None:
     if order.resume is not None:
         return None
     left = Runs(state).resumable(order.domain, dry_run=order.dry_run, key=order.key)
-    return left if left is not None and left.state in {RunState.EMITTED, RunState.APPROVED} else None
+    return left if left is not None and left.state in SENT else None
 
 
 def claim(state: State, order: Order, progress: Progress) -> Claim:
@@ -46,7 +49,8 @@ def claim(state: State, order: Order, progress: Progress) -> Claim:
     if order.resume is not None:
         return _named(runs, order, order.resume)
     left = runs.resumable(order.domain, dry_run=order.dry_run, key=order.key)
-    if left is not None and order.key is None and order.slot in {None, left.slot} and state.now() - left.started_at < RESUME_WITHIN:
+    fits = left is not None and left.state not in SENT and order.key is None and order.slot in {None, left.slot}
+    if left is not None and fits and state.now() - left.started_at < RESUME_WITHIN:
         progress.note(f"going on with run {left.id}, begun {iso(left.started_at)}")
         return runs.resume(left.id, owner())
     try:

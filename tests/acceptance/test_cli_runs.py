@@ -61,7 +61,7 @@ def test_a_run_and_what_it_leaves(shop: Shop, recon: Shell) -> None:
     assert "open -> paid" in told
     assert "order.updated to bus: sent" in told
     assert recon("explain", "orders", "o005").out.startswith("orders o005: never found to differ")
-    assert json.loads(recon("explain", "orders", "o002", "--json").out)["schema"] == "recon.story/1"
+    assert json.loads(recon("explain", "orders", "o002", "--json").out)["schema"] == "recon.ledger.story/1"
 
 
 def test_check_emits_nothing(shop: Shop, recon: Shell) -> None:

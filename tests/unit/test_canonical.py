@@ -9,8 +9,8 @@ import pytest
 
 from recon import kind as k
 from recon.compare import second_look
-from recon.compare.currencies import digits_of
 from recon.compare.wire import token
+from recon.currency import digits_of
 from recon.errors import BadDefinition, StoreMismatch
 from recon.job import Field
 from tests.unit.sides import job_of

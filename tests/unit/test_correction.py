@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from recon.correction import encoded, event_of
 from recon.discrepancy import Discrepancy, DiscrepancyKind
 from recon.errors import BadDefinition
 from recon.event import Event, decode
 from recon.job import Correction, Job
-from recon.plan import line_of
+from recon.plan.correction import encoded, event_of
+from recon.plan.plan import line_of
 from recon.state.run import Run
 from recon.state.runs import RunState
 from tests.integration.state.world import START, changed, extra, job, later, missing

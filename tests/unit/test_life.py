@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recon.discrepancy import Discrepancy, DiscrepancyKind
-from recon.life import PATIENCE, Life, Sighting, seen
+from recon.ledger.life import PATIENCE, Life, Sighting, seen
 
 START = datetime(2026, 1, 3, 3, 0, tzinfo=UTC)
 

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from recon.delivery import FIRST_PAUSE, LONGEST_PAUSE
 from recon.job import Guard, Job
-from recon.life import PATIENCE
-from recon.plan import LIMIT, SHORT
+from recon.ledger.life import PATIENCE
+from recon.outbox.delivery import FIRST_PAUSE, LONGEST_PAUSE
+from recon.plan.plan import LIMIT, SHORT
 from recon.state.run import TRANSITIONS, RunState
 
 DOCS = Path(__file__).parent.parent.parent / "docs"

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from recon.compare.values import canonical_json, canonical_jsons
 
-
 JSON_VALUES = st.recursive(
     st.none()
     | st.booleans()

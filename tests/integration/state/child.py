@@ -10,8 +10,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from recon.clock import SystemClock
-from recon.delivery import drain
 from recon.errors import LeaseHeld, ReconError
+from recon.outbox.delivery import drain
 from recon.publishers.base import Capabilities, Outcome, OutcomeKind
 from recon.state import lease
 from recon.state.database import State

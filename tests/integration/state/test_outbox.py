@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from recon.clock import SystemClock
-from recon.delivery import LEASE_SECONDS, drain
 from recon.errors import LostLease
 from recon.event import decode
+from recon.outbox.delivery import LEASE_SECONDS, drain
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.report.figures import DeliveryFigure
 from recon.state import lease

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 
 from recon.discrepancy import Discrepancy, DiscrepancyKind
-from recon.findings import LedgerSummary
 from recon.job import Field, Job, Table
 from recon.kind import Money, Timestamp
 from recon.ledger import Ledger
+from recon.ledger.findings import LedgerSummary
 from recon.outbox import Outbox
 from recon.plan import Plans
 from recon.state.database import State

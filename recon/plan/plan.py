@@ -17,11 +17,11 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from recon.clock import iso
-from recon.correction import encoded, event_of
 from recon.discrepancy import Discrepancy, DiscrepancyKind
 from recon.errors import BadRequest, PlanError, StalePlan
-from recon.findings import UNSILENCED
 from recon.job import Job
+from recon.ledger.findings import UNSILENCED
+from recon.plan.correction import encoded, event_of
 from recon.report.figures import GuardFigure, PlanFigure
 from recon.state.bulk import Bulk
 from recon.state.database import State

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from recon import acks
-from recon.acks import Ack
 from recon.discrepancy import DiscrepancyKind
+from recon.ledger import acks
+from recon.ledger.acks import Ack
 from recon.state.tables import events, findings, ledger, outbox, runs
 
 

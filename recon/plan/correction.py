@@ -12,7 +12,7 @@ from recon.errors import BadDefinition
 from recon.event import Event
 from recon.job import Correction, Job
 from recon.ledger import source_of
-from recon.life import OPERATIONS
+from recon.ledger.life import OPERATIONS
 from recon.state.run import Run
 
 TYPE_LIMIT = 128

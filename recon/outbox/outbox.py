@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, case, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recon.errors import Held, StalePlan
-from recon.plan import CLEARED
+from recon.plan.plan import CLEARED
 from recon.report.figures import DeliveryFigure
 from recon.state import lease
 from recon.state.database import State

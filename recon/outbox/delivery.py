@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, literal_column, or_, select, update
 
-from recon.breaker import Breaker
 from recon.clock import Clock
 from recon.errors import LeaseHeld
+from recon.outbox.breaker import Breaker
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
 from recon.redact import redact
 from recon.report.figures import DeliveryFigure

@@ -13,20 +13,20 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, Text, and_, delete, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from recon import acks as acknowledgements
-from recon.acks import Ack, Acks
 from recon.clock import parse_iso
 from recon.discrepancy import Discrepancy, DiscrepancyKind
-from recon.findings import Findings, LedgerSummary
 from recon.job import Job
 from recon.kind import Money
-from recon.life import Life, Sighting, seen
+from recon.ledger import acks as acknowledgements
+from recon.ledger.acks import Ack, Acks
+from recon.ledger.findings import Findings, LedgerSummary
+from recon.ledger.life import Life, Sighting, seen
+from recon.ledger.story import Story, story_in
 from recon.report.figures import Standing
 from recon.state.bulk import Bulk, json_text
 from recon.state.database import State
 from recon.state.run import Run
 from recon.state.tables import OPEN, WAITS, doubts, events, findings, ledger, micros, outbox
-from recon.story import Story, story_in
 
 __all__ = ["Ledger", "LedgerSummary", "source_of"]
 
