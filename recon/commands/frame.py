@@ -41,12 +41,15 @@ class Frame:
         from recon.state.database import State
 
         # What runs leave on disk holds records of customers: for this user only, whatever the shell's own mask says.
-        os.umask(0o077)
-        state = State.open(project.state_url)
+        before = os.umask(0o077)
         try:
-            yield state
+            state = State.open(project.state_url)
+            try:
+                yield state
+            finally:
+                state.close()
         finally:
-            state.close()
+            os.umask(before)
 
     @contextmanager
     def both(self) -> Iterator[tuple["Project", "State"]]:

@@ -88,8 +88,24 @@ class Account:
         known |= {"guards": self.guards} if self.guards else {}
         known |= self._compared() | self._confirmed() | self._found(state)
         drawn = replace(self.before, **known) if self.before is not None else self._first(known)
-        verdict = judge(drawn, only_key=self.only_key)
-        return replace(drawn, verdict=verdict, consistent_as_of=self._consistent(state, verdict))
+        judged = replace(drawn, verdict=judge(drawn, only_key=self.only_key))
+        return replace(judged, consistent_as_of=self._consistent(state, judged.verdict), history=self._history(state, judged))
+
+    def _history(self, state: State | None, figures: RunFigures) -> tuple[RunPoint, ...]:
+        """The runs before this one, and this one last, for the sparkline; a dry run and a look at one key are no night."""
+        if state is None:
+            return figures.history
+        earlier = history(state, self.domain, before=self.run)
+        if self.dry_run or self.only_key is not None or not figures.run:
+            return earlier
+        point = RunPoint(
+            run=figures.run,
+            started_at=figures.started_at,
+            verdict=figures.verdict,
+            discrepancies=figures.discrepancies,
+            compared=figures.compared,
+        )
+        return (*earlier, point)[-HISTORY:]
 
     def _first(self, known: Mapping[str, Any]) -> RunFigures:
         return RunFigures(
@@ -164,7 +180,7 @@ class Account:
                 "created": created.window(self.job.timezone),
                 "money": ledger.money(self.run.id) if self.job.money else None,
             }
-        return known | {"history": history(state, self.domain, before=self.run)}
+        return known
 
     def _consistent(self, state: State | None, verdict: Verdict) -> datetime | None:
         if verdict is Verdict.CLEAN and self.run is not None and not self.dry_run:

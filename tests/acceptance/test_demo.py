@@ -58,7 +58,7 @@ def test_five_nights_in_order(played: Played) -> None:
     assert text.count("order by order") == 4
     assert text.count("nothing reached the application") == 2
     assert re.search(r"9\d% of the missing were created between 02:10 and 02:40", nights[2])
-    assert "guard empty" in nights[3]
+    assert "the source holds nothing" in nights[3]
     assert "recon approve " in nights[4]
     assert "EMITTED" in nights[4].split("approves exactly this plan")[1]
 
