@@ -14,6 +14,7 @@ from recon.project import Project
 from recon.report.figures import DeliveryFigure, Item, RunFigures
 from recon.run.account import Account, stored
 from recon.run.approval import approve, reject, resumed, send_approved
+from recon.run.attic import tidy
 from recon.run.night import PUBLISH_SECONDS, Night
 from recon.run.order import Order, claim, left_to_finish
 from recon.run.shelf import items, shelve
@@ -68,6 +69,7 @@ def _finish(night: Night) -> RunFigures:
         figures = night.run(lambda: look_at_one(night, key))
     else:
         figures = night.run()
+    tidy(night.project, night.state, figures.domain)
     return shelve(night.project, night.state, figures)
 
 

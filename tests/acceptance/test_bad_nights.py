@@ -230,3 +230,14 @@ def test_a_full_disk(tmp_path: Path) -> None:
             assert shop.night("bad").bad["verdict"] == "clean"
     finally:
         subprocess.run(["umount", str(work)], check=True)
+
+
+def test_old_runs_leave_the_disk(shop: Shop) -> None:
+    """After five nights the pages of the last three are kept, and every night can still be shown."""
+    nights = [shop.night("bad").bad["run"] for _ in range(5)]
+
+    kept = sorted(path.name for path in (shop.folder / ".recon/runs").iterdir())
+    first = recon("show", nights[0], cwd=shop.folder, env=shop.env)
+
+    assert kept == sorted(nights[2:])
+    assert first.returncode == 0
