@@ -100,3 +100,18 @@ def test_a_rejected_plan_never_goes_out(shop: Shop) -> None:
     assert next_night.bad["run"] != night.bad["run"]
     assert next_night.bad["verdict"] == "held"
     assert events(shop) == []
+
+
+def test_the_same_with_the_state_in_postgresql(shop: Shop, database: str) -> None:
+    """Held, approved, sent once, healed: the whole life of a plan with the reconciler's own state in PostgreSQL."""
+    shop.env = {**shop.env, "RECON_STATE_URL": database}
+    night = shop.night("bad")
+
+    sent = figures(approve(shop, night))
+    shop.sql("delete from bad where id >= 'k20'")
+    healed = shop.night("bad")
+
+    assert (night.code, night.bad["verdict"]) == (4, "held")
+    assert (sent["exit_code"], sent["delivery"]["confirmed"]) == (0, 10)
+    assert (healed.bad["verdict"], healed.bad["resolved"]) == ("clean", 10)
+    assert not (shop.folder / ".recon/state.db").exists()
