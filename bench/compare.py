@@ -2,8 +2,10 @@
 
 Each contender runs in a process of its own, in turn; medians of `--repeat` runs. The provider's side is sealed (in Parquet), the
 store's is a PostgreSQL table. `metadata` is JSON text and declared as Text, compared as it is written. `ours` is the whole
-comparison with duplicates checked on both sides (the provider's are counted again here, though sealing did it already)
-and every discrepancy read back field by field. `floor` reads both sides once with the same drivers and touches every column.
+comparison with duplicates checked on both sides and every discrepancy read back field by field: the store's keys by its unique index, the
+provider's by the comparison itself, which demands that rows pair one to one and looks for a second row of every key that was
+left over. That sealing counted the provider's keys before is not in its time; `seal_count_seconds` says what such a count takes.
+`floor` reads both sides once with the same drivers and touches every column.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import sys
 import tempfile
 import time
 import venv
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -63,11 +66,12 @@ class Lines:
         self.file, self.items = file, items
         self.unread: list = []
         self.unread_items = 0
+        self.finished = True
 
-    def frames(self):
+    def counted(self):
         with self.file.open("rb") as source:
             while lines := source.readlines(1 << 20):
-                yield b"".join(lines)
+                yield b"".join(lines), len(lines)
 
 
 def ours(dsn: str, folder: Path) -> dict:
@@ -81,10 +85,6 @@ def ours(dsn: str, folder: Path) -> dict:
     started = time.perf_counter()
     limits = Limits()
     snapshot = opened(folder)
-    engine = connect(limits, folder)
-    twice = duplicate_keys(engine, f"read_parquet('{snapshot.source}')", "twice")
-    engine.close()
-    counted = time.perf_counter()
     with dbapi.connect(dsn) as connection, connection.cursor() as cursor:
         cursor.execute(UNIQUE)
         unique = cursor.fetchone()[0] == 1
@@ -93,10 +93,17 @@ def ours(dsn: str, folder: Path) -> dict:
         scan = Scan(reader=reader, key_unique=unique, duplicates=lambda _: [], isolation="read committed", taken_at=datetime.now(UTC))
         found = compare(job(), snapshot, scan, limits=limits)
         listed = sum(1 for _ in found.discrepancies())
-    seconds = time.perf_counter() - started
+    seconds, peak = time.perf_counter() - started, peak_mb()
     assert listed == sum(found.counts.values())
-    return {"seconds": seconds, "duplicates_seconds": counted - started, "duplicates": twice + found.duplicate_keys} | {
-        str(k): n for k, n in found.counts.items()
+    counted = time.perf_counter()
+    with closing(connect(limits, folder)) as engine:
+        twice = duplicate_keys(engine, f"read_parquet('{snapshot.source}')", "twice")
+    return {
+        "seconds": seconds,
+        "peak_mb": peak,
+        "seal_count_seconds": time.perf_counter() - counted,
+        "duplicates": twice + found.duplicate_keys,
+        **{str(k): n for k, n in found.counts.items()},
     }
 
 
@@ -132,7 +139,8 @@ def child(name: str, dsn: str, folder: Path) -> None:
 
     import recon.compare  # noqa: F401  # As above.
 
-    print(json.dumps(CHILDREN[name](dsn, folder) | {"peak_mb": peak_mb()}))
+    found = CHILDREN[name](dsn, folder)
+    print(json.dumps({"peak_mb": peak_mb()} | found))
 
 
 def environment(lock: str, cache: Path) -> Path:

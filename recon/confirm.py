@@ -24,6 +24,7 @@ from recon.discrepancy import Discrepancy, DiscrepancyKind
 from recon.errors import ProviderError
 from recon.fetch.page import Lookup, LookupStatus
 from recon.job import Job
+from recon.kind import Text
 from recon.progress import Progress
 from recon.provider import Provider
 from recon.report.figures import AGREE, MOVED
@@ -76,6 +77,8 @@ class SecondLook:
                     known[lookup.key] = lookup.item
                 case LookupStatus.DELETED:
                     known[lookup.key] = None
+                case LookupStatus.NOT_FOUND if not self._exact:
+                    unknown[lookup.key] = "a 404 for a key that was folded or trimmed, so it may stand there in another form"
                 case LookupStatus.NOT_FOUND if absent_counts is None:
                     known[lookup.key] = None
                 case LookupStatus.NOT_FOUND:
@@ -86,6 +89,12 @@ class SecondLook:
                     unknown[lookup.key] = lookup.why or "no usable answer"
         rows = self.store.get_many(Selection.of(self.job), list(known))
         return second_look(self.job, known, rows), unknown
+
+    @property
+    def _exact(self) -> bool:
+        """Whether the key as we hold it is the key as the provider wrote it."""
+        kind = self.job.key
+        return not isinstance(kind, Text) or (kind.case == "exact" and not kind.trim)
 
     def _control_found(self, lookups: list[Lookup], controls: Sequence[str]) -> str | None:
         """None where a 404 may be believed, else why not."""
@@ -107,8 +116,11 @@ def confirm(
     file: Path,
     total: int,
     progress: Progress,
+    whole: bool = False,
 ) -> Confirmation:
     """Reads every suspect again, in chunks, and writes the confirmed ones to `file`.
+
+    `whole` asks that fields which are only shown are as at the first look too: what a person approved is what goes out.
 
     `controls` are keys that the provider certainly had at the first look. Raises ProviderError or StoreError for what concerns all keys.
     """
@@ -119,7 +131,7 @@ def confirm(
     with file.open("wb") as out:
         while chunk := list(islice(rest, CHUNK)):
             if readable:
-                _confirm_chunk(look, chunk, controls, outcome, out)
+                _confirm_chunk(look, chunk, controls, outcome, out, whole=whole)
             else:
                 why = f"{look.job.resource} cannot be read by id at {look.job.provider}"
                 for suspect in chunk:
@@ -129,7 +141,9 @@ def confirm(
     return outcome
 
 
-def _confirm_chunk(look: SecondLook, chunk: list[Discrepancy], controls: Sequence[str], outcome: Confirmation, out: BinaryIO) -> None:
+def _confirm_chunk(
+    look: SecondLook, chunk: list[Discrepancy], controls: Sequence[str], outcome: Confirmation, out: BinaryIO, *, whole: bool
+) -> None:
     looks, unknown = look.at([suspect.key for suspect in chunk], controls)
     for first in chunk:
         if first.key in unknown:
@@ -143,7 +157,7 @@ def _confirm_chunk(look: SecondLook, chunk: list[Discrepancy], controls: Sequenc
             _leave_open(outcome, first.key, f"unreadable at the second look: {now.unreadable}")
         elif now.discrepancy is None:
             outcome.dismissed[AGREE] += 1
-        elif _moved(first, now.discrepancy):
+        elif _moved(first, now.discrepancy) or (whole and not _same(first, now.discrepancy)):
             outcome.dismissed[MOVED] += 1
             outcome.unknown_keys.append(first.key)
         else:
@@ -154,6 +168,29 @@ def _confirm_chunk(look: SecondLook, chunk: list[Discrepancy], controls: Sequenc
 
 def _moved(first: Discrepancy, now: Discrepancy) -> bool:
     return (first.kind, first.source_token, first.target_token) != (now.kind, now.source_token, now.target_token)
+
+
+def _same(first: Discrepancy, now: Discrepancy) -> bool:
+    """Whether every field is as it was, shown ones included, as JSON has them."""
+    return msgspec.json.encode(first, order="sorted") == msgspec.json.encode(now, order="sorted")
+
+
+def recheck(look: SecondLook, keys: Iterable[str], *, controls: Sequence[str], outcome: Confirmation) -> None:
+    """Looks by id at keys of earlier nights that tonight's comparison did not show: a listing that leaves an item out proves nothing.
+
+    Those that agree may count as resolved; of the others nothing can be said tonight, and `outcome` takes them up as unknown.
+    """
+    rest = iter(keys)
+    while chunk := list(islice(rest, CHUNK)):
+        looks, unknown = look.at(chunk, controls)
+        for key in chunk:
+            now = looks.get(key)
+            if key in unknown or now is None:
+                _leave_open(outcome, key, unknown.get(key, "no answer"))
+            elif now.unreadable is not None:
+                _leave_open(outcome, key, f"unreadable at the second look: {now.unreadable}")
+            elif now.discrepancy is not None:
+                _leave_open(outcome, key, "open since an earlier night, and left out of tonight's listing")
 
 
 def _leave_open(outcome: Confirmation, key: str, why: str) -> None:

@@ -29,6 +29,7 @@ ReconError
   x PlanError               a plan may not go out (exit 4)
     + Held                  a guard tripped; a person decides
     + StalePlan             an approval that does not fit what is there now
+    + TooLargeToPlan        more discrepancies than one plan may hold (exit 2)
   x DeliveryError           events could not be delivered (exit 6)
   x LocalFault              this machine: disk full, folder not writable (exit 75)
 ```
@@ -176,6 +177,12 @@ class Held(PlanError):
 
 class StalePlan(PlanError):
     """An approval or rejection does not fit the plan as it stands now."""
+
+
+class TooLargeToPlan(PlanError):
+    """More discrepancies than one plan may hold: a bulk load is missing, or the table is the wrong one."""
+
+    exit_code = 2
 
 
 class DeliveryError(ReconError):

@@ -121,6 +121,11 @@ class HTTPProvider:
         """Each key's item as it stands now, in the order of the keys; `concurrency` of them are read side by side."""
         return Reader(self.session, self.resource(resource), self.deleted).read_many(keys, clock)
 
+    def identity(self, resource: str) -> str:
+        """What tells this listing from another one under the same name: pages of two of them are never put together."""
+        declared = self.resource(resource)
+        return repr((self.base_url, declared.path, declared.records, declared.key, declared.paging, sorted(declared.params.items())))
+
     @property
     def server_date(self) -> datetime | None:
         """The third party's clock, to the second, as its last answer gave it (RFC 9110, Date); None where it gave none."""

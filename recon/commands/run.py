@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from recon.commands.collector import relax
 from recon.commands.frame import Frame, framed
 from recon.commands.outcome import TRY_AGAIN
 from recon.commands.several import Several, chosen
@@ -49,6 +50,8 @@ def run(
 
     Each domain runs on its own: one that fails leaves the others unharmed, and the exit code is the most severe of all.
     """
+    # Before the imports: they make the first hundred thousand objects.
+    relax()
     from recon.run import Order
 
     if due and (domains or every or resume or key or slot):

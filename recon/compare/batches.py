@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recon.compare.bulk import canonical_jsons, mostly_distinct
 from recon.compare.canonical import Place, why_unreadable
-from recon.compare.values import Unreadable, canonical_json, canonical_jsons, canonical_set
+from recon.compare.values import Unreadable, canonical_json, canonical_set
 from recon.job import Job
 from recon.kind import Json, Set, Text
 
@@ -22,7 +23,7 @@ BAD = (BAD_FIELD, BAD_WHY, BAD_SAMPLE)
 SAMPLE = 200
 
 Convert = Callable[[Any], str | None]
-Bulk = Callable[[list[str | None]], list[str | None] | None]
+Bulk = Callable[[pa.Array], pa.Array | None]
 
 
 def sample_of(value: Any) -> str:
@@ -116,16 +117,21 @@ def converted(
 ) -> pa.Array:
     """The column with each distinct value converted once; what does not convert becomes null and is noted in `faults` by row.
 
-    `bulk` converts all values at once, or says None where it cannot; it answers what `convert` would.
+    `bulk` converts a whole array at once, or says None where it cannot; it answers what `convert` would.
     """
+    if bulk is not None and pa.types.is_string(column.type) and mostly_distinct(column):
+        done = bulk(column)
+        if done is not None:
+            return done
     if pa.types.is_nested(column.type) or not pa.types.is_string(column.type):
         values, indices = plain(column), None
     else:
         encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
-        values, indices = encoded.dictionary.to_pylist(), encoded.indices
-        done = bulk(values) if bulk is not None else None
+        indices = encoded.indices
+        done = bulk(encoded.dictionary) if bulk is not None else None
         if done is not None:
-            return pc.take(pa.array(done, pa.string()), indices)
+            return pc.take(done, indices)
+        values = encoded.dictionary.to_pylist()
     out: list[str | None] = []
     bad: set[int] = set()
     for place, value in enumerate(values):

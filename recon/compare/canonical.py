@@ -132,7 +132,8 @@ def _number(x: str, type_: str) -> str:
 def _integer(x: str, type_: str) -> Canonical:
     if type_ in INTEGERS:
         return Canonical(x if type_ == "BIGINT" else f"try_cast({x} as bigint)", sure=type_ in SAFE_INTEGERS)
-    return Canonical(f"rc_whole({_number(x, type_)})")
+    whole = f"rc_whole({_number(x, type_)})"
+    return Canonical(f"coalesce(rc_usual({x}), {whole})" if type_ == "VARCHAR" else whole)
 
 
 def _decimal(kind: Decimal, x: str, type_: str) -> Canonical:
@@ -180,7 +181,8 @@ def _epoch(form: str, x: str, type_: str) -> str:
     if type_ in INTEGERS:
         low, high = (bound * 1_000_000 // unit for bound in EPOCH_SECONDS)
         return f"case when {x} between {low} and {high + 1_000_000 // unit - 1} then cast({x} as bigint) * {unit} end"
-    return f"rc_epoch({_number(x, type_)}, {6 if form == 'epoch_s' else 3})"
+    exact = f"rc_epoch({_number(x, type_)}, {6 if form == 'epoch_s' else 3})"
+    return f"coalesce(try(rc_usual({x}) * {unit}), {exact})" if type_ == "VARCHAR" else exact
 
 
 def _date(x: str, type_: str) -> Canonical:

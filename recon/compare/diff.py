@@ -1,10 +1,14 @@
 """The comparison: a sealed snapshot against the store's stream, in the engine, in bounded memory.
 
-The narrow join: of the provider's rows only a 64-bit fingerprint and the row's place in the snapshot are kept in memory; the store's
-rows stream past them, are made canonical on the way, and are forgotten where their fingerprint is there. What is left
-on either side, which is little, is then joined by key in full for the fields that differ. The fingerprint is the engine's
-own hash over canonical values; it never leaves the run. Two different rows take one another's place with a
-probability of the provider's rows / 2**64: 5e-13 for ten million.
+The narrow join: of the provider's rows only two hashes of 64 bits and the row's place in the snapshot are kept in memory; the store's
+rows stream past them, are made canonical on the way, and are forgotten where both hashes are there. What is left
+on either side, which is little, is then joined by key in full for the fields that differ. The hashes are the engine's
+own, over canonical values; they never leave the run.
+
+One is of the key, the other of the key and the fields. The engine's hash of several values is made from the hash of each, so two keys
+of one hash would have one hash with the same fields as well; in the second the key is therefore salted, which makes the two
+independent. Rows of different keys are taken for one another with a probability of both sides' rows multiplied / 2**128 (3e-25 for
+ten million each), a changed row for its old self with one of changed rows / 2**64 (5e-13 if all ten million have changed).
 """
 
 from collections.abc import Iterator
@@ -24,7 +28,7 @@ from recon.compare.side import comparable
 from recon.compare.snapshot import SHOWN, Snapshot, duplicate_keys
 from recon.compare.stream import Intake, Watched, engine_types
 from recon.discrepancy import Discrepancy, DiscrepancyKind
-from recon.errors import StoreMismatch
+from recon.errors import LocalFault, StoreMismatch
 from recon.job import Job
 from recon.report.figures import Duplicate, Unreadable
 from recon.stores.base import Scan
@@ -37,6 +41,13 @@ CONTROLS = 5
 """How many keys are kept to be held against a 404: one of them may itself be deleted before it is asked for."""
 
 ASIDE = "aside.parquet"
+
+KEY_HASH = "hash(key)"
+
+
+def row_hash(job: Job) -> str:
+    """The hash of the key and the compared fields; what stands in front of the key moves every byte of it to another place of the hash."""
+    return f"hash(concat('~', key), {', '.join(name(comparable(f)) for f in job.compared)})"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -142,24 +153,22 @@ class _Work:
         duplicate_keys(self.engine, f"read_parquet({file})", "store_twice")
         return f"select * from read_parquet({file}) r where _bad_field is not null or not exists (select 1 from store_twice t where t.key = r.key)"
 
-    def _fingerprint(self) -> str:
-        return f"hash(key, {', '.join(name(comparable(f)) for f in self.job.compared)})"
-
     def _narrow_join(self, store: str) -> None:
         """Leaves in `unmatched` the rows of either side that have no equal on the other: the store's in full, the provider's by their place."""
         wanted = sum(1 << place for place, f in enumerate(self.job.fields) if f.compare)
-        provider_print = self._fingerprint()
+        provider_row = row_hash(self.job)
         if self.snapshot.marked:
-            # A field that was not there equals nothing the store could hold: such rows get a fingerprint that none has.
-            provider_print = f"case when {MASK} & {wanted}::ubigint = 0 then {provider_print} end"
+            # A field that was not there equals nothing the store could hold: such rows get a hash that none has.
+            provider_row = f"case when {MASK} & {wanted}::ubigint = 0 then {provider_row} end"
         columns = ", ".join(["key", *map(name, columns_of(self.job)), *BAD])
         # The optimiser takes an Arrow stream for one row and would build on it; the spooled side is the one to build on.
         self.engine.execute("set disabled_optimizers = 'build_side_probe_side,join_order'")
         self.engine.execute(
-            f"create temp table unmatched as select s.* exclude (_print), p._place from "
-            f"(select {columns}, case when _bad_field is null then {self._fingerprint()} end as _print from ({store})) s "
-            f"full outer join (select {provider_print} as _print, file_row_number::uinteger as _place from {self._source(place=True)}) p "
-            f"on s._print = p._print where s._print is null or p._place is null"
+            f"create temp table unmatched as select s.* exclude (_key_hash, _row_hash), p._place, p._key_hash from "
+            f"(select {columns}, {KEY_HASH} as _key_hash, case when _bad_field is null then {row_hash(self.job)} end as _row_hash from ({store})) s "
+            f"full outer join (select {KEY_HASH} as _key_hash, {provider_row} as _row_hash, file_row_number::uinteger as _place "
+            f"from {self._source(place=True)}) p "
+            f"on s._key_hash = p._key_hash and s._row_hash = p._row_hash where s._row_hash is null or p._place is null"
         )
         self.engine.execute("set disabled_optimizers = ''")
 
@@ -199,9 +208,13 @@ class _Work:
 
     def _suspects(self) -> None:
         """Joins what is left by key, in full, and writes down what differs, in order."""
-        provider = (
-            f"select p.* from {self._source(place=True)} p where file_row_number in (select _place from unmatched where _place is not null)"
+        # By the key's hash, so that a row of the same key that was paired would be seen beside its twin.
+        self.engine.execute(
+            f"create temp table near as select p.* from {self._source(place=True)} p "
+            f"where {KEY_HASH} in (select _key_hash from unmatched where _place is not null)"
         )
+        self._demand_one_to_one()
+        provider = "select * from near where file_row_number in (select _place from unmatched where _place is not null)"
         kept = "not exists (select 1 from aside a where a.key = r.key)"
         store = f"select * from unmatched r where _place is null and _bad_field is null and {kept}"
         self.engine.execute(f"create temp table provider_left as select * from ({provider}) r where {kept}")
@@ -212,6 +225,23 @@ class _Work:
         self.engine.execute(
             f"copy (select distinct key from aside order by key) to {_quoted(self.snapshot.folder / ASIDE)} (format parquet)"
         )
+
+    def _demand_one_to_one(self) -> None:
+        """Each key is once on each side, so as many rows of one side were paired as of the other: the two words for it, held against the rows."""
+        unpaired_provider, unpaired_store = self._all("select count(_place), count(*) - count(_place) from unmatched")[0]
+        twins = self._one("select count(*) - count(distinct key) from near")
+        if twins:
+            raise LocalFault(
+                f"{self.job.domain}: the sealed snapshot in {self.snapshot.folder} holds {twins:,} keys more than once, and its seal says none",
+                hint="remove that folder and run again; the fetched pages are kept",
+            )
+        provider, store = self.snapshot.rows - unpaired_provider, self.stream.rows - unpaired_store
+        if provider != store and not self._one("select count(*) from store_twice"):
+            raise StoreMismatch(
+                f"{self.job.domain}: {store:,} rows of the store were found equal to {provider:,} of the provider's: "
+                "the store has keys twice, though its index says that it has not",
+                hint="rebuild the unique index of the table's key, and look for rows that break it",
+            )
 
     # -- the counts ----------------------------------------------------------------------------------------
 

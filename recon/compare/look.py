@@ -43,12 +43,13 @@ def second_look(job: Job, items: Mapping[str, bytes | None], rows: "pa.Table") -
         try:
             projector = Projector(job, job.key_path or "key")
             found = [projector.item(raw, key) for key, raw in items.items() if raw is not None]
-            _load(engine, job, "provider", projector.schema, found)
+            together = pa.Table.from_batches(found, projector.schema).combine_chunks()
+            _load(engine, job, "provider", projector.schema, together.to_batches())
             absent = [n for n in ("key", *(f.name for f in job.fields)) if n not in rows.schema.names]
             if absent:
                 raise StoreMismatch(f"{job.domain}: the store's rows have no column {', '.join(absent)}")
             _load(engine, job, "store", rows.schema, rows.to_batches())
-            return _looks(engine, job, list(items))
+            return _looks(engine, job, items)
         finally:
             engine.close()
 
@@ -62,7 +63,7 @@ def _load(engine: Any, job: Job, place: Any, schema: pa.Schema, batches: list[pa
         intake.close()
 
 
-def _looks(engine: Any, job: Job, keys: list[str]) -> dict[str, Look]:
+def _looks(engine: Any, job: Job, items: Mapping[str, bytes | None]) -> dict[str, Look]:
     unreadable: dict[str, str] = {}
     for place in ("store", "provider"):
         for key, n in engine.execute(
@@ -73,6 +74,10 @@ def _looks(engine: Any, job: Job, keys: list[str]) -> dict[str, Look]:
             f"select key, _bad_field, _bad_why from {place}_rows where _bad_field is not null and key is not null"
         ).fetchall():
             unreadable[key] = f"the {place}'s {where} {why}" if where else f"the {place}'s record {why}"
+    there = {key for (key,) in engine.execute("select key from provider_rows").fetchall()}
+    for key, raw in items.items():
+        if raw is not None and key not in there:
+            unreadable.setdefault(key, "the provider's record stands under another key than the one asked for")
     engine.register("aside", pa.table({"key": pa.array(list(unreadable), pa.string())}))
     sides = [f"select * from {place}_rows where key is not null and key not in (select key from aside)" for place in ("provider", "store")]
     tokens = {
@@ -87,7 +92,7 @@ def _looks(engine: Any, job: Job, keys: list[str]) -> dict[str, Look]:
             store_token=tokens["store"].get(key, ""),
             unreadable=unreadable.get(key),
         )
-        for key in keys
+        for key in items
     }
 
 

@@ -33,6 +33,8 @@ MACROS = (
     # A leading run of zeros could push a number of few digits over the engine's 38; it is dropped.
     r"create macro rc_bare(p) as regexp_replace(p, '^([+-]?)0+([0-9])', '\1\2')",
     "create macro rc_fraction(p) as rtrim(split_part(p, '.', 2), '0')",
+    # A whole number of 64 bits in the one form in which nearly all come: what writes itself back as it was read needs no closer look.
+    "create macro rc_usual(t) as case when cast(try_cast(t as bigint) as varchar) = t then try_cast(t as bigint) end",
     # A whole number of 64 bits.
     "create macro rc_whole(p) as case when rc_fraction(p) = '' then try_cast(rc_bare(split_part(p, '.', 1)) as bigint) end",
     # Major units to minor ones of d digits; a finer amount than the currency has is no amount.

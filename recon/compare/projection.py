@@ -82,11 +82,11 @@ class Projector:
             tree.add(path, column)
         return tree, msgspec.json.Decoder(tree.build(hints))
 
-    def batches(self, frames: Iterable[bytes], unread: Iterable[Unread] = ()) -> Iterator[pa.RecordBatch]:
-        """All pages' records, then the items that the fetch already had to set aside."""
+    def batches(self, frames: Iterable[tuple[bytes, int]], unread: Iterable[Unread] = ()) -> Iterator[pa.RecordBatch]:
+        """All records of the pages, each of which comes with how many it holds; then the items that the fetch already had to set aside."""
         waiting: list[Any] = []
-        for frame in frames:
-            records = self._fast(frame)
+        for frame, items in frames:
+            records = self._fast(frame, items)
             if records is not None:
                 waiting += records
                 if len(waiting) >= ROWS:
@@ -111,7 +111,7 @@ class Projector:
 
     # -- pages ---------------------------------------------------------------------------------------------
 
-    def _fast(self, frame: bytes) -> list[Any] | None:
+    def _fast(self, frame: bytes, items: int) -> list[Any] | None:
         """The page's records where nothing about it is out of the ordinary, else None."""
         # One byte is looked for much faster than six.
         if BACKSLASH in frame and ESCAPED_NUL in frame:
@@ -122,7 +122,7 @@ class Projector:
             records: list[Any] = self._decoder.decode_lines(frame)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
-        return records if len(records) == frame.count(b"\n") else None
+        return records if len(records) == items else None
 
     def _slow(self, frame: bytes) -> Iterator[pa.RecordBatch]:
         """A page in which something does not fit: read line by line, as raw tokens."""

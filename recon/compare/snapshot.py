@@ -28,14 +28,33 @@ SHOWN = 1_000
 
 
 class Pages(Protocol):
-    """What sealing needs of a spool (`recon.fetch.spool.Spool`)."""
+    """What sealing needs of a spool (`recon.fetch.spool.Spool`), or of one that still grows (`recon.fetch.following.Following`).
 
-    items: int
-    unread: list[Unread]
-    unread_items: int
+    The counts are read once the pages are.
+    """
 
-    def frames(self) -> Iterator[bytes]:
-        """The records of each page, one a line."""
+    @property
+    def finished(self) -> bool:
+        """Whether every page is there already."""
+        ...
+
+    @property
+    def items(self) -> int:
+        """Readable items."""
+        ...
+
+    @property
+    def unread(self) -> list[Unread]:
+        """Items that could not be read, the first of them."""
+        ...
+
+    @property
+    def unread_items(self) -> int:
+        """How many could not be read."""
+        ...
+
+    def counted(self) -> Iterator[tuple[bytes, int]]:
+        """The records of each page, one a line, and how many they are."""
         ...
 
 
@@ -105,6 +124,7 @@ def seal(job: Job, spool: Pages, key_path: str, folder: Path, *, limits: Limits)
     there = opened(folder)
     if (
         there is not None
+        and spool.finished
         and there.declaration == declaration
         and there.records == spool.items + spool.unread_items
         and there.engine == duckdb.__version__
@@ -139,7 +159,7 @@ def _stage(engine: duckdb.DuckDBPyConnection, job: Job, spool: Pages, projector:
     intake = Intake(engine, job, "provider")
     failures: list[BaseException] = []
     try:
-        sql = intake.sql("provider_raw", projector.schema, _kept(projector.batches(spool.frames(), spool.unread), failures))
+        sql = intake.sql("provider_raw", projector.schema, _kept(projector.batches(spool.counted(), _unread(spool)), failures))
         engine.execute(f"copy ({sql}) to {_path(staged)} (format parquet, compression snappy)")
     except duckdb.Error:
         if failures:
@@ -153,6 +173,11 @@ def _stage(engine: duckdb.DuckDBPyConnection, job: Job, spool: Pages, projector:
             f"{job.domain}: the spool says {spool.items:,} items, and {read:,} were read from it",
             hint="remove the run's folder and fetch anew",
         )
+
+
+def _unread(spool: Pages) -> Iterator[Unread]:
+    """What the fetch could not read, asked for when the pages are through."""
+    yield from spool.unread
 
 
 def _kept(batches: Iterator[Any], failures: list[BaseException]) -> Iterator[Any]:

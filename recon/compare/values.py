@@ -39,9 +39,9 @@ def number(text: str) -> int | decimal.Decimal:
         raise Unreadable(text) from error
 
 
-_DECODER: Final = msgspec.json.Decoder(float_hook=number)
-_ENCODER: Final = msgspec.json.Encoder(order="sorted", decimal_format="number")
-_NULLS: Final = frozenset({"", "[]", "{}", '""'})
+DECODER: Final = msgspec.json.Decoder(float_hook=number)
+ENCODER: Final = msgspec.json.Encoder(order="sorted", decimal_format="number")
+NULLS: Final = frozenset({"", "[]", "{}", '""'})
 
 
 def _refuse(word: str) -> Any:
@@ -54,7 +54,7 @@ def parsed(text: str) -> Any:
         if LONG.search(text):
             # Whole numbers of 19 digits and more pass no hook of the fast decoder.
             return json.loads(text, parse_int=number, parse_float=number, parse_constant=_refuse)
-        return _DECODER.decode(text)
+        return DECODER.decode(text)
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
         raise Unreadable(str(error)) from error
 
@@ -62,7 +62,7 @@ def parsed(text: str) -> Any:
 def written(value: Any) -> str:
     """The canonical text of a value: keys sorted, no blanks."""
     try:
-        return _ENCODER.encode(value).decode()
+        return ENCODER.encode(value).decode()
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError, TypeError) as error:
         raise Unreadable(str(error)) from error
 
@@ -87,35 +87,9 @@ def canonical_json(value: Any, *, empty_is_null: bool) -> str | None:
     if isinstance(value, str) and empty_is_null and not value.strip():
         return None
     text = written(parsed(value) if isinstance(value, str) else exact(value))
-    if text == "null" or (empty_is_null and text in _NULLS):
+    if text == "null" or (empty_is_null and text in NULLS):
         return None
     return text
-
-
-def canonical_jsons(values: list[str | None], *, empty_is_null: bool) -> list[str | None] | None:
-    """`canonical_json` of many texts in two calls of the codec; None where they are not all plain objects, or not all plain arrays.
-
-    One value a line is read leniently by the codec, but a line that begins with `{` cannot go on one that ended with `}`, so as many
-    values as lines means one on each.
-    """
-    if not values or None in values:
-        return None
-    texts: list[str] = values  # type: ignore[assignment]  # None was ruled out on the line above
-    ends = {(text[:1], text[-1:]) for text in texts}
-    if ends not in ({("{", "}")}, {("[", "]")}):
-        return None
-    joined = "\n".join(texts)
-    if LONG.search(joined) or joined.count("\n") != len(texts) - 1:
-        return None
-    try:
-        decoded = _DECODER.decode_lines(joined)
-        if len(decoded) != len(texts):
-            return None
-        lines = _ENCODER.encode_lines(decoded).decode().split("\n")
-    except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError, TypeError):
-        return None
-    lines.pop()
-    return [None if empty_is_null and line in _NULLS else line for line in lines]
 
 
 def _member(value: Any) -> str:

@@ -6,11 +6,11 @@ raises, with what arrived safe on disk for the next attempt.
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from recon.clock import Clock
 from recon.duration import words_of
-from recon.errors import EndlessListing, InvalidPage
+from recon.errors import EndlessListing, InvalidPage, ProviderError, Throttled, Unreachable
 from recon.fetch.coverage import Coverage
 from recon.fetch.listing import Listing, Meter
 from recon.fetch.page import Page
@@ -69,14 +69,40 @@ class _Landing:
         self._resumed = False
 
     def run(self, max_age: float) -> Coverage:
-        spool, listing = self._spool, self._listing
+        spool = self._spool
         self._drop_old(max_age)
-        identity = {"provider": self._provider.name, "resource": listing.resource, "params": dict(listing.params)}
-        self._started_at = spool.begin(identity, self._began_at)
+        self._started_at = spool.begin(self._identity(), self._began_at)
         if spool.finished:
             self._resumed = True
             return self._certificate()
         self._resumed = spool.pages > 0
+        before = spool.pages
+        try:
+            return self._through()
+        except ProviderError as error:
+            # A cursor dies with the item it names, and then no try will ever get on from there. Nothing new is on disk yet.
+            if not before or spool.pages != before or isinstance(error, Unreachable | Throttled):
+                raise
+            self._note = f"; page {before:,} could not be gone on from ({error.message}), so it was started anew"
+            spool.reset()
+            self._resumed = False
+            self._started_at = spool.begin(self._identity(), self._clock.now())
+            return self._through()
+
+    def _identity(self) -> dict[str, Any]:
+        """What makes two listings one: where it is, as the provider tells it, and what is asked for."""
+        listing = self._listing
+        place = getattr(self._provider, "identity", None)
+        return {
+            "provider": self._provider.name,
+            "resource": listing.resource,
+            "params": dict(listing.params),
+            "place": place(listing.resource) if place is not None else "",
+        }
+
+    def _through(self) -> Coverage:
+        """The listing from where the spool stands to its end."""
+        spool, listing = self._spool, self._listing
         at = Listing(resource=listing.resource, params=listing.params, resume=spool.checkpoint, clock=self._clock)
         pages = self._provider.fetch(at)
         try:
@@ -93,7 +119,7 @@ class _Landing:
 
     def _drop_old(self, max_age: float) -> None:
         spool = self._spool
-        if spool.finished or not spool.pages or spool.last_at is None:
+        if not spool.pages or spool.last_at is None:
             return
         age = (self._clock.now() - spool.last_at).total_seconds()
         if age > max_age:

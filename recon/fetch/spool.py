@@ -74,7 +74,7 @@ class Spool:
         self._size = 0
         self._index_size = 0
         self._memo: tuple[Page | None, bytes, int, str] = (None, b"", 0, "")
-        self._lines: list[tuple[int, int, int]] = []
+        self._lines: list[tuple[int, int, int, int]] = []
         self._digests: dict[str, int] = {}
         self._places: dict[bytes, int] = {}
         self._packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
@@ -142,6 +142,9 @@ class Spool:
 
     def append(self, page: Page, *, at: datetime | None = None) -> None:
         """Writes a page; raises LocalFault, after which the spool still stands as before the page."""
+        if (os.fstat(self._data).st_size, os.fstat(self._index).st_size) != (self._size, self._index_size):
+            msg = f"{self.folder}: another process writes to this spool; nothing more is written here"
+            raise LocalFault(msg, hint="`recon runs` shows where the run stands; the newer process goes on with it")
         frame, raw, digest = self._packed(page)
         line = PageLine(
             offset=self._size,
@@ -175,10 +178,14 @@ class Spool:
 
         Raises LocalFault for a frame that is not what was written.
         """
+        return (text for text, _ in self.counted())
+
+    def counted(self, first: int = 0, last: int | None = None) -> Iterator[tuple[bytes, int]]:
+        """The same with how many items each page holds, of the pages from `first` (counted from 0) up to `last`."""
         unpacker = zstandard.ZstdDecompressor()
-        for number, (offset, size, raw) in enumerate(list(self._lines), start=1):
+        for number, (offset, size, raw, items) in enumerate(self._lines[first:last], start=first + 1):
             if size:
-                yield self._frame(unpacker, offset, size, raw, number)
+                yield self._frame(unpacker, offset, size, raw, number), items
 
     def close(self) -> None:
         """Lets go of the files; what was appended stays."""
@@ -224,7 +231,7 @@ class Spool:
         self.checkpoint = line.next
         self.proof = line.end
         self._size = line.offset + line.size
-        self._lines.append((line.offset, line.size, line.raw))
+        self._lines.append((line.offset, line.size, line.raw, line.items))
         if line.items:
             self._digests[line.sha] = self.pages
         if line.next is not None:

@@ -27,6 +27,7 @@ from recon.fetch.origin import Origin, Origins
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 30.0
 ERROR_BODY_BYTES = 64 * 1024
+READ_BYTES = 256 * 1024
 USER_AGENT = f"nightly-recon/{__version__}"
 LIBRARY_LOGGERS = ("httpcore", "httpx", "hpack")
 
@@ -250,7 +251,8 @@ class _Stream(httpcore.NetworkStream):
         self._inner = inner
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _DEADLINE.left(timeout))
+        # The library asks for 64 KiB, and each answer costs it a round through its protocol machine.
+        return self._inner.read(max(max_bytes, READ_BYTES), _DEADLINE.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._inner.write(buffer, _DEADLINE.left(timeout))

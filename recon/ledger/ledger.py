@@ -88,6 +88,17 @@ class Ledger(Findings):
         """See `Acks.remove`."""
         return self.acks.remove(domain, key)
 
+    def open_keys(self, domain: str) -> list[str]:
+        """The keys that are open in the ledger: found to differ on an earlier night, and not seen to agree since."""
+        with self.state.read() as conn:
+            query = select(ledger.c.key).where(ledger.c.domain == domain, ledger.c.state == "open").order_by(ledger.c.key)
+            return list(conn.execute(query).scalars())
+
+    def took_up(self, run_id: str) -> bool:
+        """Whether the ledger has taken up what this run found, and not only listed it."""
+        with self.state.read() as conn:
+            return conn.execute(select(ledger.c.key).where(ledger.c.last_run == run_id).limit(1)).first() is not None
+
     def story(self, domain: str, key: str) -> Story:
         """Everything that is known of one key, for `recon explain`."""
         with self.state.read() as conn:
@@ -289,6 +300,15 @@ class _Recorder:
         )
         gone = update(outbox).where(outbox.c.seq.in_(stale))
         self.conn.execute(gone.values(state="withdrawn", reason=f"run {self.run.id} found it otherwise"))
+        # What was in flight while this run looked must not be told the state of an earlier night; found again, it is told again.
+        doubtful = (
+            select(waiting.c.seq)
+            .join(events, events.c.id == waiting.c.event_id)
+            .join(doubts, and_(doubts.c.run_id == self.run.id, doubts.c.key == events.c.key))
+            .where(waiting.c.domain == self.job.domain, waiting.c.state == WAITS)
+        )
+        withdrawn = update(outbox).where(outbox.c.seq.in_(doubtful))
+        self.conn.execute(withdrawn.values(state="withdrawn", reason=f"run {self.run.id} could not vouch for it"))
 
 
 def _micros(value: Any) -> int | None:

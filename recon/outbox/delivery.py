@@ -7,7 +7,7 @@ at a time per destination and domain, by a lease; within a deadline, so that a d
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -255,10 +255,11 @@ class _Drain:
             log.exception("%s", why, extra={"action": "publisher_broke"})
         else:
             if len(outcomes) == len(batch) and all(isinstance(outcome, Outcome) for outcome in outcomes):
-                return outcomes
+                # What a receiver answers may quote what it was sent; from here on it is stored and shown.
+                return [replace(outcome, reason=redact(outcome.reason)) for outcome in outcomes]
             why = f"publisher {self.name} answered {len(outcomes)} outcomes for {len(batch)} events"
             log.error("%s", why, extra={"action": "publisher_broke"})
-        return [Outcome(kind=OutcomeKind.UNKNOWN, reason=why)] * len(batch)
+        return [Outcome(kind=OutcomeKind.UNKNOWN, reason=redact(why))] * len(batch)
 
     def _mark(self) -> None:
         """Writes down what became of the events that were answered since the last time, under the lease."""

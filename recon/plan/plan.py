@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from recon.clock import iso
 from recon.discrepancy import Discrepancy, DiscrepancyKind
-from recon.errors import BadRequest, PlanError, StalePlan
+from recon.errors import BadRequest, StalePlan, TooLargeToPlan
 from recon.job import Job
 from recon.ledger.findings import UNSILENCED
 from recon.plan.correction import encoded, event_of
@@ -83,7 +83,7 @@ class Plans:
         count = conn.execute(select(func.count()).select_from(findings).where(*open_)).scalar_one()
         if count > self.limit:
             msg = f"{run.domain}: {count:,} discrepancies are more than a plan may hold ({self.limit:,}); nothing was planned"
-            raise PlanError(
+            raise TooLargeToPlan(
                 msg, hint="so many are a missing bulk load or a wrong table: load the target in bulk, or narrow the job, and run again"
             )
         before = self._locked(conn, run)

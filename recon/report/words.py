@@ -134,4 +134,10 @@ def doubts(figures: RunFigures) -> list[str]:
         (figures.unconfirmed, "unconfirmed"),
         (moved, "changed while we looked"),
     ]
-    return [f"{count:,} {words}" for count, words in counted if count]
+    said = [f"{count:,} {words}" for count, words in counted if count]
+    coverage = figures.coverage
+    if coverage is not None and (coverage.total or 0) > coverage.records + coverage.unreadable:
+        said.append(f"the provider counts {coverage.total:,} and listed {coverage.records:,}")
+    if figures.plan is not None and figures.plan.approved_by is not None and not figures.discrepancies:
+        said.append("approved after it was held: nothing was left to correct, and nothing was compared since")
+    return said

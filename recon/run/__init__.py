@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 
 from recon.clock import Clock
-from recon.errors import BadRequest, ReconError
+from recon.errors import BadRequest, ReconError, SlotTaken
 from recon.outbox import Outbox
 from recon.outbox.delivery import drain
 from recon.progress import Progress
@@ -51,9 +51,17 @@ def run_domain(project: Project, state: State, order: Order, *, clock: Clock, pr
                 domain=order.domain, job=account.job, clock=clock, started_at=unfinished.started_at, trigger=unfinished.trigger
             )
             finished = _finish(resumed(project, state, earlier, Runs(state).resume(unfinished.id, owner()), progress=progress))
-            if finished.problem is not None:
+            if finished.problem is not None or (order.slot is not None and order.slot == unfinished.slot):
                 return finished
         night = resumed(project, state, account, claim(state, order, progress), progress=progress)
+    except SlotTaken as taken:
+        served = stored(Runs(state).get(taken.run))
+        if served is not None and served.state not in {"fetching", "sealed", "diffed", "confirming"}:
+            # The slot had its run: asked again, the answer is the same, and nothing is done twice.
+            progress.note(taken.message)
+            return served
+        account.fail(taken)
+        return account.figures(state, standing="not started", exit_code=taken.exit_code)
     except ReconError as error:
         account.fail(error)
         return account.figures(state, standing="not started", exit_code=error.exit_code)
@@ -69,6 +77,9 @@ def _finish(night: Night) -> RunFigures:
         figures = night.run(lambda: look_at_one(night, key))
     else:
         figures = night.run()
+    if figures.problem is not None and figures.problem.kind == "LostLease":
+        # Another process goes on with this run; its report is not ours to write.
+        return figures
     tidy(night.project, night.state, figures.domain)
     return shelve(night.project, night.state, figures)
 

@@ -31,6 +31,9 @@ from recon.state.runs import Runs
 HISTORY = 30
 """Runs in the sparkline."""
 
+RECORDED = frozenset({"emitted", "done", "held", "approved"})
+"""States of a run whose findings and plan are written down; before them, nothing of what it found counts."""
+
 HISTOGRAM_SECONDS = 60
 """Creation times are counted by the minute; the report makes its own, wider bars of them."""
 
@@ -195,10 +198,13 @@ def judge(figures: RunFigures, *, only_key: str | None) -> Verdict:
     if figures.problem is not None and figures.exit_code in {1, 2}:
         return Verdict.FAILED
     # The plan is made last, of what was confirmed and written down: without it the comparison did not come to its end.
-    if figures.plan is None:
+    if figures.plan is None or (figures.problem is not None and figures.state not in RECORDED):
         return Verdict.INCOMPLETE
     doubts = figures.unconfirmed + figures.unreadable_items + figures.duplicate_keys + (figures.dismissed or {}).get(MOVED, 0)
-    differs = bool(figures.discrepancies or doubts or figures.acknowledged)
+    short = figures.coverage is not None and (figures.coverage.total or 0) > figures.coverage.records + figures.coverage.unreadable
+    # What a person approved hours ago says nothing of how the sides stand now, even where nothing of it was left to send.
+    decided = figures.plan.approved_by is not None
+    differs = bool(figures.discrepancies or doubts or figures.acknowledged or short or decided)
     if only_key is not None:
         return Verdict.DISCREPANCIES if differs else Verdict.AGREES
     if figures.coverage is None or not figures.coverage.whole or figures.store is None:

@@ -74,15 +74,18 @@ def send_approved(night: Night) -> int:
         file=private_folder(night.folder) / "approved.jsonl",
         total=planned.events if planned is not None else 0,
         progress=night.progress,
+        whole=True,
     )
     night.account.confirmation = found
+    taken_up, in_plan = ledger.took_up(run.id), set(plans.keys(run.id))
     with night.state.begin() as conn:
-        if before is None or before.dismissed is None:
+        if not taken_up:
             # Held before its second look: only now is there something that the ledger may believe.
             night.account.ledger = ledger.record_in(
                 conn, run, night.job, found.discrepancies(), unknown_keys=found.unknown_keys, complete=False, touch=True
             )
-        night.account.plan = plans.narrow_in(conn, run, [one.key for one in found.discrepancies()])
+        # A job may have chosen no event for some of what it found; those were never in the plan.
+        night.account.plan = plans.narrow_in(conn, run, [one.key for one in found.discrepancies() if one.key in in_plan])
         night.emit_in(conn)
     night.account.plan = plans.figure(run.id)
     if planned is not None and planned.events and found.unconfirmed and not found.confirmed:

@@ -8,7 +8,7 @@ snapshot and the plan is made again from it, since that is cheap and the second 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,8 @@ from sqlalchemy import Connection
 
 from recon.clock import Clock
 from recon.compare import Comparison, Limits, Snapshot, compare, seal
-from recon.confirm import Confirmation, SecondLook, confirm, write_discrepancies
+from recon.compare.snapshot import Pages
+from recon.confirm import Confirmation, SecondLook, confirm, recheck, write_discrepancies
 from recon.duration import seconds_of, words_of
 from recon.errors import ReconError
 from recon.fetch.coverage import Coverage
@@ -38,12 +39,14 @@ from recon.provider import Listing
 from recon.redact import redact
 from recon.report.figures import RunFigures, StoreRead, Verdict
 from recon.run.account import Account
+from recon.run.sealing import Sealing
 from recon.state.database import State
+from recon.state.lease import Heartbeat
 from recon.state.run import Claim, RunState
 from recon.state.runs import Runs
 from recon.stores.base import Selection
 
-PUBLISH_SECONDS = 600.0
+PUBLISH_SECONDS = 120.0
 """How long one run tries to deliver; what is left then waits in the outbox for the next run or `recon publish`."""
 
 UNDELIVERED = 6
@@ -67,6 +70,7 @@ class Night:
         self.plans = Plans(state)
         self.ledger = Ledger(state)
         self.looked = clock.monotonic()
+        self.heartbeat: Heartbeat | None = None
         engine = project.settings.engine
         self.limits = Limits(**{name: value for name in ("memory", "threads") if (value := getattr(engine, name)) is not None})
 
@@ -81,7 +85,7 @@ class Night:
         A ReconError ends the run and stands in the figures. Anything else passes through, and leaves the run to be gone on with.
         """
         try:
-            with self.runs.heartbeat(self.claim.lease):
+            with self.runs.heartbeat(self.claim.lease) as self.heartbeat:
                 try:
                     exit_code = (flow or self.flow)()
                 except ReconError as error:
@@ -105,6 +109,7 @@ class Night:
             return self.hold(found, unknown=list(comparison.set_aside()), believed=False)
         self.settle(sum(comparison.counts.values()))
         found = self.confirm(comparison, found.file)
+        self.recheck(comparison, found)
         unknown = [*comparison.set_aside(), *found.unknown_keys]
         if self.guard("after", found.confirmed, found.by_field, comparison):
             return self.hold(found, unknown=unknown, believed=True)
@@ -115,30 +120,29 @@ class Night:
 
     def fetch(self) -> Snapshot:
         """The provider's full state on disk, sealed; raises where it cannot be proven whole."""
-        provider = self.project.provider(self.job.provider)
-        with self._stage("fetch"):
-            spool = Spool.open(private_folder(self.folder))
-            try:
+        with closing(Spool.open(private_folder(self.folder))) as spool, Sealing(spool, self._seal, self.folder / "source") as sealing:
+            with self._stage("fetch"):
                 # The watermark is taken before the first page: what moved after it was not seen whole.
                 known = self.claim.run.watermark if spool.pages else None
                 self.advance(RunState.FETCHING, watermark=known or self.state.now(), folder=str(self.folder), host=gethostname())
-                self.account.coverage = self._land(spool)
-            finally:
-                spool.close()
-        with self._stage("seal"):
-            spool = Spool.open(self.folder)
-            try:
-                key_path = self.job.key_path or provider.key_path(self.job.resource)
-                snapshot = seal(self.job, spool, key_path, self.folder / "source", limits=self.limits)
-            finally:
-                spool.close()
+                self.account.coverage = self._land(spool, sealing)
+            with self._stage("seal"):
+                snapshot = sealing.finish()
         # Items that could be cut out of their page and still not be read count against the certificate as well.
         coverage = self.account.coverage = replace(self.account.coverage, unreadable=snapshot.unreadable_items)
         self.advance(RunState.SEALED, coverage=plain(coverage), whole=coverage.whole)
         return snapshot
 
-    def _land(self, spool: Spool) -> Coverage:
+    def _seal(self, pages: Pages) -> Snapshot:
+        """The pages as a snapshot; it is made while they arrive, in a thread of its own."""
+        key_path = self.job.key_path or self.project.provider(self.job.provider).key_path(self.job.resource)
+        return seal(self.job, pages, key_path, self.folder / "source", limits=self.limits)
+
+    def _land(self, spool: Spool, sealing: Sealing) -> Coverage:
         def arrived(coverage: Coverage) -> None:
+            if self.heartbeat is not None:
+                self.heartbeat.check()
+            sealing.grown()
             self.account.coverage = coverage
             self.progress.advance(coverage.records, coverage.total, "records")
 
@@ -224,6 +228,16 @@ class Night:
         self.account.confirmation = found
         return found
 
+    def recheck(self, comparison: Comparison, found: Confirmation) -> None:
+        """Keys that are open since an earlier night and that tonight's comparison shows nowhere: read by id, before they count as resolved."""
+        open_keys = self.ledger.open_keys(self.job.domain)
+        if not open_keys or not self.project.provider(self.job.provider).can_get(self.job.resource):
+            return
+        seen = {suspect.key for suspect in comparison.discrepancies()} | set(comparison.set_aside())
+        left = [key for key in open_keys if key not in seen]
+        with self._stage("recheck"):
+            recheck(self.second_look(), left, controls=comparison.controls, outcome=found)
+
     def second_look(self) -> SecondLook:
         """Both places, to be read by id."""
         return SecondLook(self.job, self.project.provider(self.job.provider), self.project.store(self.job.store), self.clock)
@@ -276,13 +290,13 @@ class Night:
         self.account.plan = self.plans.make_in(conn, self.claim.run, self.job)
 
     def emit_in(self, conn: Connection) -> None:
-        """The plan's events into the outbox, and the run on to EMITTED; to DONE where there is nothing to send, or nobody to send it to."""
+        """The plan's events into the outbox, where there is somebody to send them to, and the run on to EMITTED.
+
+        DONE comes with the figures, for a run that found nothing too: one that is killed before that is finished by the next.
+        """
         assert self.account.plan is not None
-        facts = {"plan_checksum": self.account.plan.checksum}
-        if self.dry or self.job.publisher is None or not self.account.plan.events:
-            self._advance_in(conn, RunState.DONE, **facts)
-        else:
-            self._advance_in(conn, RunState.EMITTED, **facts)
+        self._advance_in(conn, RunState.EMITTED, plan_checksum=self.account.plan.checksum)
+        if not self.dry and self.job.publisher is not None:
             Outbox(self.state).enqueue_in(conn, self.claim, self.claim.run.id, self.job.publisher)
 
     # -- out into the world ------------------------------------------------------------------------------------------------
@@ -302,7 +316,12 @@ class Night:
                 deadline=PUBLISH_SECONDS,
                 on_batch=lambda done: self.progress.advance(done.confirmed, done.confirmed + done.waiting + done.dead, "events"),
             )
-        return UNDELIVERED if self.account.delivery.waiting or self.account.delivery.dead else 0
+        elsewhere = [one for one in Outbox(self.state).waiting(self.job.domain) if one.publisher != name]
+        for one in elsewhere:
+            self.progress.note(
+                f"{one.count:,} events of {self.job.domain} still wait for publisher {one.publisher}; recon publish {self.job.domain}"
+            )
+        return UNDELIVERED if self.account.delivery.waiting or self.account.delivery.dead or elsewhere else 0
 
     # -- what is written down ----------------------------------------------------------------------------------------------
 
@@ -327,6 +346,8 @@ class Night:
         """An error ends the run, unless its events are out or wait for a person: then only the rest is outstanding."""
         if self.claim.run.state in {RunState.EMITTED, RunState.DONE, RunState.HELD, RunState.APPROVED}:
             return
+        # A transaction that was rolled back leaves nothing that was found, and nothing may be said of it.
+        self.account.plan = self.account.ledger = None
         verdict = Verdict.FAILED if error.exit_code in {1, 2} else Verdict.INCOMPLETE
         try:
             self.advance(RunState.FAILED, verdict=verdict, exit_code=error.exit_code, reason=redact(error.message))
@@ -352,7 +373,7 @@ class Night:
                 self.claim = self.runs.record(self.claim, **facts)
         except ReconError as error:
             self.account.fail(error)
-            return self.account.figures(None, standing=self.claim.run.state, exit_code=error.exit_code)
+            return self.account.figures(None, standing="not written down", exit_code=error.exit_code)
         return figures
 
 

@@ -9,11 +9,14 @@ from recon.errors import BadRequest, SlotTaken
 from recon.progress import Progress
 from recon.state.database import State
 from recon.state.lease import owner
-from recon.state.run import Claim, Run, RunState
+from recon.state.run import EARLY, Claim, Run, RunState
 from recon.state.runs import Runs
 
 RESUME_WITHIN = timedelta(hours=6)
 """How old an interrupted run may be for the next one to go on with it unasked: as long as its pages may be gone on from."""
+
+NEWER = 50
+"""How many of the newest runs are asked whether one has gone over the domain since."""
 
 SENT = frozenset({RunState.EMITTED, RunState.APPROVED})
 """States whose events are out, or are allowed out: such a run is finished by its own way, never fetched again."""
@@ -53,11 +56,13 @@ def claim(state: State, order: Order, progress: Progress) -> Claim:
     if left is not None and fits and state.now() - left.started_at < RESUME_WITHIN:
         progress.note(f"going on with run {left.id}, begun {iso(left.started_at)}")
         return runs.resume(left.id, owner())
+    # A dry run, or a look at one item, serves no slot: the real run is still to come.
+    slot = None if order.dry_run or order.key is not None else order.slot
     try:
-        return runs.start(order.domain, trigger=order.trigger, owner=owner(), slot=order.slot, dry_run=order.dry_run, key=order.key)
+        return runs.start(order.domain, trigger=order.trigger, owner=owner(), slot=slot, dry_run=order.dry_run, key=order.key)
     except SlotTaken as taken:
-        # A slot whose run failed gets no second run: that one goes on.
-        if runs.get(taken.run).state is RunState.FAILED:
+        # A slot whose run failed or broke off gets no second run: that one goes on.
+        if runs.get(taken.run).state in EARLY | {RunState.FAILED}:
             return runs.resume(taken.run, owner())
         raise
 
@@ -70,4 +75,14 @@ def _named(runs: Runs, order: Order, prefix: str) -> Claim:
     if run.state is RunState.HELD:
         msg = f"run {run.id} of {run.domain} is held, and waits for a decision"
         raise BadRequest(msg, hint=f"recon show {run.id}, then recon approve {run.id} or recon reject {run.id}")
+    if order.dry_run != run.dry_run:
+        kind = "a dry run" if run.dry_run else "no dry run"
+        msg = f"run {run.id} of {run.domain} was begun as {kind}, and goes on as what it was"
+        raise BadRequest(msg, hint=f"recon run {run.domain} --resume {run.id}{' --dry-run' if run.dry_run else ''}")
+    newer = [
+        one for one in runs.recent(run.domain, NEWER) if one.id > run.id and one.key is None and not one.dry_run and one.state not in EARLY
+    ]
+    if run.state in EARLY | {RunState.FAILED} and any(one.state is not RunState.FAILED for one in newer):
+        msg = f"run {run.id} of {run.domain} is older than run {newer[0].id}, which has looked at everything since"
+        raise BadRequest(msg, hint=f"recon run {run.domain}")
     return runs.resume(run.id, owner())

@@ -33,6 +33,8 @@ from recon.state.database import State
 from recon.state.slots import Slots, SlotState
 
 #: Exit codes of a run that has done what it could for its slot: done, discrepancies, held, not all delivered.
+STOPPED = {130, 143}
+AGAIN = {75: "was incomplete (exit 75)", 130: "was interrupted (exit 130)", 143: "was stopped (exit 143)"}
 FINISHED = {0: "done", 3: "done, with discrepancies", 4: "held for approval", 6: "done, with events not delivered"}
 TRY_AGAIN = 75
 RETRY_SECONDS = (300.0, 900.0, 2700.0)
@@ -190,8 +192,8 @@ class Service:
         if ended.code in FINISHED:
             self._say(f"{task.domain}: run for {iso(task.slot)} {FINISHED[ended.code]} after {took} (exit {ended.code})")
             self._finish(task, SlotState.DONE, None)
-        elif ended.code == TRY_AGAIN or ended.code < 0:
-            why = "was incomplete (exit 75)" if ended.code == TRY_AGAIN else f"was killed by {signal.Signals(-ended.code).name}"
+        elif ended.code in {TRY_AGAIN, *STOPPED} or ended.code < 0:
+            why = f"was killed by {signal.Signals(-ended.code).name}" if ended.code < 0 else AGAIN.get(ended.code, "was stopped")
             self._say(f"{task.domain}: run for {iso(task.slot)} {why} after {took}")
             self._again(task, why)
         else:

@@ -50,7 +50,7 @@ class Limits:
     """Bounds on a read: seconds to wait for a writer's lock, rows of a batch."""
 
     busy_timeout: float = 10.0
-    batch_rows: int = 20_000
+    batch_rows: int = 4_000
 
 
 @dataclass(frozen=True, slots=True)

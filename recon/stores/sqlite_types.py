@@ -7,7 +7,7 @@ that whatever does not fit its field's kind arrives as itself. https://www.sqlit
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Float, Text, case, cast, func, literal_column
+from sqlalchemy import Float, Text, and_, case, cast, func, literal_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from recon.stores.query import Shape
@@ -27,8 +27,11 @@ def census(expression: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def stray(expression: ColumnElement[Any], bits: int) -> ColumnElement[bool]:
     """Whether a row's value is of a class that is not among `bits`."""
-    allowed = ["'null'", *(f"'{name}'" for name, bit in BITS.items() if bits & bit)]
-    return func.typeof(expression).not_in([literal_column(word) for word in allowed])
+    allowed = [f"'{name}'" for name, bit in BITS.items() if bits & bit]
+    if len(allowed) == 1:
+        # Two plain comparisons cost SQLite less than half of what a list does, and this is asked of every value.
+        return and_(func.typeof(expression) != literal_column(allowed[0]), expression.is_not(None))
+    return func.typeof(expression).not_in([literal_column(word) for word in ("'null'", *allowed)])
 
 
 def class_of(bits: int) -> str | None:

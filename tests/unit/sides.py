@@ -23,6 +23,7 @@ class Pages:
     lines: list[bytes]
     page: int = 3
     unread: tuple[Unread, ...] = ()
+    finished: bool = True
 
     @property
     def items(self):
@@ -35,6 +36,9 @@ class Pages:
     def frames(self):
         for start in range(0, len(self.lines), self.page):
             yield b"".join(line + b"\n" for line in self.lines[start : start + self.page])
+
+    def counted(self):
+        return ((frame, frame.count(b"\n")) for frame in self.frames())
 
 
 def lines_of(records):

@@ -17,7 +17,7 @@ MARKS = ("_bad_field", "_bad_why", "_bad_sample")
 def projected(job, *frames, unread=()):
     """All rows, their nulls left out, sorted by key."""
     projector = Projector(job, "id")
-    rows = [row for batch in projector.batches(frames, unread) for row in batch.to_pylist()]
+    rows = [row for batch in projector.batches([(frame, frame.count(b"\n")) for frame in frames], unread) for row in batch.to_pylist()]
     assert (projector.records, projector.unread) == (len(rows), sum(row["_bad_why"] is not None for row in rows))
     return sorted(({name: v for name, v in row.items() if v is not None} for row in rows), key=lambda row: row.get("key", "~"))
 

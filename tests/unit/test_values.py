@@ -3,11 +3,13 @@
 import json
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recon.compare.values import canonical_json, canonical_jsons
+from recon.compare.bulk import canonical_jsons
+from recon.compare.values import canonical_json
 
 JSON_VALUES = st.recursive(
     st.none()
@@ -25,9 +27,9 @@ def test_many_json_values_at_once_are_what_each_is_alone(values: list[dict[str, 
     """The bulk way for JSON answers exactly what the way value by value does, or declines."""
     texts = [json.dumps(value) for value in values]
 
-    together = canonical_jsons(list(texts), empty_is_null=empty_is_null)
+    together = canonical_jsons(pa.array(texts, pa.string()), empty_is_null=empty_is_null)
 
-    assert together is None or together == [canonical_json(text, empty_is_null=empty_is_null) for text in texts]
+    assert together is None or together.to_pylist() == [canonical_json(text, empty_is_null=empty_is_null) for text in texts]
 
 
 @pytest.mark.parametrize(
@@ -46,4 +48,4 @@ def test_many_json_values_at_once_are_what_each_is_alone(values: list[dict[str, 
 )
 def test_what_is_not_one_value_a_text_is_left_to_the_slow_way(texts: list[str | None]) -> None:
     """Texts that would run together, hold two values, or are of mixed shapes are never taken in bulk."""
-    assert canonical_jsons(texts, empty_is_null=False) is None
+    assert canonical_jsons(pa.array(texts, pa.string()), empty_is_null=False) is None
