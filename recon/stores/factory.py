@@ -45,7 +45,7 @@ def _postgres(section: Section, address: "Address") -> Store:
 def _sqlite(section: Section, address: "Address") -> Store:
     from recon.stores.sqlite import Limits, SqliteStore
 
-    limits = Limits(busy_timeout=section.duration("busy_timeout", 10.0), batch_rows=section.integer("batch_rows", 20_000, low=1))
+    limits = Limits(busy_timeout=section.duration("busy_timeout", 10.0), batch_rows=section.integer("batch_rows", 4_000, low=1))
     section.finish()
     return SqliteStore(section.name, address, limits)
 
