@@ -9,12 +9,14 @@ Absence is believed only on an outright "deleted", or on a 404 while a known ite
 at the same time: an API that answers 404 to everything proves nothing.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import msgspec
 
@@ -30,6 +32,7 @@ from recon.provider import Provider
 from recon.report.figures import AGREE, MOVED
 from recon.stores.base import Selection, Store
 
+SECONDS = re.compile(r"\b[0-9]+(\.[0-9]+)?s\b")
 CHUNK = 500
 """Suspects read again at a time: it bounds memory, and the time between a lookup and its control."""
 
@@ -194,7 +197,8 @@ def recheck(look: SecondLook, keys: Iterable[str], *, controls: Sequence[str], o
 
 
 def _leave_open(outcome: Confirmation, key: str, why: str) -> None:
-    outcome.unconfirmed[why] += 1
+    # One reason for many keys is one line of the report: what differs from key to key is taken out.
+    outcome.unconfirmed[SECONDS.sub("…s", why.replace(quote(key, safe=""), "…").replace(key, "…"))] += 1
     outcome.unknown_keys.append(key)
 
 

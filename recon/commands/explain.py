@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recon.commands.frame import Frame, framed
+from recon.commands.frame import Frame, framed, known
 from recon.inert import terminal
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def explain(frame: Frame, domain: str, key: str, as_json: bool) -> None:
     from recon.ledger import Ledger
     from recon.report.json_ import wire
 
-    with frame.both() as (_, state):
+    with frame.both() as (project, state):
+        known(project, state, domain)
         story = Ledger(state).story(domain, key)
     if as_json:
         frame.console.json({"schema": "recon.ledger.story/1", **wire(story)})

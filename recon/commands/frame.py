@@ -58,6 +58,20 @@ class Frame:
             yield project, state
 
 
+def known(project: "Project", state: "State", domain: str) -> None:
+    """That this is a domain of the project, or one that once ran; raises UnknownName with the near miss, so that a typo never reads as all well."""
+    from difflib import get_close_matches
+
+    from recon.errors import UnknownName
+    from recon.state.runs import Runs
+
+    if domain in project.domains or Runs(state).recent(domain, 1):
+        return
+    near = get_close_matches(domain, project.domains, 1)
+    msg = f"no job declares the domain {domain!r}, and none of that name ever ran"
+    raise UnknownName(msg, hint=f"did you mean {near[0]!r}?" if near else f"domains are {', '.join(project.domains) or 'none yet'}")
+
+
 def framed(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command its `Frame`, and the options that all commands have: --project, -q and -v."""
 

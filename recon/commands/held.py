@@ -2,7 +2,7 @@
 
 import click
 
-from recon.commands.frame import Frame, framed
+from recon.commands.frame import Frame, framed, known
 
 
 @click.command()
@@ -16,7 +16,9 @@ def held(frame: Frame, domain: str | None, as_json: bool) -> None:
     from recon.run.account import stored
     from recon.state.runs import Runs
 
-    with frame.both() as (_, state):
+    with frame.both() as (project, state):
+        if domain is not None:
+            known(project, state, domain)
         found = [figures for run in Runs(state).held(domain) if (figures := stored(run)) is not None]
     if as_json:
         frame.console.json(runs_document(found))

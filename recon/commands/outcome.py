@@ -41,6 +41,9 @@ def report_error(error: BaseException) -> int:
     if isinstance(error, ReconError):
         sys.stderr.write(error_text(error))
         return error.exit_code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return error.exit_code
     if isinstance(error, click.UsageError):
         from recon.redact import redact
 

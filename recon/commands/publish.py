@@ -12,7 +12,7 @@ UNDELIVERED = 6
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @framed
 def publish(frame: Frame, domain: str | None, as_json: bool) -> int:
-    """Deliver what waits in the outbox, of DOMAIN or of all. Exit code 6 where something still waits or is dead."""
+    """Deliver what waits in the outbox, of DOMAIN or of all. Exit code 6 where something still waits, or was refused for good in this call."""
     from recon.report.json_ import wire
     from recon.run import publish as deliver
 

@@ -2,7 +2,7 @@
 
 import click
 
-from recon.commands.frame import Frame, framed
+from recon.commands.frame import Frame, framed, known
 
 
 @click.command()
@@ -18,7 +18,9 @@ def runs(frame: Frame, domain: str | None, limit: int, as_json: bool) -> None:
     from recon.run.account import stored
     from recon.state.runs import Runs
 
-    with frame.both() as (_, state):
+    with frame.both() as (project, state):
+        if domain is not None:
+            known(project, state, domain)
         recent = Runs(state).recent(domain, limit)
     figures = [told for run in recent if (told := stored(run)) is not None]
     # A run that is at work, or was cut off, has no figures yet; it is a run all the same.

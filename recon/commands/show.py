@@ -4,10 +4,13 @@ import click
 
 from recon.commands.frame import Frame, framed
 
+#: The kinds, and the words that the report has for them.
+KINDS = {"missing": "missing", "extra": "extra", "changed": "changed", "gone": "extra", "differs": "changed"}
+
 
 @click.command()
 @click.argument("run")
-@click.option("--kind", type=click.Choice(["missing", "extra", "changed"]), help="Only these.")
+@click.option("--kind", type=click.Choice([*KINDS]), help="Only these: missing (here), extra (gone there) or changed (differs).")
 @click.option("--field", metavar="NAME", help="Only items that differ in this field.")
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="At most so many; all by default.")
 @click.option("--full", is_flag=True, help="Whole records, and values uncut.")
@@ -22,7 +25,7 @@ def show(frame: Frame, *, run: str, kind: str | None, field: str | None, limit: 
     from recon.report.text import listing, select
     from recon.run import figures_of, items_of
 
-    wanted = DiscrepancyKind(kind) if kind else None
+    wanted = DiscrepancyKind(KINDS[kind]) if kind else None
     with frame.both() as (project, state):
         figures = figures_of(state, run)
         items = items_of(state, figures.run, project)

@@ -123,6 +123,12 @@ class Outbox:
         again = {name: statement.excluded[name] for name in ("run_id", "emission", "due_at")}
         conn.execute(statement.on_conflict_do_update(index_elements=["event_id", "publisher"], index_where=WAITING, set_=again))
 
+    def hurry(self, domain: str | None = None) -> None:
+        """Makes everything that waits due now: a person who publishes by hand has mended what it waited for."""
+        with self.state.begin() as conn:
+            waiting = [outbox.c.state == "waiting"] if domain is None else [outbox.c.state == "waiting", outbox.c.domain == domain]
+            conn.execute(update(outbox).where(*waiting).values(due_at=self.state.now(conn)))
+
     def figure(self, run_id: str, publisher: str) -> DeliveryFigure:
         """What has become so far of the events that this run enqueued for `publisher`."""
         mine = outbox.c.run_id == run_id, outbox.c.publisher == publisher

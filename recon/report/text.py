@@ -150,12 +150,15 @@ def _oddities(figures: RunFigures) -> Iterator[Line]:
     if figures.unreadable_items:
         yield line(("  ? ", "yellow"), f"{plural(figures.unreadable_items, 'item')} unreadable: unknown, not missing")
     if figures.unconfirmed:
-        why = ", ".join(f"{why} {count:,}" for why, count in (figures.unconfirmed_why or {}).items())
+        reasons = list((figures.unconfirmed_why or {}).items())
+        why = "; ".join(
+            [f"{count:,} × {why}" for why, count in reasons[:3]] + ([f"{len(reasons) - 3:,} more reasons"] if len(reasons) > 3 else [])
+        )
         tail = f": {why}" if why else ": the second look could say nothing"
         yield line(("  ? ", "yellow"), f"{plural(figures.unconfirmed, 'suspect')} unconfirmed{tail}")
     if figures.dismissed:
-        reasons = ", ".join(f"{why} {count:,}" for why, count in figures.dismissed.items())
-        yield line(f"  = {plural(sum(figures.dismissed.values()), 'suspect')} dismissed at the second look: {reasons}")
+        told = ", ".join(f"{count:,} {why}" for why, count in figures.dismissed.items())
+        yield line(f"  = {plural(sum(figures.dismissed.values()), 'suspect')} dismissed at the second look: {told}")
     rest = [(figures.resolved, "resolved since last time"), (figures.acknowledged, "acknowledged")]
     if any(count for count, _ in rest):
         yield line("  = " + ", ".join(f"{count:,} {words}" for count, words in rest if count))

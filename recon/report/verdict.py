@@ -125,6 +125,7 @@ def _delivered(figures: RunFigures, plan: PlanFigure, delivery: DeliveryFigure) 
         steps.append(_publish(figures))
     if delivery.dead:
         parts.append(f"{delivery.dead:,} refused for good")
+        steps.append(Step("next", "mend what the reason says; what still differs then is told again by the next run"))
     if delivery.last_reason and (delivery.waiting or delivery.dead):
         steps.insert(0, Step("reason", delivery.last_reason))
     word = "NOT DELIVERED" if delivery.waiting or delivery.dead else "EMITTED"
@@ -143,9 +144,12 @@ def _broken(figures: RunFigures) -> Statement:
     if figures.verdict is Verdict.INCOMPLETE and "--resume" not in told and coverage is not None and not coverage.whole and coverage.pages:
         steps.append(Step("resume", f"recon run {figures.domain} --resume {figures.run}", command=True))
     elif "recon " not in told:
-        steps.append(Step("again", f"recon run {figures.domain}", command=True))
+        verb = "check" if figures.dry_run else "run"
+        steps.append(Step("again", f"recon {verb} {figures.domain}", command=True))
     said = "nothing was compared"
-    if figures.suspects:
+    if figures.plan is not None and figures.plan.state == "enqueued":
+        said = f"{plural(figures.plan.events, 'event')} planned and in the outbox; recon publish {figures.domain} sends them"
+    elif figures.suspects:
         said = f"{plural(figures.suspects, 'suspect')} found, none confirmed; nothing was emitted"
     elif figures.compared:
         said = "the comparison did not come to its end"

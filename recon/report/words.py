@@ -102,7 +102,8 @@ def state(item: Item) -> str:
         return f"acknowledged ({item.acknowledged})"
     if item.standing in {Standing.ACKNOWLEDGED, Standing.RESOLVED}:
         return item.standing.value
-    return nights(item.nights)
+    # Seen by an earlier run of the same night, it is one night old and yet not new.
+    return "1 night" if item.standing is Standing.CONTINUING and item.nights <= 1 else nights(item.nights)
 
 
 def kind_count(figures: RunFigures, kind: DiscrepancyKind) -> int:

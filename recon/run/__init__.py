@@ -86,6 +86,7 @@ def _finish(night: Night) -> RunFigures:
 
 def publish(project: Project, state: State, domain: str | None, *, clock: Clock, progress: Progress) -> list[DeliveryFigure]:
     """Delivers what waits in the outbox, of one domain or of all; one figure for each publisher that something waits for."""
+    Outbox(state).hurry(domain)
     done = []
     for name in sorted({waiting.publisher for waiting in Outbox(state).waiting() if domain in {None, waiting.domain}}):
         progress.stage(f"publish to {name}")

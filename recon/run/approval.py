@@ -2,7 +2,7 @@
 
 from recon.clock import Clock
 from recon.confirm import confirm
-from recon.errors import BadRequest, ProviderError
+from recon.errors import ProviderError, StalePlan
 from recon.files import private_folder
 from recon.ledger import Ledger
 from recon.plan import Plans
@@ -21,7 +21,7 @@ from recon.state.runs import Runs
 def approve(project: Project, state: State, run: str, *, plan: str, reason: str, by: str, clock: Clock, progress: Progress) -> RunFigures:
     """Approves exactly the plan with this checksum, then sends it: items that have gone away drop out, none may join.
 
-    Raises BadRequest or StalePlan where the approval does not fit, and leases' and the project's errors; what goes wrong after the
+    Raises StalePlan where the approval does not fit, BadRequest for one without a reason, and leases' and the project's errors; what goes wrong after the
     approval stands in the figures, and the approved run is finished by the next `recon run`.
     """
     held = _waiting(state, run)
@@ -102,5 +102,5 @@ def _waiting(state: State, prefix: str) -> Run:
     if run.state is not RunState.HELD:
         because = f" ({run.reason})" if run.reason else ""
         msg = f"run {run.id} of {run.domain} is {run.state}{because}; there is nothing to decide"
-        raise BadRequest(msg, hint="recon held lists what waits for a decision")
+        raise StalePlan(msg, hint="recon held lists what waits for a decision")
     return run

@@ -46,10 +46,11 @@ from recon.state.run import Claim, RunState
 from recon.state.runs import Runs
 from recon.stores.base import Selection
 
-PUBLISH_SECONDS = 120.0
+PUBLISH_SECONDS = 60.0
 """How long one run tries to deliver; what is left then waits in the outbox for the next run or `recon publish`."""
 
 UNDELIVERED = 6
+TRY_AGAIN = 75
 HELD = 4
 
 
@@ -100,6 +101,7 @@ class Night:
         """Every stage in its order; answers the exit code."""
         if self.claim.run.state is RunState.EMITTED:
             return self.publish()
+        self.ready()
         snapshot = self.fetch()
         comparison = self.compare(snapshot)
         found = Confirmation(self.folder / "found.jsonl")
@@ -114,7 +116,17 @@ class Night:
         if self.guard("after", found.confirmed, found.by_field, comparison):
             return self.hold(found, unknown=unknown, believed=True)
         self.enqueue(found, unknown)
-        return self.publish()
+        code = self.publish()
+        unanswered = sum(found.unconfirmed.values())
+        # Suspects of which not one could be looked at again: the third party went away, and the night is to be tried again.
+        return code or (TRY_AGAIN if unanswered and not found.confirmed and not found.dismissed else 0)
+
+    def ready(self) -> None:
+        """Everything the night needs, constructed before the first request: a mistake in a publisher's table must not cost a whole fetch."""
+        self.project.provider(self.job.provider)
+        self.project.store(self.job.store)
+        if self.job.publisher is not None:
+            self.project.publisher(self.job.publisher)
 
     # -- the provider's side, whole ----------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ def test_what_was_shown_goes_out_once(shop: Shop) -> None:
     assert (sent["exit_code"], sent["plan"]["state"], sent["delivery"]["confirmed"]) == (0, "enqueued", 10)
     assert sent["plan"]["reason"] == "seen in the dashboard"
     assert len(events(shop)) == 10
-    assert again.returncode == 2
+    assert again.returncode == 4
     assert "nothing to decide" in again.stderr
     assert "HELD" not in (shop.folder / "reports" / night.bad["run"] / "index.html").read_text()
 
@@ -95,7 +95,7 @@ def test_a_rejected_plan_never_goes_out(shop: Shop) -> None:
 
     assert silent.returncode == 2
     assert done.returncode == 0
-    assert late.returncode == 2
+    assert late.returncode == 4
     assert "a wrong filter" in late.stderr
     assert next_night.bad["run"] != night.bad["run"]
     assert next_night.bad["verdict"] == "held"

@@ -36,7 +36,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
         def slowly(asked: Asked) -> Answer:
             answer = whole(asked)
-            return Answer(headers=answer.headers, pieces=[*answer.pieces[:0], 0.05, *answer.pieces])
+            return Answer(headers=answer.headers, pieces=[0.08, *answer.pieces])
 
         server.on("/bad", slowly)
         yield one

@@ -136,7 +136,7 @@ def test_no_discrepancy_and_yet_not_clean_says_what_is_not_known() -> None:
 
     assert told.word == "NOT PROVEN CLEAN"
     assert told.sentence.endswith("2 unreadable, 1 more than once on one side, 4 unconfirmed, 3 changed while we looked")
-    assert "4 suspects unconfirmed: HTTP 403 4" in block(figures)
+    assert "4 suspects unconfirmed: 4 × HTTP 403" in block(figures)
 
 
 @pytest.mark.parametrize(
