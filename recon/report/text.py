@@ -55,6 +55,10 @@ def segment(text: str, style: str = "") -> Segment:
     return Segment(terminal(text), style)
 
 
+NAMED = 3
+"""How many duplicate and unreadable items are named in the block; JSON and the HTML report list the first 1,000."""
+
+
 def line(*parts: str | tuple[str, str]) -> Line:
     """A line of plain texts and (text, style) pairs."""
     return tuple(segment(part) if isinstance(part, str) else segment(*part) for part in parts)
@@ -147,8 +151,13 @@ def _oddities(figures: RunFigures) -> Iterator[Line]:
     """What is neither equal nor a discrepancy; only what there is."""
     if figures.duplicate_keys:
         yield line(("  ! ", "yellow"), f"{plural(figures.duplicate_keys, 'key')} more than once on one side")
+        for twice in figures.duplicates[:NAMED]:
+            yield line(f"      {twice.key}  {twice.count:,} times in the {twice.place}")
     if figures.unreadable_items:
         yield line(("  ? ", "yellow"), f"{plural(figures.unreadable_items, 'item')} unreadable: unknown, not missing")
+        for odd in figures.unreadable[:NAMED]:
+            where = f"{odd.field} " if odd.field else ""
+            yield line(f"      {odd.key or '(no key)'}  in the {odd.place}: {where}{odd.why}")
     if figures.unconfirmed:
         reasons = list((figures.unconfirmed_why or {}).items())
         why = "; ".join(
