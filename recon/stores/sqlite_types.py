@@ -45,7 +45,10 @@ def class_of(bits: int) -> str | None:
 def written(expression: ColumnElement[Any]) -> ColumnElement[Any]:
     """Any value as text, exactly: a real with as many digits as it takes to get it back, a blob as `X'00FF'`."""
     brief = cast(expression, Text())
-    real = case((cast(brief, Float()) == expression, brief), else_=func.printf(literal_column("'%!.17g'"), expression))
+    # Seventeen digits would do, but SQLite cuts where it should round: of doubles above 1e100 some do not come back from them.
+    usual = func.printf(literal_column("'%!.17g'"), expression)
+    longer = func.printf(literal_column("'%!.20g'"), expression)
+    real = case((cast(brief, Float()) == expression, brief), (cast(usual, Float()) == expression, usual), else_=longer)
     kind = func.typeof(expression)
     return case(
         (kind == literal_column("'real'"), real),

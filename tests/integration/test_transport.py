@@ -99,7 +99,7 @@ def test_a_drip_ends_at_the_deadline(fault_server: FaultServer, transport: Trans
         began = time.monotonic()
         with pytest.raises(Unreachable, match=r"no whole answer from .* within 0\.6s"):
             get(transport, fault_server, path)
-        assert 0.5 < time.monotonic() - began < 4
+        assert 0.5 < time.monotonic() - began < 1.3
 
 
 def test_a_small_body_that_becomes_a_huge_one_is_stopped(fault_server: FaultServer, transport: Transport) -> None:
@@ -249,7 +249,7 @@ def test_tls_is_verified_and_kept_to_the_deadline(tmp_path: Path, monkeypatch: p
         began = time.monotonic()
         with pytest.raises(Unreachable, match="within"):
             get(trusting, server, "/slow")
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 1.3
         trusting.close()
     transport_module._trust.cache_clear()
 
