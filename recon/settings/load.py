@@ -17,9 +17,15 @@ from recon.settings.layers import NAMING, KeyPath, Leaf, Leaves, overlaid, read_
 
 FILE = "recon.toml"
 #: The tables of recon.toml with keys of the engine's own.
-ENGINE_TABLES = ("project", "state", "reports", "engine", "schedule")
+ENGINE_TABLES = ("project", "state", "reports", "engine", "schedule", "heartbeat", "notify", "guards", "retention")
 PARALLEL = 2
-CATCH_UP = 7 * 86400.0
+DAY = 86400.0
+CATCH_UP = 7 * DAY
+OVERDUE = 3600.0
+REMIND = 12 * 3600.0
+KEEP_FILES = 7 * DAY
+KEEP_FINDINGS = 90 * DAY
+KEEP_EVENTS = 400 * DAY
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|KiB|MB|MiB|GB|GiB|TB|TiB)", re.IGNORECASE)
 #: Keys whose plain text is masked wherever settings are shown, since somebody will write a secret there one day.
 HIDING = re.compile(r"secret|token|passw|api_?key|bearer|credential|private", re.IGNORECASE)
@@ -35,10 +41,45 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """How `recon schedule` works: how many runs at once, and how old (seconds) a missed slot may be to be caught up."""
+    """How `recon schedule` works: how many runs at once, and how old (seconds) a missed slot may be to be caught up.
+
+    A slot that has had no finished run `overdue` seconds after its time counts as a night that did not happen.
+    """
 
     parallel: int = PARALLEL
     catch_up: float = CATCH_UP
+    overdue: float = OVERDUE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """Where a run says that it began, ended or failed; `{domain}` in the URL stands for the domain. None: nowhere."""
+
+    url: str | SecretRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """Where people are told of what waits for them, and after how many seconds they are told again."""
+
+    url: str | SecretRef | None = None
+    remind: float = REMIND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guards:
+    """Limits over all domains together: `total` events in a day; None for no limit."""
+
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """For how many seconds what a run left is kept: its files on disk, its findings, and the events that went out."""
+
+    files: float = KEEP_FILES
+    findings: float = KEEP_FINDINGS
+    events: float = KEEP_EVENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +107,10 @@ class Settings:
     reports: Path
     engine: Engine
     schedule: Schedule
+    heartbeat: Heartbeat
+    notify: Notify
+    guards: Guards
+    retention: Retention
     providers: Mapping[str, Section]
     stores: Mapping[str, Section]
     publishers: Mapping[str, Section]
@@ -99,6 +144,14 @@ class Settings:
             (("engine", "threads"), self.engine.threads or "(the engine's own)"),
             (("schedule", "parallel"), self.schedule.parallel),
             (("schedule", "catch_up"), words_of(self.schedule.catch_up)),
+            (("schedule", "overdue"), words_of(self.schedule.overdue)),
+            (("heartbeat", "url"), "(none)"),
+            (("notify", "url"), "(none)"),
+            (("notify", "remind"), words_of(self.notify.remind)),
+            (("guards", "total"), self.guards.total or "(no limit)"),
+            (("retention", "files"), words_of(self.retention.files)),
+            (("retention", "findings"), words_of(self.retention.findings)),
+            (("retention", "events"), words_of(self.retention.events)),
         ]
         for path, value in defaults:
             leaf = self.leaves.get(path, Leaf(value, "default"))
@@ -155,6 +208,15 @@ def _settings(file: Path, leaves: Leaves, environ: Mapping[str, str]) -> Setting
         schedule=Schedule(
             parallel=section["schedule"].integer("parallel", PARALLEL, low=1),
             catch_up=section["schedule"].duration("catch_up", CATCH_UP),
+            overdue=section["schedule"].duration("overdue", OVERDUE),
+        ),
+        heartbeat=Heartbeat(url=_address(section["heartbeat"])),
+        notify=Notify(url=_address(section["notify"]), remind=section["notify"].duration("remind", REMIND)),
+        guards=Guards(total=section["guards"].integer("total", None, low=1)),
+        retention=Retention(
+            files=section["retention"].duration("files", KEEP_FILES),
+            findings=section["retention"].duration("findings", KEEP_FINDINGS),
+            events=section["retention"].duration("events", KEEP_EVENTS),
         ),
         providers=named["providers"],
         stores=named["stores"],
@@ -217,6 +279,14 @@ def _size(section: Section) -> str | None:
     if value is not None and not SIZE.fullmatch(value):
         raise section.bad("memory", f"{value!r} is no size", hint='write a number and a unit, such as "512MiB" or "2GiB"')
     return str(value) if value is not None else None
+
+
+def _address(section: Section) -> str | SecretRef | None:
+    """A URL, or a reference to one: such URLs are capabilities, and so secrets."""
+    url = section.take("url", None)
+    if url is not None and (not isinstance(url, str | SecretRef) or not url):
+        raise section.bad("url", "wants a URL or a reference", hint='such as url = { env = "RECON_HEARTBEAT_URL" }')
+    return url
 
 
 def is_zone(name: str) -> bool:

@@ -127,6 +127,8 @@ class Run:
     resumes: int = 0
     #: The version of the program that started it.
     version: str = ""
+    #: When its findings and events were removed by age; its figures stay.
+    pruned_at: datetime | None = None
 
     @property
     def unfinished(self) -> bool:

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision of the schema that this version knows, oldest first; a test holds it equal to the migration files."""
 
 HEAD = REVISIONS[-1]
@@ -132,6 +132,8 @@ runs = Table(
     Column("reason", Text),
     Column("resumes", Integer, nullable=False, server_default=text("0")),
     Column("version", Text, nullable=False),
+    # When its findings and events were removed by age; its figures stay.
+    Column("pruned_at", Instant),
     Index("recon_runs_by_domain", "domain", "started_at"),
     Index("recon_runs_by_state", "state"),
     Index("recon_runs_one_per_slot", "domain", "slot", unique=True),
@@ -147,7 +149,28 @@ slots = Table(
     Column("finished_at", Instant),
     Column("reason", Text),
     Column("run_id", Text),
+    # Runs that were started for it, and not before when the next one may be.
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("again_at", Instant),
+    # The service that sees to it, and until when if nothing more is heard of that.
+    Column("taken_by", Text),
+    Column("taken_until", Instant),
     Index("recon_slots_by_state", "state"),
+)
+
+notices = Table(
+    "recon_notices",
+    metadata,
+    # What is told (`held`, `overdue`, …) of whom: a run's id, or a domain.
+    Column("kind", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("domain", Text, nullable=False),
+    Column("first_at", Instant, nullable=False),
+    Column("last_at", Instant),
+    # How often it was told, and when it is to be told again; NULL once there is nothing more to say.
+    Column("count", Integer, nullable=False),
+    Column("next_at", Instant),
+    Index("recon_notices_by_next", "next_at"),
 )
 
 ledger = Table(
