@@ -42,10 +42,20 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         yield one
 
 
+def heed_interrupts() -> None:
+    """A suite that runs in a shell's background has SIGINT ignored, and hands that down; a terminal does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(shop: Shop) -> "subprocess.Popen[bytes]":
     env = {**os.environ, **shop.env, "PYTHONPATH": str(ROOT), "HOME": str(shop.folder)}
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "recon", "run", "bad"], cwd=shop.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-P", "-m", "recon", "run", "bad"],
+        cwd=shop.folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - no thread of this process is at work here
     )
 
 
