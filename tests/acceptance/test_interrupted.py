@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.commands import ROOT, recon
+from tests.acceptance.commands import ROOT, heed_interrupts, recon
 from tests.acceptance.shop import PAGE, Shop, listing, record
 from tests.servers.fault_server import Answer, Asked, FaultServer
 
@@ -40,11 +40,6 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
         server.on("/bad", slowly)
         yield one
-
-
-def heed_interrupts() -> None:
-    """A suite that runs in a shell's background has SIGINT ignored, and hands that down; a terminal does not."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def start(shop: Shop) -> "subprocess.Popen[bytes]":
