@@ -1,11 +1,17 @@
 """Credentials: four ways to sign a request, each applied anew at every attempt, none of them ever shown."""
 
 import base64
-from collections.abc import Mapping
+import threading
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING
 
+from recon.clock import Clock
 from recon.errors import MissingSecret
 from recon.secret import Secret, SecretRef
 from recon.section import Section
+
+if TYPE_CHECKING:
+    from recon.fetch.transport import Request
 
 Given = Secret | SecretRef
 FORMS = 'auth = { bearer = { env = "NAME" } }, or basic = { user, password }, header = { name, value }, query = { name, value }'
@@ -42,6 +48,11 @@ class Credential:
             return " ".join(next(iter(self._given.reference.items()), ("",)))
         return self._given.origin
 
+    @property
+    def identity(self) -> Hashable:
+        """What tells this credential from others without reading it."""
+        return tuple(sorted(self._given.reference.items())) if isinstance(self._given, SecretRef) else self._given
+
     def _read(self) -> Secret:
         return self._given.get() if isinstance(self._given, SecretRef) else self._given
 
@@ -52,6 +63,33 @@ class Auth:
     credentials: tuple[Credential, ...] = ()
     #: Names of query parameters that carry a credential: they are cut out of URLs that the API hands back.
     query_names: tuple[str, ...] = ()
+
+    #: One renewal at a time, whoever renews: it takes moments, and is rare.
+    _renewing = threading.Lock()
+
+    def ready(self, clock: Clock) -> Hashable:
+        """Called before each attempt is signed, to obtain or refresh what the signature needs. Answers what it will be signed with.
+
+        Two answers are equal as long as the credential is the same. Raises MissingSecret, Refused, Unreachable.
+        """
+        del clock
+        return self._stamp()
+
+    def sign(self, request: "Request", clock: Clock) -> None:
+        """Called last, once the request is complete: for a signature over it. May change `request.headers` and `request.query`."""
+
+    def identity(self) -> Hashable:
+        """What tells the account from others at the same origin, without reading a secret: its requests share their limits."""
+        return (type(self).__name__, *(credential.identity for credential in self.credentials))
+
+    def renew_since(self, signed_with: Hashable, clock: Clock) -> bool:
+        """After a refusal: whether there is a newer credential than the one refused, renewed by another thread, or here and now."""
+        del clock
+        with self._renewing:
+            return self._stamp() != signed_with or self.renew()
+
+    def _stamp(self) -> Hashable:
+        return tuple(credential.text(sent_plain=False) for credential in self.credentials)
 
     def headers(self) -> dict[str, str]:
         """The headers to add; raises MissingSecret."""
