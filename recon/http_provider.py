@@ -8,12 +8,13 @@ from urllib.parse import quote
 
 from recon.clock import Clock
 from recon.errors import BadRequest
-from recon.fetch.auth import Auth, Basic, Bearer, HeaderKey, QueryKey, auth_of
+from recon.fetch.auth import Auth, Basic, Bearer, HeaderKey, QueryKey
 from recon.fetch.body import MIB, Bounds
 from recon.fetch.classify import Action, Classifier, Rule
 from recon.fetch.declared import rates_of, rules_of
 from recon.fetch.listing import Listing, Meter
 from recon.fetch.lookup import Reader
+from recon.fetch.oauth import OAuth2
 from recon.fetch.origin import BadUrl, Location, Origins, parse_url, shown
 from recon.fetch.page import Lookup, Page
 from recon.fetch.path import at_path
@@ -21,11 +22,28 @@ from recon.fetch.rate import Rate
 from recon.fetch.resource import Resource
 from recon.fetch.retry import Policy
 from recon.fetch.session import Session, Terms
+from recon.fetch.signin import auth_of
+from recon.fetch.signing import Hmac
 from recon.fetch.transport import Request
 from recon.fetch.walk import Walk
+from recon.secret import Secret
 from recon.section import Section
 
-__all__ = ["Action", "Auth", "Basic", "Bearer", "HTTPProvider", "HeaderKey", "QueryKey", "Rate", "Request", "Resource", "Rule"]
+__all__ = [
+    "Action",
+    "Auth",
+    "Basic",
+    "Bearer",
+    "HTTPProvider",
+    "HeaderKey",
+    "Hmac",
+    "OAuth2",
+    "QueryKey",
+    "Rate",
+    "Request",
+    "Resource",
+    "Rule",
+]
 
 
 class HTTPProvider:
@@ -70,7 +88,7 @@ class HTTPProvider:
         base = _location(section, "base_url", self.base_url, insecure=insecure)
         others = (*self.origins, *_texts(section, "origins"))
         origins = Origins(base, [_location(section, "origins", other, insecure=insecure).origin for other in others])
-        self.auth = auth_of(section) or self.auth
+        self.auth = auth_of(section, insecure=insecure) or self.auth
         self.headers = {**self.headers, **_table(section, "headers")}
         rates = rates_of(section)
         self.rate = (rates[0] if len(rates) == 1 else rates) or self.rate
@@ -85,6 +103,8 @@ class HTTPProvider:
         bounds = Bounds(max_bytes=section.integer("max_body", self.max_body, low=1024))
         self.configure(section)
         section.finish()
+        if isinstance(self.auth, OAuth2) and self.auth.rotated is None:
+            self.auth.rotated = self.token_rotated
         terms = Terms(
             headers=self.headers,
             rates=self.rate if isinstance(self.rate, tuple) else (self.rate,) if self.rate else (),
@@ -104,6 +124,11 @@ class HTTPProvider:
 
     def before_request(self, request: Request) -> None:
         """Hook: called at every attempt, after the credentials; may change `request.headers` and `request.query`."""
+
+    def token_rotated(self, token: Secret) -> bool:
+        """Hook: OAuth 2 exchanged the refresh token for this one; keeps it for the next run, and says whether it did."""
+        del token
+        return False
 
     def deleted(self, resource: Resource, body: Any) -> bool:
         """Hook: whether the body of a read by id, decoded, says that the item was deleted."""

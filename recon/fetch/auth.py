@@ -1,20 +1,18 @@
-"""Credentials: four ways to sign a request, each applied anew at every attempt, none of them ever shown."""
+"""Credentials: four plain ways to sign a request (`oauth` and `signing` hold two more), each applied anew at every attempt, none of them ever shown."""
 
 import base64
 import threading
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from recon.clock import Clock
 from recon.errors import MissingSecret
 from recon.secret import Secret, SecretRef
-from recon.section import Section
 
 if TYPE_CHECKING:
     from recon.fetch.transport import Request
 
 Given = Secret | SecretRef
-FORMS = 'auth = { bearer = { env = "NAME" } }, or basic = { user, password }, header = { name, value }, query = { name, value }'
 
 
 class Credential:
@@ -108,6 +106,9 @@ class Auth:
         changed = [credential.renew() for credential in self.credentials]
         return any(changed)
 
+    def close(self) -> None:
+        """Ends its own connections, where it has any."""
+
     @property
     def origin(self) -> str:
         """Where the secrets come from, for messages."""
@@ -166,39 +167,3 @@ class QueryKey(Auth):
 
     def query(self) -> dict[str, str]:
         return {self.query_names[0]: self._value.text()}
-
-
-def auth_of(section: Section) -> Auth | None:
-    """What the `auth` table of a provider's section says; None where there is none. Raises BadSetting.
-
-    Nothing is read from the environment here: a command that sends no request needs no secret.
-    """
-    table = section.take("auth", None)
-    if table is None:
-        return None
-    if not isinstance(table, Mapping) or len(table) != 1:
-        raise section.bad("auth", "wants a table with one way to sign", hint=FORMS)
-    way = next(iter(table))
-    auth = section.sub("auth")
-    if way == "bearer":
-        return Bearer(_given(auth, "bearer"))
-    if way not in ("basic", "header", "query"):
-        raise section.bad("auth", f"{way!r} is no way to sign", hint=FORMS)
-    inner = auth.sub(way)
-    made: Auth
-    if way == "basic":
-        user = inner.take("user")
-        made = Basic(user if isinstance(user, str) else _given(inner, "user"), _given(inner, "password"))
-    elif way == "header":
-        made = HeaderKey(inner.text("name"), _given(inner, "value"))
-    else:
-        made = QueryKey(inner.text("name"), _given(inner, "value"))
-    inner.finish()
-    return made
-
-
-def _given(section: Section, key: str) -> Given:
-    value = section.take(key)
-    if not isinstance(value, Secret | SecretRef):
-        raise section.bad(key, "a secret is given by reference only", hint=f'write {key} = {{ env = "NAME" }} or {{ file = "path" }}')
-    return value

@@ -180,6 +180,8 @@ class Session:
     def close(self) -> None:
         """Ends every connection."""
         self._transport.close()
+        if self._auth is not None:
+            self._auth.close()
         self._leave()
 
     def _count_failure(self, _: int | None, action: Action | None) -> None:

@@ -24,6 +24,8 @@ SAID = [
     "was cut after",
     "not sent, the third party asks for a pause of",
     "no retries are left:",
+    "so there is no token",
+    "exchanged the refresh token",
     "the page is too large for it",
     "the range asked for is too wide for it",
 ]
