@@ -10,6 +10,7 @@ from recon.fetch.transport import Response
 
 #: As much of an error's body is searched; the transport keeps no more of one.
 SEARCHED = 64 * 1024
+EDGE = 4096
 #: Without one of these no body with status 200 is an error's, and none is decoded to find that out.
 ERROR_KEYS = (b'"error"', b'"errors"', b'"fault"', b'"problem"')
 
@@ -38,13 +39,15 @@ class Rule:
     """Fits an answer of one of the `statuses` (any, where there are none) that has the header (with that value, unless it is None) and says the words.
 
     Words are looked for in an error's body without regard to case; in an answer with status 200 only where it is an error body
-    (`error`, `errors` …), so that no record can be taken for an error.
+    (`error`, `errors` …), so that no record can be taken for an error. `code` is such a word too, in capitals as it stands here, and
+    looked for only at the ends of a body, which costs a page of records nothing.
     """
 
     do: Action
     statuses: frozenset[int] = frozenset()
     header: tuple[str, str | None] | None = None
     body: str | None = None
+    code: str | None = None
 
     def fits(self, response: Response) -> bool:
         """Whether it does."""
@@ -55,14 +58,21 @@ class Rule:
             value = response.headers.get(name.lower())
             if value is None or (wanted is not None and value.strip().lower() != wanted.lower()):
                 return False
+        if self.code is not None and not _bears(response.body, self.code):
+            return False
         return self.body is None or _says(response, self.body.lower())
+
+
+def _bears(body: bytes, code: str) -> bool:
+    word = code.encode()
+    return (word in body[:EDGE] or word in body[-EDGE:]) and code in error_body_words(body)
 
 
 def _says(response: Response, words: str) -> bool:
     body = response.body
     if response.status != 200:
         return words in body[:SEARCHED].decode("utf-8", "replace").lower()
-    if not any(key in body for key in ERROR_KEYS) or words.encode() not in body.lower():
+    if words.encode() not in body.lower() or not any(key in body for key in ERROR_KEYS):
         return False
     return words in error_body_words(body).lower()
 
@@ -75,7 +85,7 @@ DEFAULT = (
     Rule(statuses=frozenset({403}), body="rate limit exceeded", do=Action.THROTTLE),
     Rule(statuses=frozenset({403}), body="secondary rate limit", do=Action.THROTTLE),
     # GraphQL answers 200 to everything (https://shopify.dev/docs/api/usage/limits, read 2026-11).
-    Rule(statuses=frozenset({200}), body="throttled", do=Action.THROTTLE),
+    Rule(statuses=frozenset({200}), code="THROTTLED", do=Action.THROTTLE),
     Rule(statuses=frozenset({408, 425, 500, 502, 503, 504}), do=Action.RETRY),
     Rule(statuses=frozenset({401}), do=Action.REFRESH),
     Rule(statuses=frozenset({413}), do=Action.SHRINK),
@@ -88,10 +98,15 @@ class Classifier:
 
     def __init__(self, own: Sequence[Rule] = ()) -> None:
         self._rules = (*own, *DEFAULT)
+        self._of_status: dict[int, list[Rule]] = {}
 
     def action(self, response: Response) -> Action | None:
         """What the answer asks for; None for one that is to be read as it is."""
-        return next((rule.do for rule in self._rules if rule.fits(response)), None)
+        status = response.status
+        rules = self._of_status.get(status)
+        if rules is None:
+            rules = self._of_status[status] = [rule for rule in self._rules if not rule.statuses or status in rule.statuses]
+        return next((rule.do for rule in rules if rule.fits(response)), None)
 
 
 CHANGES: dict[Action, tuple[type[ProviderError], str, str]] = {

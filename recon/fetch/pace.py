@@ -4,16 +4,19 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-from recon.fetch.rate import MARGIN, Rate
+from recon.fetch.rate import MARGIN, Rate, Spacing
 
 #: The shortest and longest stretch over which requests are counted, in seconds.
 SHORTEST, LONGEST = 1.0, 60.0
 #: A pace never falls below one request a minute.
 SLOWEST = 1 / 60
-#: A rise is a sixteenth of what was thought to be allowed, after this many requests went through; doubled each time it proves too high.
-STEPS, FIRST_RISE, LAST_RISE = 16, 64, 4096
+#: A rise is a sixteenth of what was thought to be allowed, after this many requests went through. Near the pace that was throttled last,
+#: from `NEAR` of it on, this doubles each time it proves too high.
+STEPS, FIRST_RISE, LAST_RISE, NEAR = 16, 32, 4096, 0.9
 #: What went through in the last stretch is what is allowed, less this much.
 BELOW = 0.96
+#: As in `rate`, within the margin: here no count of tokens stands behind the spacing.
+LATE_SECONDS = 0.02
 
 
 class Pace:
@@ -28,9 +31,10 @@ class Pace:
         self.declare(rates)
         self._through: deque[float] = deque()
         self._first: float | None = None
-        self._last = -math.inf
+        self._spacing = Spacing()
         self._cut_at = -math.inf
         self._top = 0.0
+        self._refused = 0.0
         self._rise_after = FIRST_RISE
         self._since = 0
         #: Requests a second, spread evenly; None: as fast as the declared rates let through.
@@ -44,12 +48,14 @@ class Pace:
 
     def ready_at(self, now: float) -> float:
         """When the next request may go."""
-        return now if self.rate is None else self._last + MARGIN / self.rate
+        return now if self.rate is None else self._spacing.ready_at()
 
     def take(self, now: float) -> None:
         """One goes."""
         self._first = now if self._first is None else self._first
-        self._last = now
+        if self.rate is not None:
+            interval = MARGIN / self.rate
+            self._spacing.take(now, interval, late=min(LATE_SECONDS, interval / 2))
 
     def passed(self, sent: float) -> None:
         """The request that was sent at this moment went through."""
@@ -59,9 +65,9 @@ class Pace:
         if self.rate is None:
             return
         self._since += 1
-        if self._since >= self._rise_after:
-            self.rate = min(self._top, self.rate + self._top / STEPS)
-            self._since = 0
+        higher = min(self._top, self.rate + self._top / STEPS)
+        if self._since >= (self._rise_after if higher > NEAR * self._refused else FIRST_RISE):
+            self.rate, self._since = higher, 0
 
     def throttled(self, sent: float, now: float) -> bool:
         """The request that was sent at this moment was throttled; whether the pace was cut for it."""
@@ -72,9 +78,10 @@ class Pace:
         if self.rate is None:
             spent = min(self._stretch, sent - (sent if self._first is None else self._first))
             self._top = self._declared or (through + 1) / max(spent, SHORTEST / 10)
-        elif self._since < self._rise_after:
-            self._rise_after = min(LAST_RISE, self._rise_after * 2)
         pace = self._top if self.rate is None else self.rate
+        if pace > NEAR * self._refused and self._refused:
+            self._rise_after = min(LAST_RISE, self._rise_after * 2)
+        self._refused = pace
         self.rate = max(SLOWEST, pace / 2, BELOW * min(pace, through / self._stretch))
         self._since = 0
         return True

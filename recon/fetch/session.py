@@ -80,31 +80,27 @@ class Session:
         query = {name: wire(value) for name, value in params.items() if value is not None} if params else {}
         subject = f"GET {location.path}"
         signed_with: Hashable = None
+        action: Action | None = None
 
         def attempt() -> Response:
-            nonlocal signed_with
+            nonlocal signed_with, action
             request = Request(origin=location.origin, path=location.path, raw_query=location.query, query=dict(query))
             request.headers.update(self._headers)
-            response, signed_with = self._attempt(request, subject, clock)
+            response, action, signed_with = self._attempt(request, subject, clock)
             return response
 
         try:
             response = self._retrier.call(attempt, subject, clock)
-            if (
-                self._auth is not None
-                and self._classifier.action(response) is Action.REFRESH
-                and self._auth.renew_since(signed_with, clock)
-            ):
+            if action is Action.REFRESH and self._auth is not None and self._auth.renew_since(signed_with, clock):
                 response = self._retrier.call(attempt, subject, clock)
-            action = self._classifier.action(response)
             if action is not None and (wanted := change_wanted(action, response, subject)) is not None:
                 raise wanted
         except ReconError as error:
             raise self.masked(error) from error.__cause__
         return response
 
-    def _attempt(self, request: Request, subject: str, clock: Clock) -> tuple[Response, Hashable]:
-        """One request in its turn, signed anew, since a token may have changed since the last try; and which credential it bore."""
+    def _attempt(self, request: Request, subject: str, clock: Clock) -> tuple[Response, Action | None, Hashable]:
+        """One request in its turn, signed anew, since a token may have changed since the last try; what it asks for; which credential it bore."""
         signed_with: Hashable = None
         turn = self._limiter.take(clock, subject=subject, endpoint=self._endpoint(request.path), longest=self._longest)
         try:
@@ -124,14 +120,15 @@ class Session:
         with self._counting:
             self._counts.bytes += response.wire_bytes
             self.date = response.headers.get("date")
-        match self._classifier.action(response):
+        action = self._classifier.action(response)
+        match action:
             case Action.THROTTLE:
                 self._limiter.throttled(turn, clock, told(response, clock.now()))
             case Action.RETRY:
                 self._limiter.lost(clock)
             case _:
                 self._limiter.passed(turn, clock, told(response, clock.now()))
-        return response, signed_with
+        return response, action, signed_with
 
     def refusal(self, response: Response, subject: str) -> Refused:
         """The error for a final answer that is no page: what the API said, and never a query or a secret."""

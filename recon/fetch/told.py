@@ -22,16 +22,21 @@ FAMILIES = ("x-ratelimit", "ratelimit", "x-rate-limit", "x-hubspot-ratelimit")
 LIMIT, REMAINING = ("limit", "max"), ("remaining",)
 #: Seconds left, whatever their size; milliseconds; and the one that may be either seconds or a moment.
 RESET_AFTER, RESET_MS, RESET = ("reset-after",), ("reset-ms", "interval-milliseconds"), ("reset",)
+#: How far from either end of a body a cost is looked for.
+EDGE = 4096
 ITEM = re.compile(r'\s*(?:"([^"]*)"|([^";,=\s]+))\s*((?:;[^,]*)?)')
 PARAMETER = re.compile(r"(?:^|[;,])\s*([a-z]+)\s*=\s*(-?\d+(?:\.\d+)?)", re.IGNORECASE)
 
 
 def told(response: Response, now: datetime) -> list[Window | Points]:
     """Everything that an answer says of the limits; empty where it says nothing."""
-    found: list[Window | Points] = [*_families(response.headers, now), *_draft(response.headers)]
-    shop = _shopify(response.headers.get("x-shopify-shop-api-call-limit", ""))
     cost = _cost(response.body)
-    return [*found, *(one for one in (shop, cost) if one is not None)]
+    found: list[Window | Points] = [] if cost is None else [cost]
+    # Most answers say nothing, and are not to be looked through name by name.
+    if any("limit" in name for name in response.headers):
+        shop = _shopify(response.headers.get("x-shopify-shop-api-call-limit", ""))
+        found += [*_families(response.headers, now), *_draft(response.headers), *([] if shop is None else [shop])]
+    return found
 
 
 def reset_after(windows: list[Window | Points]) -> float | None:
@@ -78,6 +83,8 @@ def _their_now(headers: Mapping[str, str], now: datetime) -> datetime:
 
 
 def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         with suppress(ValueError, TypeError, IndexError, OverflowError):
             moment = read(text)
@@ -138,7 +145,8 @@ class _Extensions(msgspec.Struct):
 
 def _cost(body: bytes) -> Points | None:
     """Shopify's `extensions.cost` beside a GraphQL answer: what it cost, and what is left of the points."""
-    if b'"throttleStatus"' not in body:
+    # Extensions stand before or after the data: pages of records are not searched through for them.
+    if b'"throttleStatus"' not in body[:EDGE] and b'"throttleStatus"' not in body[-EDGE:]:
         return None
     try:
         extensions = msgspec.json.decode(body, type=_Extensions).extensions

@@ -206,7 +206,7 @@ def test_a_declared_rate_is_kept_over_any_stretch() -> None:
         times.append(turn.at)
         limiter.passed(turn, clock)
     assert all(later - earlier > 1 for earlier, later in zip(times, times[25:], strict=False))
-    assert clock.elapsed == pytest.approx(7 * 1.02, abs=0.01)
+    assert clock.elapsed == pytest.approx(199 / 25 * 1.02, abs=0.01)
 
 
 def test_several_rates_hold_together_and_an_endpoints_is_its_own() -> None:
@@ -222,7 +222,24 @@ def test_several_rates_hold_together_and_an_endpoints_is_its_own() -> None:
     assert all(b - a > 1 for a, b in zip(everything, everything[30:], strict=False))
     for list_of in times.values():
         assert all(b - a > 1 for a, b in zip(list_of, list_of[10:], strict=False))
-    assert clock.elapsed == pytest.approx(3 * 1.02, abs=0.05)
+    assert clock.elapsed == pytest.approx(99 / 30 * 1.02, abs=0.05)
+
+
+def test_a_short_rate_is_spread_and_a_long_one_is_not() -> None:
+    """Ten a second go a tenth of a second apart, and a late one is made up for; a hundred an hour go at once, and then wait."""
+    clock, limiter = ManualClock(), Limiter([Rate(requests=10)])
+    times = []
+    for number in range(12):
+        times.append(limiter.take(clock).at)
+        limiter.lost(clock)
+        clock.sleep(0.14 if number == 5 else 0.01)
+    assert [round(b - a, 3) for a, b in pairwise(times)] == [0.102, 0.102, 0.102, 0.102, 0.102, 0.14, 0.064, 0.102, 0.102, 0.102, 0.102]
+    clock, limiter = ManualClock(), Limiter([Rate(requests=100, per=3600)])
+    times = []
+    for _ in range(101):
+        times.append(limiter.take(clock).at)
+        limiter.lost(clock)
+    assert times == [0.0] * 100 + [pytest.approx(3600 * 1.02)]
 
 
 def test_many_threads_share_one_rate() -> None:
