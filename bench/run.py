@@ -58,9 +58,16 @@ LIMITS = {
 }
 
 
+def half_line(half: dict) -> str:
+    """The server that allows half of what is declared."""
+    return (
+        f"A server that allows 30 where 60 is declared: {half['seconds']:.1f} s, {half['ratio']:.2f} of requests / allowed rate, {half['throttled']} throttled "
+        f"({half['throttled_share']:.1%}); over the last three quarters {half['later_ratio']:.2f}, {half['later_throttled']} throttled."
+    )
+
+
 def limits_section(record: dict) -> list[str]:
     """Each kind of limited server, and the one that allows half of what is declared."""
-    half = record["half"]
     return [
         "",
         f"## A limited third party: {record['pages']} pages, one after another, from servers that let 60 requests a second through",
@@ -73,14 +80,15 @@ def limits_section(record: dict) -> list[str]:
         *(
             f"| {words} | {one['seconds']:.1f} | {one['ratio']:.3f}: {mark(reached=one['ratio'] <= 1.05)} | {one['strict_ratio']:.3f} | "
             f"{one['throttled']} ({one['throttled_share']:.1%}): {mark(reached=one['throttled_share'] <= 0.01)} |"
-            for kind, words in LIMITS.items()
-            for one in (record[kind],)
+            for one, words in [(record[kind], words) for kind, words in LIMITS.items()]
         ),
         "",
-        f"A server that allows 30 where 60 is declared: {half['seconds']:.1f} s, {half['ratio']:.2f} of requests / allowed rate, {half['throttled']} throttled "
-        f"({half['throttled_share']:.1%}); over the last three quarters {half['later_ratio']:.2f}, {half['later_throttled']} throttled.",
+        half_line(record["half"]),
         "",
     ]
+
+
+MEASURES = {"night": night, "start": start, "limits": limits}
 
 
 def mark(*, reached: bool) -> str:
@@ -145,7 +153,7 @@ def render(record: dict) -> str:
         "## Start",
         "",
         f"`recon --help` takes {help_['more_ms']:.0f} ms of CPU more than `python -c pass` ({help_['help_ms']:.0f} against {help_['pass_ms']:.0f}; at most 150: {mark(reached=help_['more_ms'] <= 150)}).",
-        *(limits_section(record["limits"])),
+        *limits_section(record["limits"]),
     ]
     return "\n".join(lines)
 
@@ -159,8 +167,7 @@ def main() -> None:
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     for part in options.only or PARTS:
         print(f"measuring {part} …", file=sys.stderr, flush=True)
-        measured = {"comparison": lambda: comparison(quick=options.quick), "night": night, "start": start, "limits": limits}
-        record[part] = measured[part]()
+        record[part] = comparison(quick=options.quick) if part == "comparison" else MEASURES[part]()
     record["date"] = f"{datetime.now(UTC):%Y-%m-%d}"
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
     if all(part in record for part in PARTS):
