@@ -135,10 +135,14 @@ class Night:
         """The provider's full state on disk, sealed; raises where it cannot be proven whole."""
         with closing(Spool.open(private_folder(self.folder))) as spool, Sealing(spool, self._seal, self.folder / "source") as sealing:
             with self._stage("fetch"):
-                watermark, again = pages.ready(spool, self.claim.run, self.state.now)
+                before, usable = self.claim.run, pages.usable(spool, self.claim.run)
+                # The watermark is taken before the first page: what moved after it was not seen whole.
+                watermark = before.watermark if usable and before.watermark else self.state.now()
                 self.advance(RunState.FETCHING, watermark=watermark, folder=str(self.folder), host=gethostname())
+                if not usable:
+                    pages.begin(spool, watermark)
                 coverage = self._land(spool, sealing)
-                self.account.coverage = replace(coverage, proof=coverage.proof + again)
+                self.account.coverage = replace(coverage, proof=coverage.proof + ("" if usable else pages.abroad(before, spool)))
             with self._stage("seal"):
                 snapshot = sealing.finish()
         # Items that could be cut out of their page and still not be read count against the certificate as well.

@@ -5,7 +5,6 @@ there are older than the watermark, and what moved in between would pass for sta
 names say nothing of it (containers share them), so the pages carry the watermark itself.
 """
 
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from socket import gethostname
@@ -18,21 +17,27 @@ from recon.state.run import Run
 MARK = "watermark"
 
 
-def ready(spool: Spool, run: Run, now: Callable[[], datetime]) -> tuple[datetime, str]:
-    """The spool, ready to be gone on with, or emptied where its pages are not of the run's present fetch.
+def usable(spool: Spool, run: Run) -> bool:
+    """Whether pages lie here that the run's present fetch may go on from."""
+    return spool.pages > 0 and run.watermark is not None and _mark_of(spool.folder) == iso(run.watermark)
 
-    Answers the watermark, which is taken before the first page: what moved after it was not seen whole; and what the certificate
-    says where another host had begun this fetch. Raises LocalFault.
+
+def begin(spool: Spool, watermark: datetime) -> None:
+    """Empties the spool for a fetch after this watermark. Raises LocalFault.
+
+    To be called once the watermark is committed with the run: a process that was fenced off must not empty what another one fills.
     """
-    if spool.pages and run.watermark is not None and _mark_of(spool.folder) == iso(run.watermark):
-        return run.watermark, ""
-    if spool.pages:
-        spool.reset()
-    taken = now()
-    write_atomically(spool.folder / MARK, [iso(taken).encode()])
-    here = (run.host, run.folder) == (gethostname(), str(spool.folder))
-    abroad = run.watermark is not None and run.host is not None and not here
-    return taken, f"; fetched again, what {run.host} had fetched lies on its disk" if abroad else ""
+    # In this order: pages of an earlier fetch never lie beside the mark of a later one, whatever is killed in between.
+    spool.reset()
+    write_atomically(spool.folder / MARK, [iso(watermark).encode()])
+
+
+def abroad(run: Run, spool: Spool) -> str:
+    """What the certificate says of a fetch that another host, or another folder, had begun; nothing where none had."""
+    begun = run.watermark is not None and run.host is not None
+    if not begun or (run.host, run.folder) == (gethostname(), str(spool.folder)):
+        return ""
+    return f"; fetched again, what {run.host} had fetched lies on its disk"
 
 
 def _mark_of(folder: Path) -> str | None:
