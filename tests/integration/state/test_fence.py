@@ -122,7 +122,8 @@ def test_whole_nights_write_nothing_for_a_domain_without_the_fence(
     shop: Shop, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Drift corrected, one key looked at, a plan held and approved, another rejected, an acknowledgement, a delivery by hand: each
-    transaction that wrote a domain's tables had looked at that domain's lease in it, except for those with a reason above."""
+    transaction that wrote a domain's tables had looked at that domain's lease in it, except for those with a reason above.
+    """
     if kind == "postgresql":
         shop.environ["RECON_STATE_URL"] = request.getfixturevalue("database")
     recon = Shell(shop, monkeypatch, capsys)
