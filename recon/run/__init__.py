@@ -81,6 +81,9 @@ def _finish(night: Night) -> RunFigures:
         # Another process goes on with this run; its report is not ours to write.
         return figures
     tidy(night.project, night.state, figures.domain)
+    for older in night.superseded:
+        if (told := stored(older)) is not None:
+            shelve(night.project, night.state, told)
     return shelve(night.project, night.state, figures)
 
 

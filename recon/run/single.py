@@ -28,5 +28,4 @@ def look_at_one(night: Night, key: str) -> int:
         found.unconfirmed[why] += 1
         found.unknown_keys.append(key)
     night.account.confirmation = found
-    night.enqueue(found, found.unknown_keys, only_keys=[key])
-    return night.publish()
+    return night.enqueue(found, found.unknown_keys, only_keys=[key]) or night.publish()
