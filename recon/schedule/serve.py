@@ -25,6 +25,7 @@ from recon.duration import words_of
 from recon.errors import BadRequest, ReconError
 from recon.inert import terminal
 from recon.job import Job
+from recon.notify import Reminding
 from recon.project import Project
 from recon.schedule.children import Children, Ended, Task
 from recon.schedule.due import find_one, set_baseline, timetables
@@ -65,6 +66,7 @@ class Service:
         say: Callable[[str], None] = say_on_stderr,
         grace: float = GRACE_SECONDS,
         retries: tuple[float, ...] = RETRY_SECONDS,
+        on_tick: Callable[[], None] = lambda: None,
     ) -> None:
         self._jobs = jobs
         self._tables = timetables(jobs)
@@ -76,6 +78,7 @@ class Service:
         self._say = say
         self._grace = grace
         self._retries = retries
+        self._on_tick = on_tick
         self._fired: queue.SimpleQueue[tuple[str, datetime]] = queue.SimpleQueue()
         self._unrecorded: deque[tuple[float, str, datetime]] = deque()
         self._ready: deque[Task] = deque()
@@ -125,6 +128,7 @@ class Service:
             self._say(f"{domain}: {job.schedule!r} in {job.timezone}, {when}")
 
     def _tick(self) -> None:
+        self._on_tick()
         try:
             domain, instant = self._fired.get(timeout=TICK_SECONDS)
         except queue.Empty:
@@ -252,6 +256,7 @@ def serve(project: Project, state: State, *, clock: Clock | None = None) -> int:
         parallel=settings.schedule.parallel,
         catch_up=settings.schedule.catch_up,
         clock=clock,
+        on_tick=Reminding(project, state, say_on_stderr).tick,
     )
     with _stopping(service):
         return service.run()
