@@ -1,17 +1,18 @@
 """Held plans told and told again until somebody decides: what is due is found in the state database, by whoever looks."""
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Self
 
 from recon.errors import ReconError
 from recon.notify import notice as notices_of
 from recon.notify.notices import Notices, Told
-from recon.notify.telling import post
+from recon.notify.telling import POST_SECONDS, post
 from recon.project import Project
 from recon.redact import redact
+from recon.report.words import plural
 from recon.run.account import stored
 from recon.state.database import State
 from recon.state.run import Run, RunState
@@ -93,26 +94,33 @@ def next_time(first: datetime, now: datetime, expires: datetime | None, remind: 
 
 
 class Reminding:
-    """`remind` from a loop that must not wait: at most once a minute, in a thread of its own; what could not be told is said once."""
+    """`remind` once a minute beside a service, in a thread of its own, so that a slow receiver holds nothing up: a context manager.
+
+    What was told is said, and what could not be told is said once until it can.
+    """
 
     def __init__(self, project: Project, state: State, say: Callable[[str], None], *, every: float = EVERY_SECONDS) -> None:
         self._project, self._state, self._say, self._every = project, state, say, every
-        self._next = 0.0
         self._said: str | None = None
-        self._thread: threading.Thread | None = None
-
-    def tick(self) -> None:
-        """Looks whether something is due, unless the last look was just now or is still at it."""
-        if time.monotonic() < self._next or (self._thread is not None and self._thread.is_alive()):
-            return
-        self._next = time.monotonic() + self._every
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, name="reminders", daemon=True)
-        self._thread.start()
 
     def _look(self) -> None:
-        done = remind(self._project, self._state)
-        if done.told:
-            self._say(f"notify: {done.told} told")
-        if done.why is not None and done.why != self._said:
-            self._say(done.why)
-        self._said = done.why
+        while not self._stop.is_set():
+            done = remind(self._project, self._state)
+            if done.told:
+                self._say(f"notify: {plural(done.told, 'notice')} told")
+            if done.why is not None and done.why != self._said:
+                self._say(done.why)
+            self._said = done.why
+            self._stop.wait(self._every)
+
+    def __enter__(self) -> Self:
+        if self._project.settings.notify.url is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=2 * POST_SECONDS)

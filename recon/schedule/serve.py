@@ -66,7 +66,6 @@ class Service:
         say: Callable[[str], None] = say_on_stderr,
         grace: float = GRACE_SECONDS,
         retries: tuple[float, ...] = RETRY_SECONDS,
-        on_tick: Callable[[], None] = lambda: None,
     ) -> None:
         self._jobs = jobs
         self._tables = timetables(jobs)
@@ -78,7 +77,6 @@ class Service:
         self._say = say
         self._grace = grace
         self._retries = retries
-        self._on_tick = on_tick
         self._fired: queue.SimpleQueue[tuple[str, datetime]] = queue.SimpleQueue()
         self._unrecorded: deque[tuple[float, str, datetime]] = deque()
         self._ready: deque[Task] = deque()
@@ -128,7 +126,6 @@ class Service:
             self._say(f"{domain}: {job.schedule!r} in {job.timezone}, {when}")
 
     def _tick(self) -> None:
-        self._on_tick()
         try:
             domain, instant = self._fired.get(timeout=TICK_SECONDS)
         except queue.Empty:
@@ -256,9 +253,8 @@ def serve(project: Project, state: State, *, clock: Clock | None = None) -> int:
         parallel=settings.schedule.parallel,
         catch_up=settings.schedule.catch_up,
         clock=clock,
-        on_tick=Reminding(project, state, say_on_stderr).tick,
     )
-    with _stopping(service):
+    with Reminding(project, state, say_on_stderr), _stopping(service):
         return service.run()
 
 
