@@ -50,10 +50,11 @@ def evaluate(
 def week(guard: Guard, *, emitted: int, added: int, target_rows: int) -> GuardFigure:
     """Many small nights in a row: `emitted` distinct facts went out in the last seven days that nobody looked at, the plan has `added` more.
 
-    A plan that tells only what was told before adds nothing and passes, however much that was.
+    A plan that tells only what was told before adds nothing and passes, however much that was. Where nothing went out before there is
+    no row of nights: what one night may do is for the guards of the night to say.
     """
     count = emitted + added
-    tripped = guard.week < 1.0 and added > 0 and count > guard.floor and count > guard.week * target_rows
+    tripped = guard.week < 1.0 and emitted > 0 and added > 0 and count > guard.floor and count > guard.week * target_rows
     message = f"{_message('week', count, target_rows, guard.week)}: {emitted:,} in the last 7 days, {added:,} now"
     return GuardFigure(
         name="week",

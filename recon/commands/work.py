@@ -23,7 +23,7 @@ class Work:
     project: "Project"
     state: "State"
     as_json: bool
-    said: set[str] = field(default_factory=set)
+    unheard: list[str] = field(default_factory=list)
 
     def order(self, order: "Order") -> "RunFigures":
         """Runs the order, shows progress, prints the outcome."""
@@ -40,14 +40,14 @@ class Work:
         return figures
 
     def remind(self) -> None:
-        """Has people told of what waits for them; a receiver that is away is said once and harms nothing."""
-        if self.project.settings.notify.url is None:
+        """Has people told of what waits for them. A receiver that is away is said once, and not asked again by this command."""
+        if self.project.settings.notify.url is None or self.unheard:
             return
         from recon.notify import remind
 
         why = remind(self.project, self.state).why
-        if why is not None and why not in self.said:
-            self.said.add(why)
+        if why is not None:
+            self.unheard.append(why)
             self.frame.console.complain(terminal(why))
 
     def tell(self, figures: "RunFigures") -> None:

@@ -13,12 +13,12 @@ from tests.acceptance.shop import Shop
 from tests.servers.fault_server import Answer, FaultServer
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    """Thirty items, a floor of three, and the state in a database of each kind."""
+    """Thirty items, a floor of three, and the state in SQLite, or where a test says so in PostgreSQL."""
     with FaultServer() as server:
         one = Shop(tmp_path, server, floor=3)
-        if request.param == "postgresql":
+        if getattr(request, "param", "sqlite") == "postgresql":
             one.env = {**one.env, "RECON_STATE_URL": request.getfixturevalue("database")}
         yield one
 
@@ -57,6 +57,7 @@ def test_a_source_that_shrinks_a_little_every_night_is_held(shop: Shop, host: Ho
     assert sent(shop) == 6
 
 
+@pytest.mark.parametrize("shop", ["sqlite", "postgresql"], indirect=True)
 def test_small_corrections_every_night_are_held_once_they_add_up(shop: Shop, host: House) -> None:
     """Two deletions a night stay below the floor of three; two other ones make four distinct facts, above floor and week."""
     gone(shop, 2)
@@ -77,6 +78,7 @@ def test_small_corrections_every_night_are_held_once_they_add_up(shop: Shop, hos
     assert host.night().verdict.value == "clean"
 
 
+@pytest.mark.parametrize("shop", ["sqlite", "postgresql"], indirect=True)
 def test_one_plan_waits_the_newest(shop: Shop, host: House) -> None:
     """The next night runs although a plan is held; its own plan takes the older one's place, which says who has looked since."""
     gone(shop, 10)
@@ -151,6 +153,7 @@ def test_an_approval_is_refused_once_the_job_is_another(shop: Shop, change: str,
     assert not (shop.folder / "elsewhere.jsonl").exists()
 
 
+@pytest.mark.parametrize("shop", ["sqlite", "postgresql"], indirect=True)
 def test_a_plan_past_its_time_by_the_databases_clock_is_refused(shop: Shop, host: House) -> None:
     """One second late is too late, and the report says what became of it."""
     gone(shop, 10)

@@ -169,6 +169,7 @@ def test_small_nights_add_up_over_a_week() -> None:
     assert figure.message == "guard week: 11.00% > 10.00% (1,100 of 10,000): 900 in the last 7 days, 200 now"
     assert not week(Guard(), emitted=900, added=100, target_rows=10_000).tripped
     assert not week(Guard(), emitted=5_000, added=0, target_rows=10_000).tripped
+    assert not week(Guard(), emitted=0, added=5_000, target_rows=10_000).tripped
 
 
 def test_all_domains_together_stay_below_the_total() -> None:
