@@ -86,6 +86,9 @@ def _finish(night: Night) -> RunFigures:
         # Another process goes on with this run; its report is not ours to write.
         return figures
     tidy(night.project, night.state, figures.domain)
+    for older in night.superseded:
+        if (told := stored(older)) is not None:
+            shelve(night.project, night.state, told)
     return shelve(night.project, night.state, figures)
 
 
@@ -101,6 +104,7 @@ def publish(project: Project, state: State, domain: str | None, *, clock: Clock,
 
 def figures_of(state: State, run: str) -> RunFigures:
     """The figures of a run, by its id or the beginning of it. Raises BadRequest for one that has none yet."""
+    Runs(state).expire()
     found = Runs(state).get(run)
     figures = stored(found)
     if figures is None:

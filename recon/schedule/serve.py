@@ -25,6 +25,7 @@ from recon.duration import words_of
 from recon.errors import BadRequest, ReconError
 from recon.inert import terminal
 from recon.job import Job
+from recon.notify import Reminding
 from recon.project import Project
 from recon.schedule.children import Children, Ended, Task
 from recon.schedule.due import find_one, set_baseline, timetables
@@ -253,7 +254,7 @@ def serve(project: Project, state: State, *, clock: Clock | None = None) -> int:
         catch_up=settings.schedule.catch_up,
         clock=clock,
     )
-    with _stopping(service):
+    with Reminding(project, state, say_on_stderr), _stopping(service):
         return service.run()
 
 

@@ -27,6 +27,7 @@ FLOORS = [
     "settings",
     "project",
     "run",
+    "notify",
     "schedule doctor scaffold",
     "demo",
     "testing",
