@@ -25,7 +25,7 @@ FLOORS = [
     "plan",
     "outbox",
     "settings",
-    "project",
+    "project heartbeat",
     "run",
     "schedule",
     "doctor scaffold",
