@@ -1,6 +1,6 @@
 """Whole nights in this process, over doubles: for tests that must change either side at an exact moment of a night."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -51,16 +51,30 @@ class ThirdParty(FakeProvider):
         self.get = True
         self.listings = 0
         self.total: int | None = None
+        #: A listing's number, and after how many records it ends as if that were all.
+        self.short: tuple[int, int] = (0, 0)
 
     def fetch(self, listing: Listing) -> Iterator[Page]:
         """As of now: each page shows what is there when it is asked for."""
-        self.listings += listing.resume is None
+        if listing.resume is None:
+            self.listings += 1
+            self.moments.begin(self.look)
         self.moments.come(f"listing {self.listings}")
-        self.records["items"] = list(self.held.values())
+        self._as_listed()
         for page in super().fetch(listing):
+            self.moments.saw(self.look, {str(key): record for record in map(msgspec.json.decode, page.items) if (key := record.get("id"))})
             yield page if self.total is None else replace(page, total=self.total)
-            self.records["items"] = list(self.held.values())
+            self._as_listed()
         self.moments.come(f"listed {self.listings}")
+
+    @property
+    def look(self) -> str:
+        """Which look a listing is: the second one once the store was read."""
+        return "there 2" if "here 1" in self.moments.looks else "there 1"
+
+    def _as_listed(self) -> None:
+        number, most = self.short
+        self.records["items"] = list(self.held.values())[: most if number == self.listings else None]
 
     def can_get(self, resource: str) -> bool:
         return self.get
@@ -68,7 +82,9 @@ class ThirdParty(FakeProvider):
     def get_many(self, resource: str, keys: Sequence[str], *, clock: Clock) -> Iterator[Lookup]:
         self.moments.come("get")
         self.records["items"] = list(self.held.values())
-        yield from super().get_many(resource, keys, clock=clock)
+        for answer in super().get_many(resource, keys, clock=clock):
+            self.moments.saw("there 2", {answer.key: answer.item and msgspec.json.decode(answer.item)})
+            yield answer
 
 
 class Rows(MemoryStore):
@@ -83,6 +99,8 @@ class Rows(MemoryStore):
     def scan(self, selection: Any) -> Iterator[Any]:
         self.moments.come("scan")
         self.rows = list(self.held.values())
+        self.moments.begin("here 1")
+        self.moments.saw("here 1", self.held)
         with super().scan(selection) as scan:
             self.moments.come("scanned")
             yield scan
@@ -90,20 +108,32 @@ class Rows(MemoryStore):
     def get_many(self, selection: Any, keys: Sequence[str]) -> Any:
         self.moments.come("rows")
         self.rows = list(self.held.values())
+        self.moments.saw("here 2", {key: self.held.get(key) for key in keys})
         return super().get_many(selection, keys)
 
 
 class Moments:
-    """What a test wants done when a night comes to a moment: `at["settle"]` lists acts, each done once, in order."""
+    """What a test wants done when a night comes to a moment: `at["settle"]` lists acts, each done once, in order.
+
+    `looks` is what each look of the night saw of each key, and how many changes there had been by then: `there 1`, `here 1`, …
+    """
 
     def __init__(self) -> None:
         self.at: dict[str, list[Act]] = {}
-        self.came: list[str] = []
+        self.looks: dict[str, dict[str, tuple[Any, int]]] = {}
+        self.changes: list[tuple[str, str]] = []
 
     def come(self, name: str) -> None:
-        self.came.append(name)
         for act in self.at.pop(name, []):
             act()
+
+    def begin(self, look: str) -> None:
+        """A look from its beginning."""
+        self.looks[look] = {}
+
+    def saw(self, look: str, records: Mapping[str, Any]) -> None:
+        """What a look saw."""
+        self.looks.setdefault(look, {}).update({key: (record, len(self.changes)) for key, record in records.items()})
 
 
 class SettlingClock(FixedClock):
