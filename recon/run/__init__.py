@@ -27,6 +27,9 @@ from recon.state.runs import Runs
 
 __all__ = ["Order", "approve", "figures_of", "items_of", "publish", "reject", "run_domain", "shelve"]
 
+UNSENT = frozenset({"approved", "expired"})
+"""States of an approved run that could not be sent: tonight's run goes ahead all the same, and the next tries the approved one again."""
+
 
 def run_domain(project: Project, state: State, order: Order, *, clock: Clock, progress: Progress) -> RunFigures:
     """One run, from the claim to the report, with its heartbeat pings around it: not for a dry run, nor for a look at one key.
@@ -59,7 +62,9 @@ def _run(project: Project, state: State, order: Order, *, clock: Clock, progress
                 domain=order.domain, job=account.job, clock=clock, started_at=unfinished.started_at, trigger=unfinished.trigger
             )
             finished = _finish(resumed(project, state, earlier, Runs(state).resume(unfinished.id, owner()), progress=progress))
-            if finished.problem is not None or (order.slot is not None and order.slot == unfinished.slot):
+            if (finished.problem is not None and finished.state not in UNSENT) or (
+                order.slot is not None and order.slot == unfinished.slot
+            ):
                 return _told(beat, finished)
         night = resumed(project, state, account, claim(state, order, progress), progress=progress)
     except SlotTaken as taken:
@@ -102,6 +107,9 @@ def _finish(night: Night) -> RunFigures:
         # Another process goes on with this run; its report is not ours to write.
         return figures
     tidy(night.project, night.state, figures.domain)
+    for older in night.superseded:
+        if (told := stored(older)) is not None:
+            shelve(night.project, night.state, told)
     return shelve(night.project, night.state, figures)
 
 
@@ -117,6 +125,7 @@ def publish(project: Project, state: State, domain: str | None, *, clock: Clock,
 
 def figures_of(state: State, run: str) -> RunFigures:
     """The figures of a run, by its id or the beginning of it. Raises BadRequest for one that has none yet."""
+    Runs(state).expire()
     found = Runs(state).get(run)
     figures = stored(found)
     if figures is None:

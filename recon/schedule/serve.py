@@ -27,6 +27,7 @@ from recon.duration import words_of
 from recon.errors import BadRequest, ReconError
 from recon.inert import terminal
 from recon.job import Job
+from recon.notify import Reminding
 from recon.project import Project
 from recon.redact import redact
 from recon.schedule.children import Children
@@ -278,7 +279,7 @@ def serve(project: Project, state: State, *, clock: Clock | None = None) -> int:
         clock=clock,
         source=Source(project, say_on_stderr),
     )
-    with _signals(service):
+    with Reminding(project, state, say_on_stderr), _signals(service):
         return service.run()
 
 

@@ -27,6 +27,7 @@ FLOORS = [
     "settings",
     "project heartbeat",
     "run",
+    "notify",
     "schedule",
     "doctor scaffold",
     "demo",
