@@ -49,11 +49,11 @@ def held(figures: RunFigures, *, now: datetime, count: int) -> Notice:
     return Notice(kind="held", subject=figures.run, domain=figures.domain, text=text, facts=_facts(figures))
 
 
-def expired(figures: RunFigures) -> Notice:
-    """A plan on which nobody decided in time."""
+def expired(figures: RunFigures, reason: str) -> Notice:
+    """A plan on which nobody decided in time, or that was approved and could not be proven in time."""
     events = plural(figures.plan.events if figures.plan is not None else 0, "event")
     text = (
-        f"{figures.domain}: the held plan of run {figures.run} expired undecided; its {events} were not sent and will not be. "
+        f"{figures.domain}: the held plan of run {figures.run} expired ({reason}); its {events} were not sent and will not be. "
         f"What still differs is found again by the next night, or now: recon run {figures.domain}."
     )
     facts = {**_facts(figures), "commands": {"inspect": f"recon show {figures.run}", "run": f"recon run {figures.domain}"}}
