@@ -43,7 +43,7 @@ def held(figures: RunFigures, *, now: datetime, count: int) -> Notice:
     tripped = [guard for guard in figures.guards if guard.tripped]
     why = "; ".join(f"{guard.message.removeprefix('guard ')} ({guard.hint})" if guard.hint else guard.message for guard in tripped)
     ways = ", ".join(f"{label}: {line}" for label, line in commands(figures).items())
-    expires = f" It expires at {iso(plan.expires_at)}." if plan.expires_at is not None else ""
+    expires = f" It expires at {iso(plan.expires_at.replace(microsecond=0))}." if plan.expires_at is not None else ""
     too_low = "".join(f" Only if every such night is right: {key}." for key in raised(figures))
     text = f"{figures.domain} {opening}: nothing was emitted, {plural(plan.events, 'event')} wait. {why}. {ways}.{expires}{too_low}"
     return Notice(kind="held", subject=figures.run, domain=figures.domain, text=text, facts=_facts(figures))

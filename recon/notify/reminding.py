@@ -54,6 +54,8 @@ def remind(project: Project, state: State) -> Reminded:
                 return Reminded(told=told, why=done.why)
     except ReconError as error:
         return Reminded(told=told, why=f"notify: {redact(error.message)}")
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason for a night to end otherwise, or a service's thread to die
+        return Reminded(told=told, why=f"notify: {type(error).__name__}: {redact(str(error))[:200]}")
     return Reminded(told=told)
 
 
