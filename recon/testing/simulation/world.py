@@ -94,7 +94,7 @@ class Universe:
         self.database_clock = DatabaseClock(self.time)
         self.story = Story(self.time)
         self.facts = Facts()
-        self.compared = COMPARED[0]
+        self.compared: tuple[str, ...] = COMPARED[0]
         self.steps: Counter[str] = Counter()
         drawn = self.chance.count(5, 12, "nights")
         self.nights = nights if nights is not None else world.nights or drawn
