@@ -38,6 +38,7 @@ from recon.project import Project
 from recon.provider import Listing
 from recon.redact import redact
 from recon.report.figures import RunFigures, StoreRead, Verdict
+from recon.run import pages
 from recon.run.account import Account
 from recon.run.sealing import Sealing
 from recon.state.database import State
@@ -134,10 +135,14 @@ class Night:
         """The provider's full state on disk, sealed; raises where it cannot be proven whole."""
         with closing(Spool.open(private_folder(self.folder))) as spool, Sealing(spool, self._seal, self.folder / "source") as sealing:
             with self._stage("fetch"):
+                before, usable = self.claim.run, pages.usable(spool, self.claim.run)
                 # The watermark is taken before the first page: what moved after it was not seen whole.
-                known = self.claim.run.watermark if spool.pages else None
-                self.advance(RunState.FETCHING, watermark=known or self.state.now(), folder=str(self.folder), host=gethostname())
-                self.account.coverage = self._land(spool, sealing)
+                watermark = before.watermark if usable and before.watermark else self.state.now()
+                self.advance(RunState.FETCHING, watermark=watermark, folder=str(self.folder), host=gethostname())
+                if not usable:
+                    pages.begin(spool, watermark)
+                coverage = self._land(spool, sealing)
+                self.account.coverage = replace(coverage, proof=coverage.proof + ("" if usable else pages.abroad(before, spool)))
             with self._stage("seal"):
                 snapshot = sealing.finish()
         # Items that could be cut out of their page and still not be read count against the certificate as well.
@@ -145,10 +150,10 @@ class Night:
         self.advance(RunState.SEALED, coverage=plain(coverage), whole=coverage.whole)
         return snapshot
 
-    def _seal(self, pages: Pages) -> Snapshot:
+    def _seal(self, arriving: Pages) -> Snapshot:
         """The pages as a snapshot; it is made while they arrive, in a thread of its own."""
         key_path = self.job.key_path or self.project.provider(self.job.provider).key_path(self.job.resource)
-        return seal(self.job, pages, key_path, self.folder / "source", limits=self.limits)
+        return seal(self.job, arriving, key_path, self.folder / "source", limits=self.limits)
 
     def _land(self, spool: Spool, sealing: Sealing) -> Coverage:
         def arrived(coverage: Coverage) -> None:
