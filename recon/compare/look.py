@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from recon.compare.batches import BAD
 from recon.compare.canonical import name
-from recon.compare.limits import Limits, connect, engine_faults
+from recon.compare.limits import engine_faults, small
 from recon.compare.pairing import columns_of, discrepancy_of, pairs_sql
 from recon.compare.projection import MASK, Projector
 from recon.compare.stream import Intake
@@ -16,8 +16,6 @@ from recon.compare.wire import token
 from recon.discrepancy import Discrepancy
 from recon.errors import StoreMismatch
 from recon.job import Job
-
-LIMITS = Limits(memory="256MB", threads=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +37,7 @@ def second_look(job: Job, items: Mapping[str, bytes | None], rows: "pa.Table") -
     if not items:
         return {}
     with engine_faults(f"{job.domain}: the second look", None):
-        engine = connect(LIMITS)
+        engine = small()
         try:
             projector = Projector(job, job.key_path or "key")
             found = [projector.item(raw, key) for key, raw in items.items() if raw is not None]
