@@ -83,6 +83,7 @@ def _oddities(figures: RunFigures) -> Iterator[Check]:
     for name, count, words in (
         ("duplicates", figures.duplicate_keys, "more than once on one side"),
         ("unreadable", unknown, "unreadable or unconfirmed: unknown, not missing"),
+        ("in_flight", figures.in_flight, "in flight: changed too late to be judged tonight"),
     ):
         if not was_compared(figures):
             yield Check(name, "skipped", "nothing was compared")
