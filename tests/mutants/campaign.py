@@ -130,7 +130,7 @@ def _forked(trial: Trial) -> Child:
         os.dup2(nowhere, stream)
     try:
         answer = ask(trial)
-    except BaseException as error:  # noqa: BLE001 - a mutant may raise anything, and its trial is then broken
+    except BaseException as error:
         answer = "broken", f"{type(error).__name__}: {error}"
     os.write(writing, json.dumps(answer).encode()[:60_000])
     os._exit(0)
@@ -233,7 +233,7 @@ def warm() -> None:
     """Imports what every child needs, and starts nothing: no engine, no thread may be there when a child is forked."""
     import pytest  # noqa: F401 - imported for the children
 
-    import recon.run  # noqa: F401 - likewise
+    import recon.run
     import recon.testing.simulation.run  # noqa: F401 - likewise
     import tests.integration.state.world  # noqa: F401 - likewise
 
