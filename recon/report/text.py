@@ -303,6 +303,9 @@ def listing(
         yield line(f"… {count - limit:,} more:  recon report {figures.run} -f jsonl has all")
     if not count:
         yield line("  no discrepancy fits" if figures.discrepancies else f"  no discrepancy; the verdict is {figures.verdict.value}")
+    if figures.verdict is Verdict.HELD:
+        yield ()
+        yield from _verdict(figures, None)
 
 
 UNENDED = frozenset({"planned", "fetching", "sealed", "diffed", "confirming", "approved", "emitted"})
