@@ -33,7 +33,7 @@ DECLARED: frozenset[str] = frozenset(
         *ITEM_FAULTS,
         *(f"consumer {mood}" for mood in MOODS if mood != "prompt"),
         *(f"crash at {step}" for step in STEPS),
-        *(f"freeze at {step}" for step in STEPS if step not in {"commit"}),
+        *(f"freeze at {step}" for step in STEPS if step != "commit"),
         *WEBHOOKS,
         *NIGHTS,
         *DECISIONS,
