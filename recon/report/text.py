@@ -129,6 +129,10 @@ def _coverage(figures: RunFigures) -> Iterator[Line]:
         rows = f"   {store.rows:>9,} store" if store is not None else ""
         style = "" if coverage.whole else "red"
         yield line(f"  fetched   {coverage.records:>9,} provider{rows}   ", (f"{coverage.verdict()}, {words_of(coverage.seconds)}", style))
+    second = figures.second
+    if second is not None:
+        style = "" if second.whole else "red"
+        yield line(f"  again     {second.records:>9,} provider   ", (f"{second.verdict()}, {words_of(second.seconds)}", style))
     if single(figures):
         yield line("  looked at single items by id, and at nothing else")
     elif was_compared(figures):
@@ -168,9 +172,25 @@ def _oddities(figures: RunFigures) -> Iterator[Line]:
     if figures.dismissed:
         told = ", ".join(f"{count:,} {why}" for why, count in figures.dismissed.items())
         yield line(f"  = {plural(sum(figures.dismissed.values()), 'suspect')} dismissed at the second look: {told}")
+    yield from _in_flight(figures)
+    if figures.waiting:
+        yield line(
+            ("  - ", "yellow"),
+            f"{plural(figures.waiting, 'deletion')} not told yet: each is once it was confirmed on {figures.delete_nights} nights",
+        )
     rest = [(figures.resolved, "resolved since last time"), (figures.acknowledged, "acknowledged")]
     if any(count for count, _ in rest):
         yield line("  = " + ", ".join(f"{count:,} {words}" for count, words in rest if count))
+
+
+def _in_flight(figures: RunFigures) -> Iterator[Line]:
+    """Suspects that moved too late to be judged: how many, since when, and the first of them."""
+    if not figures.in_flight:
+        return
+    since = f" (changed after {moment(figures.in_flight_since, figures.timezone)})" if figures.in_flight_since is not None else ""
+    yield line(("  ? ", "yellow"), f"{plural(figures.in_flight, 'suspect')} in flight{since}: neither new nor resolved tonight")
+    for one in figures.in_flight_keys[:NAMED]:
+        yield line(f"      {one.key}  changed {moment(one.updated, figures.timezone)}")
 
 
 def _top(items: Iterable[Item], limit: int) -> list[Item]:

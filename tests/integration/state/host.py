@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[3]))
+# Another checkout where a released version is to be run: see released/make.py.
+sys.path.insert(0, os.environ.get("RECON_CHECKOUT", str(Path(__file__).parents[3])))
 NAME, STAGE, *WORDS = sys.argv[1:]
 # Before anything of recon is imported, some of which takes the function by its name.
 socket.gethostname = lambda: NAME
