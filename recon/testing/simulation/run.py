@@ -23,6 +23,12 @@ class Result:
     world: str
     seed: int
     nights: int
+    #: On how many of them things went wrong; the others, at the end, are calm.
+    stormy: int
+    #: Nights times domains.
+    domain_nights: int
+    #: Runs that were carried out, whole or not.
+    runs: int
     violations: tuple[Violation, ...]
     trace: tuple[str, ...]
     coverage: Counter[str]
@@ -59,6 +65,9 @@ def run_world(world: World, seed: int, *, nights: int | None = None, masked: Col
                 world=world.name,
                 seed=seed,
                 nights=universe.nights + TAIL,
+                stormy=universe.nights,
+                domain_nights=(universe.nights + TAIL) * len(universe.domains),
+                runs=len(universe.facts.rows),
                 violations=tuple(judge(universe.facts)),
                 trace=tuple(universe.story.lines),
                 coverage=universe.chance.reached,

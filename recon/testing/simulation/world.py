@@ -21,6 +21,18 @@ from recon.testing.simulation.third_party import ThirdParty
 TAIL = 4
 """Nights at the end on which nothing goes wrong, so that both sides can come together."""
 
+TROUBLES: Mapping[str, float] = {
+    "wiped": 0.04,
+    "wrong tenant": 0.04,
+    "clamped": 0.05,
+    "reads 404": 0.05,
+    "forbidden": 0.03,
+    "unreadable": 0.06,
+    "outage": 0.08,
+    "store away": 0.05,
+}
+"""States of a whole night, with the share of nights that have them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class World:
@@ -53,7 +65,7 @@ class World:
     twice: float = 0.08
     trouble: float = 0.35
     item_trouble: float = 0.12
-    troubles: Mapping[str, float] = field(default_factory=dict)
+    troubles: Mapping[str, float] = field(default_factory=lambda: TROUBLES)
     weights: Mapping[str, float] = field(default_factory=dict)
     moods: Mapping[str, float] = field(default_factory=lambda: MOODS)
     crashes: float = 0.25
@@ -142,7 +154,9 @@ class Universe:
         if self.calm:
             return frozenset()
         return frozenset(
-            name for name, share in self.world.troubles.items() if share and self.chance.happens(name, share, domain, self.night)
+            name
+            for name, share in self.world.troubles.items()
+            if name != "store away" and self.chance.happens(name, share, domain, self.night)
         )
 
     def mood(self, domain: str, sort: str) -> float:
@@ -251,7 +265,7 @@ class Universe:
 
     def _store_troubles(self, domain: str, night: int) -> None:
         application, chance, begin = self.applications[domain], self.chance, night * DAY
-        if chance.happens("store away", self.world.troubles.get("store away", 0.04), domain, night):
+        if chance.happens("store away", self.world.troubles.get("store away", 0.0), domain, night):
             at = begin + SLOT + chance.between(-5, 300, "away", domain, night)
             self.time.later(at, application.lose)
             self.time.later(at + chance.between(5, 4000, "away for", domain, night), application.find)

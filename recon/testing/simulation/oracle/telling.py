@@ -8,7 +8,7 @@ from recon.testing.simulation.oracle.facts import UNREADABLE, Ended, Facts
 BREAKING = frozenset({"401", "403", "login page", "empty body", "error as 200", "torn body", "same page", "cursor loop", "cursor expired"})
 """Faults of a page after which nothing more of the listing can be had."""
 
-CODES = {"clean": {0}, "agrees": {0}, "held": {4}, "incomplete": {75}, "failed": {1, 2}, "discrepancies": {0, 3, 6, 75}}
+CODES = {"clean": {0}, "agrees": {0, 6}, "held": {4}, "incomplete": {75}, "failed": {1, 2}, "discrepancies": {0, 3, 6, 75}}
 """The exit codes that each verdict may come with."""
 
 
@@ -72,12 +72,8 @@ def loud(facts: Facts) -> Iterator[str]:
 
 
 def _hidden(facts: Facts, run: Ended) -> Iterator[str]:
-    """Events that this process tried last, and that were not taken: exit 0 must not hide them."""
-    last = {
-        one.id: one
-        for one in facts.deliveries
-        if one.process == run.process and one.domain == run.domain and run.began <= one.at <= run.ended
-    }
-    left = [one for one in last.values() if one.outcome != "confirmed"]
+    """Events that this process tried, and that nobody had taken when it ended: exit 0 must not hide them."""
+    last = {one.id: one for one in facts.deliveries if one.domain == run.domain and one.at <= run.ended}
+    left = [one for one in last.values() if one.process == run.process and one.at >= run.began and one.outcome != "confirmed"]
     if left:
         yield f"run {run.run} of {run.domain} at {when(run.ended)} exits 0, and {left[0].id[:8]} was answered {left[0].outcome}"
