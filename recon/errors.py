@@ -21,6 +21,7 @@ ReconError
     + PageTooLarge          the third party cannot give so many items a page
     + RangeTooWide          the third party cannot give so wide a range
     + ItemRefused           the third party does not give out this one item
+    + Unconfirmed           the second look got no answer that proves anything
   x StoreError              our own database's side (exit 75)
     + StoreUnreachable      no connection, or it went away mid-read
     + StoreMismatch         a table or column that is not there, a statement refused (exit 2)
@@ -134,6 +135,10 @@ class RangeTooWide(ProviderError):
 
 class ItemRefused(ProviderError):
     """The third party does not give out this one item; of the others this says nothing."""
+
+
+class Unconfirmed(ProviderError):
+    """Not one suspect could be looked at again: the third party went away between the looks."""
 
 
 class StoreError(ReconError):
