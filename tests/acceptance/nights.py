@@ -212,5 +212,9 @@ class Nights:
         """Key and operation of everything published."""
         return [(event["data"]["key"], event["type"].rpartition(".")[2]) for event in self.events]
 
+    def page(self, figures: RunFigures) -> str:
+        """The run's report, as it lies on the shelf."""
+        return (self.project.reports_folder / figures.run / "index.html").read_text()
+
     def close(self) -> None:
         self.state.close()

@@ -61,6 +61,7 @@ def test_the_report_says_what_waits(nights: Nights) -> None:
 
     assert "no event was emitted; 1 deletion waits for another night" in plain(summary(first))
     assert "waits for a second night (1 of 2)" in shown
+    assert "1 deletion not told yet: each is once it was confirmed on 2 nights" in nights.page(first)
     assert "waits" not in plain(listing(second, items_of(nights.state, second.run, nights.project)))
 
 
