@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from recon.compare.batches import BAD
 from recon.compare.canonical import name
-from recon.compare.limits import Limits, connect, engine_faults
+from recon.compare.limits import engine_faults, small
 from recon.compare.pairing import columns_of, discrepancy_of, pairs_sql
 from recon.compare.projection import MASK, Projector
 from recon.compare.snapshot import Snapshot
@@ -18,8 +18,6 @@ from recon.compare.wire import token
 from recon.discrepancy import Discrepancy
 from recon.errors import StoreMismatch
 from recon.job import Job
-
-LIMITS = Limits(memory="256MB", threads=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +39,7 @@ def second_look(job: Job, items: Mapping[str, bytes | None], rows: "pa.Table") -
     if not items:
         return {}
     with engine_faults(f"{job.domain}: the second look", None):
-        engine = connect(LIMITS)
+        engine = small()
         try:
             projector = Projector(job, job.key_path or "key")
             found = [projector.item(raw, key) for key, raw in items.items() if raw is not None]
@@ -62,7 +60,7 @@ def second_look(job: Job, items: Mapping[str, bytes | None], rows: "pa.Table") -
 def listed_look(job: Job, snapshot: Snapshot, keys: Sequence[str], rows: "pa.Table") -> dict[str, Look]:
     """The same for keys as a second sealed listing has them: a key that is not in it is absent there, as far as the listing goes."""
     with engine_faults(f"{job.domain}: the second look", snapshot.folder):
-        engine = connect(LIMITS)
+        engine = small()
         try:
             engine.register("wanted", pa.table({"key": pa.array(list(keys), pa.string())}))
             columns = ", ".join(["key", *map(name, columns_of(job)), MASK, *BAD])
@@ -84,7 +82,7 @@ def listed_look(job: Job, snapshot: Snapshot, keys: Sequence[str], rows: "pa.Tab
 def listed(snapshot: Snapshot, keys: Sequence[str]) -> set[str]:
     """Which of these keys a snapshot holds, be it in a record that cannot be read or more than once."""
     with engine_faults("looking up keys", snapshot.folder):
-        engine = connect(LIMITS)
+        engine = small()
         try:
             engine.register("wanted", pa.table({"key": pa.array(list(keys), pa.string())}))
             files = [file for file in (snapshot.source, snapshot.set_aside) if file is not None]
