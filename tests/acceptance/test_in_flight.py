@@ -191,6 +191,7 @@ def test_pages_of_before_another_hosts_fetch_are_fetched_again(nights: Nights) -
     """Another host has fetched this run since, and its watermark is newer than the pages here: they are not taken for what it saw."""
     nights.third_party.fail_page = {3: Unreachable("GET /items -> 503")}
     broken = nights.night()
+    nights.clock.advance(60)
     with nights.state.begin() as conn:
         conn.execute(runs.update().where(runs.c.id == broken.run).values(host="another", watermark=nights.clock.now()))
     nights.third_party.fail_page = {}
