@@ -314,7 +314,7 @@ class Night:
 
     def _advance_in(self, conn: Connection, to: RunState, **facts: Any) -> None:
         # What is known so far goes with every move, so that a run gone on with after a crash can still give its figures.
-        facts["figures"] = plain(self.account.figures(None, standing=to, exit_code=0))
+        facts["figures"] = plain(self.account.figures(None, standing=to, exit_code=facts.get("exit_code", 0)))
         self.claim = self.runs.advance_in(conn, self.claim, to, **facts)
         self.account.run = self.claim.run
 
