@@ -39,13 +39,17 @@ class Work:
             self.remind()
         return figures
 
-    def remind(self) -> None:
-        """Has people told of what waits for them. A receiver that is away is said once, and not asked again by this command."""
+    def remind(self, *, overdue: bool = False) -> None:
+        """Has people told of what waits for them, and with `overdue` of nights that did not happen. A receiver that is away is said once, and not asked again by this command."""
         if self.project.settings.notify.url is None or self.unheard:
             return
         from recon.notify import remind
 
         why = remind(self.project, self.state).why
+        if overdue and why is None:
+            from recon.schedule.telling import tell_overdue
+
+            why = tell_overdue(self.project, self.state, self.frame.clock)
         if why is not None:
             self.unheard.append(why)
             self.frame.console.complain(terminal(why))

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from types import FrameType
 
 from recon.clock import Clock, SystemClock, iso
@@ -36,6 +37,7 @@ from recon.schedule.firing import Firing
 from recon.schedule.hands import Hands
 from recon.schedule.overdue import find_overdue
 from recon.schedule.reload import Plan, Source, changes
+from recon.schedule.telling import tell_overdue
 from recon.state.database import State
 from recon.state.slots import TAKE_SECONDS, Slots
 
@@ -279,7 +281,8 @@ def serve(project: Project, state: State, *, clock: Clock | None = None) -> int:
         clock=clock,
         source=Source(project, say_on_stderr),
     )
-    with Reminding(project, state, say_on_stderr), _signals(service):
+    also = partial(tell_overdue, project, state, clock or SystemClock())
+    with Reminding(project, state, say_on_stderr, also=also), _signals(service):
         return service.run()
 
 

@@ -12,10 +12,11 @@ import pytest
 
 from recon.notify import Reminding, lost, remind, tell
 from recon.run import reject
+from recon.schedule.telling import tell_overdue
 from tests.acceptance.commands import recon
-from tests.acceptance.house import house, settings
+from tests.acceptance.house import DAY, house, settings
 from tests.acceptance.shop import Shop
-from tests.servers.fault_server import FaultServer
+from tests.servers.fault_server import Answer, FaultServer
 from tests.servers.receiver import Receiver, Reply
 
 HOUR = 3600.0
@@ -152,6 +153,28 @@ def test_what_else_goes_wrong_is_told_once_or_every_so_often(shop: Shop, receive
 
     assert [notice["kind"] for notice in told(receiver)].count("failed") == 1
     assert [notice["reminder"] for notice in told(receiver) if notice["kind"] == "overdue"] == [0, 1, 2]
+
+
+def test_a_night_that_did_not_happen_is_told_once(shop: Shop, receiver: Receiver) -> None:
+    """A slot without a finished run is told once by any of the hosts, one whose plan is held by its own notice alone, and the next slot again."""
+    toml = shop.folder / "recon.toml"
+    toml.write_text(toml.read_text().replace('publisher = "out"', 'publisher = "out"\nschedule = "0 2 * * *"'))
+    shop.server.on("/good", Answer(status=401))
+    with house(shop) as host:
+        assert host.night("good").exit_code == 75
+        assert host.night("bad").verdict.value == "held"
+        for _ in range(3):
+            assert tell_overdue(host.project, host.state, host.clock) is None
+        first = told(receiver)
+        host.later(DAY)
+        assert tell_overdue(host.project, host.state, host.clock) is None
+
+    assert [(notice["kind"], notice["domain"]) for notice in first] == [("overdue", "good")]
+    assert "2026-01-05T02:00:00Z" in first[0]["text"]
+    assert first[0]["commands"] == {"look": "recon doctor --overdue", "run": "recon run good"}
+    assert [notice["id"] for notice in told(receiver) if notice["domain"] == "good"] == [
+        f"overdue:good 2026-01-0{day}T02:00:00Z:0" for day in (5, 6)
+    ]
 
 
 def test_beside_a_service_it_looks_by_itself_and_says_a_trouble_once(shop: Shop, receiver: Receiver) -> None:
