@@ -113,9 +113,10 @@ class Service:
 
     def run(self) -> int:
         """Work until stopped."""
+        # Before the first look: a clock that is set while that goes on is noticed, too.
+        offset = self._offset()
         self._announce(self._tables)
         self.firing.start()
-        offset = self._offset()
         while self._stopped_by is None:
             if not self.firing.alive():
                 self._say("the scheduler's thread has died: nothing would run any more, so the service ends; start it again (exit 1)")
