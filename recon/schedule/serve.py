@@ -28,14 +28,14 @@ from recon.duration import words_of
 from recon.errors import BadRequest, ReconError
 from recon.inert import terminal
 from recon.job import Job
-from recon.notify import Reminding
+from recon.notify import Reminding, tell
 from recon.project import Project
 from recon.redact import redact
 from recon.schedule.children import Children
 from recon.schedule.due import RETRY_SECONDS, find_one, set_baseline, shared_now, timetables
 from recon.schedule.firing import Firing
 from recon.schedule.hands import Hands
-from recon.schedule.overdue import find_overdue
+from recon.schedule.overdue import Overdue, find_overdue, notice_of
 from recon.schedule.reload import Plan, Source, changes
 from recon.schedule.telling import tell_overdue
 from recon.state.database import State
@@ -58,7 +58,10 @@ def say_on_stderr(text: str) -> None:
 
 
 class Service:
-    """The loop. `run` works until it is told to stop, and answers the exit code. `source` gives a new plan where the project has changed."""
+    """The loop. `run` works until it is told to stop, and answers the exit code. `source` gives a new plan where the project has changed.
+
+    `notify` tells people of an overdue domain, and answers why that could not be done.
+    """
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Service:
         look: float = LOOK_SECONDS,
         keep: float = TAKE_SECONDS,
         source: Callable[[bool], Plan | None] | None = None,
+        notify: Callable[[Overdue], str | None] | None = None,
     ) -> None:
         self._plan = Plan(jobs=dict(jobs), parallel=parallel, catch_up=catch_up, overdue=overdue)
         self._tables = timetables(jobs)
@@ -86,6 +90,7 @@ class Service:
         self._grace = grace
         self._look_every = look
         self._source = source
+        self._notify = notify
         self._hands = Hands(self._slots, children, say=say, retries=retries, keep=keep)
         self._fired: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._trouble = False
@@ -110,9 +115,10 @@ class Service:
 
     def run(self) -> int:
         """Work until stopped."""
+        # Before the first look: a clock that is set while that goes on is noticed, too.
+        offset = self._offset()
         self._announce(self._tables)
         self.firing.start()
-        offset = self._offset()
         while self._stopped_by is None:
             if not self.firing.alive():
                 self._say("the scheduler's thread has died: nothing would run any more, so the service ends; start it again (exit 1)")
@@ -229,9 +235,13 @@ class Service:
     def _tell_overdue(self, allowed: float) -> None:
         now = shared_now(self._state, self._clock)
         for one in find_overdue(self._tables, self._state, now=now, allowed=allowed):
+            # Told again at each look, since it is sent only once, by whichever host is first, and later where the receiver is away.
+            why = self._notify(one) if self._notify is not None else None
             if (one.domain, one.slot) not in self._told:
                 self._told.add((one.domain, one.slot))
                 self._say(f"{one.domain}: OVERDUE: {one.words}; {one.way_out}")
+                if why is not None:
+                    self._say(why)
 
     def _adopt(self, plan: Plan) -> None:
         """Goes on with a project that was loaded anew. Runs at work are processes of their own, and feel nothing of it."""
@@ -280,6 +290,7 @@ def serve(project: Project, state: State, *, clock: Clock | None = None) -> int:
         overdue=settings.schedule.overdue,
         clock=clock,
         source=Source(project, say_on_stderr),
+        notify=lambda one: tell(project, state, notice_of(one)),
     )
     also = partial(tell_overdue, project, state, clock or SystemClock())
     with Reminding(project, state, say_on_stderr, also=also), _signals(service):
