@@ -22,7 +22,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from tests.mutants.mechanisms import MECHANISMS, removed
 Killer = Seed | Test
 PATIENCE = 90.0
 """Seconds after which a trial is given up: the mutant is not counted as killed."""
-TRIED = 60
+TRIED = 32
 """Seeds that are tried for each mechanism."""
 
 
@@ -193,11 +193,12 @@ def find(names: Sequence[str], jobs: int, say: Callable[[str], None]) -> dict[st
         search: Search = SEARCHES[name]
         for first in range(0, TRIED, 2 * jobs):
             tries = [Seed(world=search.world, seed=seed, nights=search.nights) for seed in range(first, first + 2 * jobs)]
-            spoken = {v.trial.killer: v for v in run([Trial(gone=(name,), killer=one) for one in tries], jobs) if v.outcome == "killed"}
-            silent = [v.trial.killer for v in run([Trial(gone=(), killer=one) for one in spoken], jobs) if v.outcome == "survived"]
-            if silent:
-                best: Any = min(silent, key=lambda one: spoken[one].seconds)
-                found[name] = Seed(world=best.world, seed=best.seed, nights=best.nights, law=spoken[best].words)
+            spoken = [v for v in run([Trial(gone=(name,), killer=one) for one in tries], jobs) if v.outcome == "killed"]
+            silent = [v.trial.killer for v in run([Trial(gone=(), killer=v.trial.killer) for v in spoken], jobs) if v.outcome == "survived"]
+            kept = [v for v in spoken if v.trial.killer in silent]
+            if kept:
+                best = min(kept, key=lambda v: v.seconds)
+                found[name] = replace(best.trial.killer, law=best.words)  # type: ignore[arg-type]  # only seeds are looked for
                 break
         say(f"{name}: {found[name].words() if name in found else f'none of {TRIED} seeds'}")
     return found
