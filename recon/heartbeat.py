@@ -37,7 +37,8 @@ class Heartbeat:
         """That of a domain: `heartbeat` of its own table, else `[heartbeat] url`. A reference that leads nowhere is said, and raises nothing."""
         section = settings.jobs.get(domain)
         own = section.table.get("heartbeat") if section is not None else None
-        given = settings.heartbeat.url if own is None else own
+        # One of another kind breaks the domain, and its failure still has somewhere to go.
+        given = own if isinstance(own, str | SecretRef) else settings.heartbeat.url
         try:
             text = given.get().reveal() if isinstance(given, SecretRef) else given
         except ReconError as error:

@@ -43,17 +43,17 @@ def held(figures: RunFigures, *, now: datetime, count: int) -> Notice:
     tripped = [guard for guard in figures.guards if guard.tripped]
     why = "; ".join(f"{guard.message.removeprefix('guard ')} ({guard.hint})" if guard.hint else guard.message for guard in tripped)
     ways = ", ".join(f"{label}: {line}" for label, line in commands(figures).items())
-    expires = f" It expires at {iso(plan.expires_at)}." if plan.expires_at is not None else ""
+    expires = f" It expires at {iso(plan.expires_at.replace(microsecond=0))}." if plan.expires_at is not None else ""
     too_low = "".join(f" Only if every such night is right: {key}." for key in raised(figures))
     text = f"{figures.domain} {opening}: nothing was emitted, {plural(plan.events, 'event')} wait. {why}. {ways}.{expires}{too_low}"
     return Notice(kind="held", subject=figures.run, domain=figures.domain, text=text, facts=_facts(figures))
 
 
-def expired(figures: RunFigures) -> Notice:
-    """A plan on which nobody decided in time."""
+def expired(figures: RunFigures, reason: str) -> Notice:
+    """A plan on which nobody decided in time, or that was approved and could not be proven in time."""
     events = plural(figures.plan.events if figures.plan is not None else 0, "event")
     text = (
-        f"{figures.domain}: the held plan of run {figures.run} expired undecided; its {events} were not sent and will not be. "
+        f"{figures.domain}: the held plan of run {figures.run} expired ({reason}); its {events} were not sent and will not be. "
         f"What still differs is found again by the next night, or now: recon run {figures.domain}."
     )
     facts = {**_facts(figures), "commands": {"inspect": f"recon show {figures.run}", "run": f"recon run {figures.domain}"}}

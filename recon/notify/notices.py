@@ -84,10 +84,10 @@ class Notices:
         with self.state.begin() as conn:
             conn.execute(update(notices).where(_still(taken)).values(next_at=self.state.now(conn) + AGAIN))
 
-    def close(self, kind: str, subject: str) -> None:
-        """There is nothing more to say of it."""
+    def postpone(self, taken: Told, next_at: datetime | None) -> None:
+        """There is nothing to say of it before `next_at`, or ever."""
         with self.state.begin() as conn:
-            conn.execute(update(notices).where(notices.c.kind == kind, notices.c.subject == subject).values(next_at=None))
+            conn.execute(update(notices).where(_still(taken)).values(next_at=next_at))
 
 
 def _still(taken: Told) -> ColumnElement[bool]:

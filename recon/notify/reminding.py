@@ -54,6 +54,8 @@ def remind(project: Project, state: State) -> Reminded:
                 return Reminded(told=told, why=done.why)
     except ReconError as error:
         return Reminded(told=told, why=f"notify: {redact(error.message)}")
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason for a night to end otherwise, or a service's thread to die
+        return Reminded(told=told, why=f"notify: {type(error).__name__}: {redact(str(error))[:200]}")
     return Reminded(told=told)
 
 
@@ -63,10 +65,11 @@ def _tell_of(project: Project, state: State, notices: Notices, taken: Told) -> R
     now = state.now()
     figures = stored(run)
     if figures is None or figures.plan is None or not _speaks(run):
-        notices.close(HELD, taken.subject)
+        # An approved plan that cannot be proven yet may still expire, and that is told.
+        notices.postpone(taken, run.hold_expires_at if run.state is RunState.APPROVED else None)
         return Reminded()
     waits = run.state is RunState.HELD
-    notice = notices_of.held(figures, now=now, count=taken.count) if waits else notices_of.expired(figures)
+    notice = notices_of.held(figures, now=now, count=taken.count) if waits else notices_of.expired(figures, run.reason or "")
     why = post(project, notice, taken)
     if why is not None:
         notices.failed(taken)
@@ -77,10 +80,8 @@ def _tell_of(project: Project, state: State, notices: Notices, taken: Told) -> R
 
 def _speaks(run: Run) -> bool:
     """Whether there is something to say: it waits, or its time ran out. What a person or a newer run ended, somebody knows of."""
-    if run.state is RunState.HELD:
-        return True
     late = run.hold_expires_at is not None and run.finished_at is not None and run.finished_at >= run.hold_expires_at
-    return run.state is RunState.EXPIRED and late
+    return run.state is RunState.HELD or (run.state is RunState.EXPIRED and late)
 
 
 def next_time(first: datetime, now: datetime, expires: datetime | None, remind: float) -> datetime | None:

@@ -36,13 +36,13 @@ def week_in(state: State, conn: Connection, run: Run) -> Rolling:
 def day_in(state: State, conn: Connection, run: Run) -> Rolling:
     """The last 24 hours of all domains. Until the transaction ends, nobody else can count: what is counted is what it is added to.
 
-    On SQLite a writing transaction is alone anyway; on PostgreSQL one row is locked, and what is counted after that is all that
-    whoever had it before has committed.
+    On SQLite a writing transaction is alone anyway; on PostgreSQL one row is written first, and what is counted after that is all that
+    whoever had it before has committed. Written and not only locked: on a server whose transactions see one snapshot from their
+    beginning, the second one is refused instead of counting what was.
     """
     if state.dialect != "sqlite":
-        there = postgresql.insert(meta).values(name=TURNSTILE, value="").on_conflict_do_nothing()
-        conn.execute(there)
-        conn.execute(select(meta.c.name).where(meta.c.name == TURNSTILE).with_for_update()).one()
+        mine = postgresql.insert(meta).values(name=TURNSTILE, value=run.id)
+        conn.execute(mine.on_conflict_do_update(index_elements=["name"], set_={"value": run.id}))
     return _rolling(state, conn, run, DAY, [])
 
 

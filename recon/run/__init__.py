@@ -125,7 +125,6 @@ def publish(project: Project, state: State, domain: str | None, *, clock: Clock,
 
 def figures_of(state: State, run: str) -> RunFigures:
     """The figures of a run, by its id or the beginning of it. Raises BadRequest for one that has none yet."""
-    Runs(state).expire()
     found = Runs(state).get(run)
     figures = stored(found)
     if figures is None:

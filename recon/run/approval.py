@@ -78,12 +78,7 @@ def send_approved(night: Night) -> int:
     ledger, plans = Ledger(night.state), Plans(night.state)
     planned = plans.figure(run.id)
     if changed := _changed(night.project, night.job, run):
-        # Approved, killed before it was sent, and the job is another one by now: it ends here, with nothing of it sent.
-        with night.state.begin() as conn:
-            night.account.plan = plans.narrow_in(conn, run, [])
-            night.emit_in(conn)
-        msg = f"{run.domain}: approved, but {changed} since the plan was shown; nothing was sent"
-        raise StalePlan(msg, hint=f"recon run {run.domain} looks again and makes a new plan")
+        return _ended(night, f"approved, but {changed} since its plan was shown")
     taken_up = ledger.took_up(run.id)
     if not taken_up:
         looking.settle_held(night)
@@ -131,9 +126,14 @@ def _unproven(run: Run, planned: PlanFigure, found: Confirmation) -> Unconfirmed
 
 def _too_late(night: Night) -> int:
     """Ends a run whose approved plan could not be held against the third party before its time was over."""
+    expired = night.claim.run.hold_expires_at
+    assert expired is not None
+    return _ended(night, f"approved, and not to be proven before it expired at {iso(expired.replace(microsecond=0))}")
+
+
+def _ended(night: Night, reason: str) -> int:
+    """Ends a run whose plan was approved and can no longer be sent; answers the exit code."""
     run = night.claim.run
-    assert run.hold_expires_at is not None
-    reason = f"approved, and not to be proven before it expired at {iso(run.hold_expires_at.replace(microsecond=0))}"
     with night.state.begin() as conn:
         night.account.plan = Plans(night.state).expire_in(conn, run, reason)
         night.claim = night.runs.advance_in(conn, night.claim, RunState.EXPIRED, reason=reason)

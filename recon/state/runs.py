@@ -22,6 +22,8 @@ from recon.state.tables import plans, runs
 __all__ = ["TRANSITIONS", "Claim", "Run", "RunState", "Runs"]
 
 ENDED = frozenset({RunState.REJECTED, RunState.EXPIRED, RunState.DONE, RunState.FAILED})
+UNDECIDED = "nobody decided in time"
+"""The reason of a held run whose time ran out."""
 NAMES = tuple(f.name for f in fields(Run))
 
 
@@ -262,7 +264,7 @@ class Runs:
         with self.state.begin() as conn:
             late = runs.c.state == RunState.HELD, runs.c.hold_expires_at <= self.state.now(conn)
             rows = conn.execute(select(runs).where(*late).with_for_update()).all()
-            return self._expire_in(conn, rows, "nobody decided in time")
+            return self._expire_in(conn, rows, UNDECIDED)
 
     def _expire_in(self, conn: Connection, rows: Iterable[Row[Any]], reason: str) -> list[Run]:
         now = self.state.now(conn)

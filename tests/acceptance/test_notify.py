@@ -101,7 +101,7 @@ def test_reminders_come_once_for_each_time_whatever_the_hosts(shop: Shop, receiv
         ("expired", 4),
     ]
     assert len({notice["id"] for notice in told(receiver)}) == 5
-    assert f"run {held.run} expired undecided" in told(receiver)[-1]["text"]
+    assert f"run {held.run} expired (nobody decided in time)" in told(receiver)[-1]["text"]
 
 
 @pytest.mark.parametrize("shop", ["sqlite", "postgresql"], indirect=True)

@@ -58,7 +58,7 @@ def test_a_held_plan_is_told_with_figures_limit_and_every_way_on() -> None:
 def test_nothing_of_a_record_is_told() -> None:
     """Values, keys, transitions, amounts and event types stand in the figures and not in the message."""
     figures = waiting()
-    told = json.dumps([held(figures, now=NOW, count=1).document("shop", 1), expired(figures).document("shop", 2)])
+    told = json.dumps([held(figures, now=NOW, count=1).document("shop", 1), expired(figures, "nobody decided in time").document("shop", 2)])
 
     values = {value for one in figures.transitions for value in (one.before, one.after) if len(value) > 3}
     assert values

@@ -38,7 +38,7 @@ def test_told_it_rests_until_its_next_time_and_closed_for_ever(state: State, clo
     again = notices.take("held", "R1")
     assert again is not None
     assert (again.count, again.last_at is not None) == (1, True)
-    notices.close("held", "R1")
+    notices.postpone(again, None)
     clock.advance(1e6)
     assert notices.due("held") == []
     assert notices.take("held", "R1") is None
