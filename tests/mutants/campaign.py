@@ -187,7 +187,7 @@ def pair_trials(chosen: Sequence[tuple[str, str]], jobs: int) -> Iterator[Verdic
 
 
 def find(names: Sequence[str], jobs: int, say: Callable[[str], None]) -> dict[str, Seed]:
-    """For each mechanism a seed under which the oracle speaks up without it, and is silent with it; none for those it cannot see."""
+    """For each mechanism a seed under which the oracle speaks up without it, and is silent with it, written down as it is found."""
     found = {}
     for name in names:
         search: Search = SEARCHES[name]
@@ -201,6 +201,7 @@ def find(names: Sequence[str], jobs: int, say: Callable[[str], None]) -> dict[st
                 found[name] = replace(best.trial.killer, law=best.words)  # type: ignore[arg-type]  # only seeds are looked for
                 break
         say(f"{name}: {found[name].words() if name in found else f'none of {TRIED} seeds'}")
+        SEEDS.write_text(json.dumps({one: asdict(seed) for one, seed in sorted({**seeds(), **found}.items())}, indent=1) + "\n")
     return found
 
 
@@ -253,8 +254,7 @@ def main(words: Sequence[str]) -> int:
     asked = parser.parse_args(words)
     warm()
     if asked.find:
-        found = {**seeds(), **find([name for name in SEARCHES if name in asked.only], asked.jobs, print)}
-        SEEDS.write_text(json.dumps({name: asdict(seed) for name, seed in sorted(found.items())}, indent=1) + "\n")
+        find([name for name in SEARCHES if name in asked.only], asked.jobs, print)
         return 0
     singles = list(run([trial for trial in alone() if trial.gone[0] in asked.only], asked.jobs))
     silent = list(run(controls(), asked.jobs)) if asked.controls else []
@@ -268,7 +268,9 @@ def main(words: Sequence[str]) -> int:
     if asked.json:
         every = [{**asdict(v), "killer": v.trial.killer.words()} for v in [*singles, *silent, *(paired or ())]]
         asked.json.write_text(json.dumps({"figures": told, "verdicts": every}, indent=1))
-    alive = [v for v in [*singles, *(paired or ())] if v.outcome != "killed"] + [v for v in silent if v.outcome != "survived"]
+    noticed = {v.trial.gone for v in singles if v.outcome == "killed"}
+    alive = [v for v in [*singles, *(paired or ())] if v.outcome == "broken" or (v.outcome != "killed" and v.trial.gone not in noticed)]
+    alive += [v for v in silent if v.outcome != "survived"]
     return 1 if alive else 0
 
 
