@@ -365,4 +365,6 @@ def _narrow_row(figures: RunFigures) -> tuple[str, ...]:
 
 
 def _word(figures: RunFigures) -> str:
+    if figures.state in {"expired", "rejected"}:
+        return f"held, {figures.state}"
     return (figures.state if figures.state in UNENDED else figures.verdict.value) + (", dry run" if figures.dry_run else "")
