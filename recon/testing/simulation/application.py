@@ -28,7 +28,8 @@ class Application:
         self.told: dict[str, int] = {}
         self._universe = universe
         self._database = sqlite3.connect(file, isolation_level=None)
-        self._database.execute("pragma journal_mode = memory")
+        # A reader that stands still in the middle of its read must not hold up the writers.
+        self._database.execute("pragma journal_mode = wal")
         self._database.execute("pragma synchronous = off")
         unique = "" if universe.world.doubles else " primary key"
         self._database.execute(f"create table {domain} (id text{unique}, status text, amount integer, currency text, version integer)")
@@ -43,13 +44,8 @@ class Application:
             self._replicate(key, state)
 
     def _replicate(self, key: str, state: Values) -> None:
-        if self.away.exists():
-            # The file is out of reach of its readers, not of its writers.
-            self.away.rename(self.file)
-            self._put(key, state)
-            self.file.rename(self.away)
-        else:
-            self._put(key, state)
+        # A file that is away is out of reach of its readers, not of its writer, who has it open.
+        self._put(key, state)
         self.history.put(self._universe.time.at, key, state)
 
     def _put(self, key: str, state: Values) -> None:
