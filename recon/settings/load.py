@@ -33,6 +33,7 @@ HIDING = re.compile(r"secret|token|passw|api_?key|bearer|credential|private", re
 #: Addresses that whoever knows them may post to.
 ADDRESSES = {("heartbeat", "url"), ("notify", "url")}
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """What the comparison may use: memory as DuckDB writes it (`1GiB`) and threads; None leaves it to the engine."""

@@ -248,7 +248,13 @@ def test_the_oracle_shares_no_code_with_what_it_judges() -> None:
         name
         for path in folder.glob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names] if isinstance(node, ast.Import) else [])
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [a.name for a in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
     }
 
     assert {name for name in found if name.split(".")[0] == "recon" and not name.startswith(own)} == set()

@@ -53,7 +53,18 @@ def credulous(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_removed_safeguard_is_found_and_its_story_shrunk(credulous: None) -> None:
     """A program that believes every 404 is condemned for deleting, and the story shrinks to one night with that one quirk."""
-    world = World(name="reads 404", troubles={"reads 404": 0.5, "clamped": 0.3}, nights=2, domains=(1, 1), changes=(1, 3), trouble=0.5, records=(5, 8), crashes=0.0, freezes=0.0, by_hand=0.0)
+    world = World(
+        name="reads 404",
+        troubles={"reads 404": 0.5, "clamped": 0.3},
+        nights=2,
+        domains=(1, 1),
+        changes=(1, 3),
+        trouble=0.5,
+        records=(5, 8),
+        crashes=0.0,
+        freezes=0.0,
+        by_hand=0.0,
+    )
     seed, broken = next((seed, one) for seed in range(1, 40) if (one := run_world(world, seed)).violations)
 
     small = shrink(world, broken, seconds=15)

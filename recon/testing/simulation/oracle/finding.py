@@ -97,7 +97,11 @@ def _lasting(facts: Facts, run: Ended) -> list[str]:
     found = []
     for key in sorted({*source.keys(), *target.keys()}):
         still = source.constant(key, began, run.ended) and target.constant(key, began, _before_delivery(facts, run, key))
-        if still and not equal(source.at(key, began), target.at(key, began), run.fields) and not acknowledged(facts, run.domain, key, run.ended):
+        if (
+            still
+            and not equal(source.at(key, began), target.at(key, began), run.fields)
+            and not acknowledged(facts, run.domain, key, run.ended)
+        ):
             found.append(key)
     return found
 
