@@ -11,7 +11,7 @@ at the same time: an API that answers 404 to everything proves nothing.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -27,8 +27,10 @@ from recon.errors import ProviderError
 from recon.fetch.page import Lookup, LookupStatus
 from recon.job import Job
 from recon.kind import Text
+from recon.personal import Veil
 from recon.progress import Progress
 from recon.provider import Provider
+from recon.redact import redact
 from recon.report.figures import AGREE, MOVED
 from recon.stores.base import Selection, Store
 
@@ -67,9 +69,23 @@ class SecondLook:
     provider: Provider
     store: Store
     clock: Clock
+    veil: Veil | None = None
 
-    def at(self, keys: list[str], controls: Sequence[str]) -> tuple[dict[str, Look], dict[str, str]]:
-        """What each key looks like now, and for those of which nothing is known, why."""
+    def at(
+        self, keys: list[str], controls: Sequence[str], records: Iterable[Mapping[str, Any] | None] = ()
+    ) -> tuple[dict[str, Look], dict[str, str]]:
+        """What each key looks like now, and for those of which nothing is known, why. `records` are the sides as they were, if known."""
+        if self.veil is None or not self.veil.names:
+            return self._at(keys, controls)
+        with self.veil.hiding([*keys, *controls], records):
+            looks, unknown = self._at(keys, controls)
+            return looks, {key: redact(_without(key, why)) for key, why in unknown.items()}
+
+    def shown(self, key: str) -> str:
+        """A key as a message may name it."""
+        return key if self.veil is None else self.veil.key(key)
+
+    def _at(self, keys: list[str], controls: Sequence[str]) -> tuple[dict[str, Look], dict[str, str]]:
         lookups = list(self.provider.get_many(self.job.resource, keys, clock=self.clock))
         absent_counts = self._control_found(lookups, controls)
         known: dict[str, bytes | None] = {}
@@ -147,14 +163,15 @@ def confirm(
 def _confirm_chunk(
     look: SecondLook, chunk: list[Discrepancy], controls: Sequence[str], outcome: Confirmation, out: BinaryIO, *, whole: bool
 ) -> None:
-    looks, unknown = look.at([suspect.key for suspect in chunk], controls)
+    sides = (side for suspect in chunk for side in (suspect.source, suspect.target))
+    looks, unknown = look.at([suspect.key for suspect in chunk], controls, sides)
     for first in chunk:
         if first.key in unknown:
             _leave_open(outcome, first.key, unknown[first.key])
             continue
         now = looks.get(first.key)
         if now is None:
-            msg = f"{look.job.domain}: provider {look.job.provider} gave no answer for {first.key} among {len(chunk)} keys asked for"
+            msg = f"{look.job.domain}: provider {look.job.provider} gave no answer for {look.shown(first.key)} among {len(chunk)} keys asked for"
             raise ProviderError(msg, hint="its get_many must answer each key exactly once")
         if now.unreadable is not None:
             _leave_open(outcome, first.key, f"unreadable at the second look: {now.unreadable}")
@@ -197,9 +214,13 @@ def recheck(look: SecondLook, keys: Iterable[str], *, controls: Sequence[str], o
 
 
 def _leave_open(outcome: Confirmation, key: str, why: str) -> None:
-    # One reason for many keys is one line of the report: what differs from key to key is taken out.
-    outcome.unconfirmed[SECONDS.sub("…s", why.replace(quote(key, safe=""), "…").replace(key, "…"))] += 1
+    outcome.unconfirmed[SECONDS.sub("…s", _without(key, why))] += 1
     outcome.unknown_keys.append(key)
+
+
+def _without(key: str, why: str) -> str:
+    """The reason without its key: one reason for many keys is one line of the report."""
+    return why.replace(quote(key, safe=""), "…").replace(key, "…")
 
 
 def write_discrepancies(file: Path, found: Iterable[Discrepancy]) -> None:

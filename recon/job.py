@@ -34,6 +34,8 @@ class Field:
     `tolerance` is the largest difference that still counts as equal: in units of the value, minor units
     for money, seconds for timestamps. `compare=False` shows the field and compares nothing.
     `normalize` gets each side's wire value and returns the one to compare: the slow path, row by row.
+    `personal` says that the value is of a person: reports, logs, messages and commands show a short keyed hash of it, by which
+    equal values still look equal. Events carry it as it is, since consumers have to heal with it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Field:
     tolerance: float | None = None
     compare: bool = True
     normalize: Callable[[Any], Any] | None = None
+    personal: bool = False
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -145,6 +148,7 @@ class Job:
     when an item came into being, `updated` the one that says when it last changed, `money` the money field
     that is at risk. `settle` is how long to wait between the first look and the second.
     `schedule` is a cron line of five fields, read in `timezone`. `params` go to the provider's listing.
+    `personal_key` says that the key itself is of a person, such as a mail address: it is shown as a personal field is.
     """
 
     domain: str
@@ -169,6 +173,7 @@ class Job:
     hold_expires: str | float = "36h"
     correct: Callable[[Discrepancy], Correction | None] | None = None
     description: str = ""
+    personal_key: bool = False
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.domain):
@@ -183,6 +188,7 @@ class Job:
         if twice or "key" in names:
             msg = f"{self.domain}: {'field key is reserved' if 'key' in names else 'field ' + twice[0] + ' is declared twice'}"
             raise BadJob(msg)
+        self._check_personal()
         for label, wanted in (("created", Timestamp), ("updated", Timestamp), ("money", Money)):
             name = getattr(self, label)
             if name is not None and (name not in names or not isinstance(self.field(name).of_kind, wanted)):
@@ -206,6 +212,22 @@ class Job:
             if candidate.name == name:
                 return candidate
         raise KeyError(name)
+
+    def _check_personal(self) -> None:
+        bare = next((f.name for f in self.fields if f.personal and self._is_key(f)), None)
+        if bare is not None and not self.personal_key:
+            msg = f"{self.domain}: field {bare!r} is personal and is the key as well; without personal_key=True the key would show it"
+            raise BadJob(msg)
+
+    def _is_key(self, one: Field) -> bool:
+        """Whether the field has what the key has, at the provider or in the store."""
+        in_column = one.expression is None and isinstance(self.table, Table) and (one.column or one.name) == self.table.key
+        return in_column or one.at == self.key_path
+
+    @property
+    def personal(self) -> tuple[str, ...]:
+        """The names of the personal fields, and `key` (which no field may be called) where the key itself is personal."""
+        return (*(("key",) if self.personal_key else ()), *(f.name for f in self.fields if f.personal))
 
     @property
     def compared(self) -> tuple[Field, ...]:

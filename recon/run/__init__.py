@@ -17,14 +17,14 @@ from recon.run.approval import approve, reject, resumed, send_approved
 from recon.run.attic import tidy
 from recon.run.night import PUBLISH_SECONDS, Night
 from recon.run.order import Order, claim, left_to_finish
-from recon.run.shelf import items, shelve
+from recon.run.shelf import items, shelve, veil_of
 from recon.run.single import look_at_one
 from recon.state.database import State
 from recon.state.lease import owner
 from recon.state.run import RunState
 from recon.state.runs import Runs
 
-__all__ = ["Order", "approve", "figures_of", "items_of", "publish", "reject", "run_domain", "shelve"]
+__all__ = ["Order", "approve", "figures_of", "items_of", "publish", "reject", "run_domain", "shelve", "veil_of"]
 
 
 def run_domain(project: Project, state: State, order: Order, *, clock: Clock, progress: Progress) -> RunFigures:
@@ -90,7 +90,18 @@ def publish(project: Project, state: State, domain: str | None, *, clock: Clock,
     done = []
     for name in sorted({waiting.publisher for waiting in Outbox(state).waiting() if domain in {None, waiting.domain}}):
         progress.stage(f"publish to {name}")
-        done.append(drain(state, project.publisher(name), name=name, domain=domain, clock=clock, deadline=PUBLISH_SECONDS))
+        publisher = project.publisher(name)
+        done.append(
+            drain(
+                state,
+                publisher,
+                name=name,
+                domain=domain,
+                clock=clock,
+                deadline=PUBLISH_SECONDS,
+                veils=lambda one: veil_of(project, state, one),
+            )
+        )
     return done
 
 

@@ -21,6 +21,7 @@ from recon.fetch.coverage import Coverage
 from recon.job import Job
 from recon.ledger import Ledger
 from recon.ledger.findings import LedgerSummary
+from recon.personal import KEY, Veil
 from recon.redact import redact
 from recon.report.created import CreatedCounts
 from recon.report.figures import MOVED, DeliveryFigure, GuardFigure, PlanFigure, Problem, RunFigures, RunPoint, StoreRead, Verdict
@@ -62,6 +63,8 @@ class Account:
     plan: PlanFigure | None = None
     delivery: DeliveryFigure | None = None
     problem: Problem | None = None
+    #: How personal values are shown; None until the job is known.
+    veil: Veil | None = None
     stages: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -92,7 +95,15 @@ class Account:
         known |= self._compared() | self._confirmed() | self._found(state)
         drawn = replace(self.before, **known) if self.before is not None else self._first(known)
         judged = replace(drawn, verdict=judge(drawn, only_key=self.only_key))
-        return replace(judged, consistent_as_of=self._consistent(state, judged.verdict), history=self._history(state, judged))
+        drawn = replace(judged, consistent_as_of=self._consistent(state, judged.verdict), history=self._history(state, judged))
+        # Here, where figures come into being, and not in each place that shows them.
+        return self.veil.figures(drawn) if self.veil is not None else drawn
+
+    def written(self, figures: RunFigures) -> dict[str, Any]:
+        """Figures as they are written down: with the controls as they are, since an approval has to read them again."""
+        controls = self.comparison.controls if self.comparison is not None else controls_of(self.run)
+        document: dict[str, Any] = msgspec.to_builtins(figures, str_keys=True)
+        return {**document, "controls": list(controls)}
 
     def _history(self, state: State | None, figures: RunFigures) -> tuple[RunPoint, ...]:
         """The runs before this one, and this one last, for the sparkline; a dry run and a look at one key are no night."""
@@ -229,5 +240,13 @@ def history(state: State, domain: str, *, before: Run | None) -> tuple[RunPoint,
 
 
 def stored(run: Run) -> RunFigures | None:
-    """The figures that a run wrote down, or None where it has none yet."""
-    return None if run.figures is None else msgspec.convert(run.figures, RunFigures)
+    """The figures that a run wrote down, or None where it has none yet. Controls whose keys are personal are left out."""
+    if run.figures is None:
+        return None
+    figures = msgspec.convert(run.figures, RunFigures)
+    return replace(figures, controls=()) if KEY in figures.personal else figures
+
+
+def controls_of(run: Run | None) -> tuple[str, ...]:
+    """The controls that a run wrote down, as they are."""
+    return () if run is None or run.figures is None else tuple(run.figures.get("controls") or ())

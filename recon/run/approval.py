@@ -9,7 +9,7 @@ from recon.plan import Plans
 from recon.progress import Progress
 from recon.project import Project
 from recon.report.figures import RunFigures
-from recon.run.account import Account, stored
+from recon.run.account import Account, controls_of, stored
 from recon.run.night import Night
 from recon.run.shelf import shelve
 from recon.state.database import State
@@ -64,13 +64,13 @@ def resumed(project: Project, state: State, account: Account, claim: Claim, *, p
 
 def send_approved(night: Night) -> int:
     """The flow after an approval; answers the exit code."""
-    run, before = night.claim.run, night.account.before
+    run = night.claim.run
     ledger, plans = Ledger(night.state), Plans(night.state)
     planned = plans.figure(run.id)
     found = confirm(
         night.second_look(),
         ledger.discrepancies(run.id),
-        controls=before.controls if before is not None else (),
+        controls=controls_of(run),
         file=private_folder(night.folder) / "approved.jsonl",
         total=planned.events if planned is not None else 0,
         progress=night.progress,

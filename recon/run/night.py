@@ -32,6 +32,7 @@ from recon.guard import Stage, evaluate
 from recon.ledger import Ledger
 from recon.outbox import Outbox
 from recon.outbox.delivery import drain
+from recon.personal import Veil
 from recon.plan import Plans
 from recon.progress import Progress
 from recon.project import Project
@@ -70,6 +71,7 @@ class Night:
         self.runs = Runs(state)
         self.plans = Plans(state)
         self.ledger = Ledger(state)
+        self.veil = account.veil = Veil.of(state, account.job)
         self.looked = clock.monotonic()
         self.heartbeat: Heartbeat | None = None
         engine = project.settings.engine
@@ -163,7 +165,7 @@ class Night:
             return land(self.project.provider(self.job.provider), listing, spool, clock=self.clock, on_page=arrived)
         except ReconError as error:
             if self.account.coverage is not None:
-                self.account.coverage = replace(self.account.coverage, whole=False, proof=redact(error.message))
+                self.account.coverage = replace(self.account.coverage, whole=False, proof=self.veil.message(redact(error.message)))
             raise
 
     # -- the comparison ----------------------------------------------------------------------------------------------------
@@ -252,7 +254,7 @@ class Night:
 
     def second_look(self) -> SecondLook:
         """Both places, to be read by id."""
-        return SecondLook(self.job, self.project.provider(self.job.provider), self.project.store(self.job.store), self.clock)
+        return SecondLook(self.job, self.project.provider(self.job.provider), self.project.store(self.job.store), self.clock, self.veil)
 
     # -- the plan ----------------------------------------------------------------------------------------------------------
 
@@ -326,6 +328,7 @@ class Night:
                 domain=self.job.domain,
                 clock=self.clock,
                 deadline=PUBLISH_SECONDS,
+                veils=lambda _: self.veil,
                 on_batch=lambda done: self.progress.advance(done.confirmed, done.confirmed + done.waiting + done.dead, "events"),
             )
         elsewhere = [one for one in Outbox(self.state).waiting(self.job.domain) if one.publisher != name]
@@ -344,7 +347,7 @@ class Night:
 
     def _advance_in(self, conn: Connection, to: RunState, **facts: Any) -> None:
         # What is known so far goes with every move, so that a run gone on with after a crash can still give its figures.
-        facts["figures"] = plain(self.account.figures(None, standing=to, exit_code=0))
+        facts["figures"] = self.account.written(self.account.figures(None, standing=to, exit_code=0))
         self.claim = self.runs.advance_in(conn, self.claim, to, **facts)
         self.account.run = self.claim.run
 
@@ -362,7 +365,7 @@ class Night:
         self.account.plan = self.account.ledger = None
         verdict = Verdict.FAILED if error.exit_code in {1, 2} else Verdict.INCOMPLETE
         try:
-            self.advance(RunState.FAILED, verdict=verdict, exit_code=error.exit_code, reason=redact(error.message))
+            self.advance(RunState.FAILED, verdict=verdict, exit_code=error.exit_code, reason=self.veil.message(redact(error.message)))
         except ReconError as worse:
             self.progress.note(f"{self.job.domain}: that the run ended could not be written down: {worse.message}")
 
@@ -371,7 +374,7 @@ class Night:
         sent = self.claim.run.state is RunState.EMITTED
         figures = self.account.figures(self.state, standing=RunState.DONE if sent else self.claim.run.state, exit_code=exit_code)
         facts: dict[str, Any] = {
-            "figures": plain(figures),
+            "figures": self.account.written(figures),
             "verdict": figures.verdict,
             "exit_code": exit_code,
             "discrepancies": figures.discrepancies,

@@ -20,7 +20,7 @@ def look_at_one(night: Night, key: str) -> int:
     night.advance(RunState.SEALED)
     night.advance(RunState.DIFFED)
     if suspects:
-        night.progress.note(f"{key} differs; waiting {words_of(night.job.settle_seconds)} before the second look")
+        night.progress.note(f"{night.veil.key(key)} differs; waiting {words_of(night.job.settle_seconds)} before the second look")
         night.clock.sleep(night.job.settle_seconds)
     night.advance(RunState.CONFIRMING)
     found = confirm(look, suspects, controls=(), file=night.folder / "found.jsonl", total=len(suspects), progress=night.progress)
