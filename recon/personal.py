@@ -164,9 +164,10 @@ class Veil:
         if KEY not in self.names or not MARK.fullmatch(key):
             return key
         with state.read() as conn:
-            for (known,) in conn.execute(select(ledger.c.key).where(ledger.c.domain == domain), execution_options={"yield_per": 1000}):
-                if self.mark(known) == key:
-                    return str(known)
+            known = conn.execute(select(ledger.c.key).where(ledger.c.domain == domain)).scalars().all()
+        for one in known:
+            if self.mark(one) == key:
+                return str(one)
         msg = f"{domain}: no key that was ever found to differ is shown as {key}"
         raise BadRequest(msg, hint="type the key itself")
 

@@ -26,7 +26,7 @@ SHORTEST = 4
 #: A base64 core shorter than this could stand in any text by chance.
 SHORTEST_CORE = 6
 #: Libraries that log each of their steps.
-NOISY = ("alembic", "apscheduler", "sqlalchemy")
+NOISY = ("alembic", "apscheduler")
 URL_PASSWORD = re.compile(r"(?<=://)([^/?#:@\s'\"]*):([^/?#@\s'\"]+)@")
 
 
@@ -203,6 +203,8 @@ def install(level: int = logging.WARNING, stream: TextIO | None = None) -> loggi
     for noisy in NOISY:
         # At -v their chatter would bury ours; -vv shows it.
         logging.getLogger(noisy).setLevel(logging.DEBUG if level <= logging.DEBUG else logging.WARNING)
+    # Below INFO it logs each row that it reads, and rows are records of customers.
+    logging.getLogger("sqlalchemy").setLevel(logging.INFO if level <= logging.DEBUG else logging.WARNING)
     sys.excepthook = _excepthook
     threading.excepthook = _thread_excepthook
     return handler
