@@ -15,6 +15,9 @@ from recon.kind import Decimal as DecimalKind
 from recon.kind import Integer as IntegerKind
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+MOST_NIGHTS = 30
+"""On how many nights at most a deletion may have to be confirmed: longer than that, nobody would know any more why it waits."""
+
 Scalar = str | int | float | bool | None
 
 
@@ -167,6 +170,8 @@ class Job:
     updated: str | None = None
     money: str | None = None
     settle: str | float = "2m"
+    lag: str | float = "5m"
+    delete_nights: int = 1
     schedule: str | None = None
     timezone: str = "UTC"
     guard: Guard = Guard()
@@ -188,32 +193,23 @@ class Job:
         if twice or "key" in names:
             msg = f"{self.domain}: {'field key is reserved' if 'key' in names else 'field ' + twice[0] + ' is declared twice'}"
             raise BadJob(msg)
-        self._check_personal()
-        for label, wanted in (("created", Timestamp), ("updated", Timestamp), ("money", Money)):
-            name = getattr(self, label)
-            if name is not None and (name not in names or not isinstance(self.field(name).of_kind, wanted)):
-                msg = f"{self.domain}: {label}={name!r} names no {wanted.__name__.lower()} field; fields are {', '.join(names)}"
-                raise BadJob(msg)
+        self._refuse_named(names)
+        self._refuse_bare()
         for f in self.fields:
             kind = f.of_kind
             if isinstance(kind, Money) and kind.currency.islower() and kind.currency not in names:
                 msg = f"{self.domain}.{f.name}: money names its currency by field {kind.currency!r}, which is not declared"
                 raise BadJob(msg)
-        for label in ("settle", "hold_expires"):
-            try:
-                seconds_of(getattr(self, label))
-            except ValueError as error:
-                msg = f"{self.domain}: {label}: {error}"
-                raise BadJob(msg) from None
+        self._refuse_times()
 
-    def field(self, name: str) -> Field:
-        """The field of that name; KeyError where there is none."""
-        for candidate in self.fields:
-            if candidate.name == name:
-                return candidate
-        raise KeyError(name)
+    def _refuse_named(self, names: list[str]) -> None:
+        for label, wanted in (("created", Timestamp), ("updated", Timestamp), ("money", Money)):
+            name = getattr(self, label)
+            if name is not None and (name not in names or not isinstance(self.field(name).of_kind, wanted)):
+                msg = f"{self.domain}: {label}={name!r} names no {wanted.__name__.lower()} field; fields are {', '.join(names)}"
+                raise BadJob(msg)
 
-    def _check_personal(self) -> None:
+    def _refuse_bare(self) -> None:
         bare = next((f.name for f in self.fields if f.personal and self._is_key(f)), None)
         if bare is not None and not self.personal_key:
             msg = f"{self.domain}: field {bare!r} is personal and is the key as well; without personal_key=True the key would show it"
@@ -229,10 +225,33 @@ class Job:
         """The names of the personal fields, and `key` (which no field may be called) where the key itself is personal."""
         return (*(("key",) if self.personal_key else ()), *(f.name for f in self.fields if f.personal))
 
+    def _refuse_times(self) -> None:
+        if self.delete_nights not in range(1, MOST_NIGHTS + 1):
+            msg = f"{self.domain}: delete_nights={self.delete_nights}: a number of nights from 1 to {MOST_NIGHTS}"
+            raise BadJob(msg)
+        for label in ("settle", "lag", "hold_expires"):
+            try:
+                seconds_of(getattr(self, label))
+            except ValueError as error:
+                msg = f"{self.domain}: {label}: {error}"
+                raise BadJob(msg) from None
+
+    def field(self, name: str) -> Field:
+        """The field of that name; KeyError where there is none."""
+        for candidate in self.fields:
+            if candidate.name == name:
+                return candidate
+        raise KeyError(name)
+
     @property
     def compared(self) -> tuple[Field, ...]:
         """The fields that count."""
         return tuple(f for f in self.fields if f.compare)
+
+    @property
+    def lag_seconds(self) -> float:
+        """The lag in seconds."""
+        return seconds_of(self.lag)
 
     @property
     def settle_seconds(self) -> float:

@@ -118,6 +118,7 @@ class Veil:
             personal=tuple(sorted(self.names)),
             controls=tuple(map(self.key, figures.controls)),
             duplicates=tuple(self._duplicate(one) for one in figures.duplicates),
+            in_flight_keys=tuple(replace(one, key=self.key(one.key)) for one in figures.in_flight_keys),
             unreadable=tuple(self._unreadable(one) for one in figures.unreadable),
             transitions=tuple(self._transition(one) for one in figures.transitions),
             problem=self._problem(figures.problem),

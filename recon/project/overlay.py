@@ -51,10 +51,12 @@ def _know(section: Section) -> None:
 
 JOB_KEYS = (
     *NAMES,
+    "delete_nights",
     "description",
     "enabled",
     "guard",
     "hold_expires",
+    "lag",
     "params",
     "schedule",
     "schema",
@@ -66,9 +68,11 @@ JOB_KEYS = (
 
 
 def _times(section: Section, changes: dict[str, Any]) -> None:
-    for key in ("settle", "hold_expires"):
+    for key in ("settle", "lag", "hold_expires"):
         if key in section.table:
             changes[key] = section.duration(key)
+    if "delete_nights" in section.table:
+        changes["delete_nights"] = section.integer("delete_nights", low=1)
     if "timezone" in section.table:
         changes["timezone"] = section.text("timezone")
         if not is_zone(changes["timezone"]):

@@ -53,6 +53,7 @@ def item_document(item: Item) -> dict[str, Any]:
         "money": item.money,
         "currency": item.currency,
         "acknowledged": item.acknowledged,
+        "waits": item.waits,
     }
 
 

@@ -103,8 +103,11 @@ def _discrepancies(figures: RunFigures) -> Statement:
     if plan is not None and plan.state in {"rejected", "expired", "stale"}:
         why = f": {plan.reason}" if plan.reason else ""
         return Statement(plan.state.upper(), f"{found}, nothing was emitted: the plan was {plan.state}{why}")
+    if plan is not None and plan.state == "approved":
+        return Statement("APPROVED", f"{plural(plan.events, 'event')} approved, and not sent yet", _problem(figures))
+    wait = f"; {plural(figures.waiting, 'deletion')} wait{'s' if figures.waiting == 1 else ''} for another night" if figures.waiting else ""
     if plan is None or not plan.events:
-        return Statement("REPORTED", f"{found}, no event was emitted")
+        return Statement("REPORTED", f"{found}, no event was emitted{wait}")
     if delivery is None:
         return Statement("ENQUEUED", f"{plural(plan.events, 'event')} enqueued, not sent yet", (_publish(figures),))
     return _delivered(figures, plan, delivery)

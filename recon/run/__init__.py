@@ -26,6 +26,9 @@ from recon.state.runs import Runs
 
 __all__ = ["Order", "approve", "figures_of", "items_of", "publish", "reject", "run_domain", "shelve", "veil_of"]
 
+UNSENT = frozenset({"approved", "expired"})
+"""States of an approved run that could not be sent: tonight's run goes ahead all the same, and the next tries the approved one again."""
+
 
 def run_domain(project: Project, state: State, order: Order, *, clock: Clock, progress: Progress) -> RunFigures:
     """One run, from the claim to the report.
@@ -51,7 +54,9 @@ def run_domain(project: Project, state: State, order: Order, *, clock: Clock, pr
                 domain=order.domain, job=account.job, clock=clock, started_at=unfinished.started_at, trigger=unfinished.trigger
             )
             finished = _finish(resumed(project, state, earlier, Runs(state).resume(unfinished.id, owner()), progress=progress))
-            if finished.problem is not None or (order.slot is not None and order.slot == unfinished.slot):
+            if (finished.problem is not None and finished.state not in UNSENT) or (
+                order.slot is not None and order.slot == unfinished.slot
+            ):
                 return finished
         night = resumed(project, state, account, claim(state, order, progress), progress=progress)
     except SlotTaken as taken:

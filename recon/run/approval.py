@@ -1,14 +1,15 @@
 """A person's decision over a held plan: approved, it is read again and sent; rejected, it never goes out."""
 
-from recon.clock import Clock
-from recon.confirm import confirm
-from recon.errors import ProviderError, StalePlan
+from recon.clock import Clock, iso
+from recon.confirm import Confirmation, confirm
+from recon.errors import StalePlan, Unconfirmed
 from recon.files import private_folder
 from recon.ledger import Ledger
 from recon.plan import Plans
 from recon.progress import Progress
 from recon.project import Project
-from recon.report.figures import RunFigures
+from recon.report.figures import PlanFigure, RunFigures
+from recon.run import looking
 from recon.run.account import Account, controls_of, stored
 from recon.run.night import Night
 from recon.run.shelf import shelve
@@ -63,21 +64,34 @@ def resumed(project: Project, state: State, account: Account, claim: Claim, *, p
 
 
 def send_approved(night: Night) -> int:
-    """The flow after an approval; answers the exit code."""
-    run = night.claim.run
+    """The flow after an approval; answers the exit code.
+
+    Where the third party answers nothing, nothing is sent and the approval stands: the next `recon run` tries again, until it expires.
+    """
+    run, before = night.claim.run, night.account.before
+    if run.hold_expires_at is not None and run.hold_expires_at <= night.state.now():
+        return _too_late(night)
     ledger, plans = Ledger(night.state), Plans(night.state)
     planned = plans.figure(run.id)
+    taken_up = ledger.took_up(run.id)
+    if not taken_up:
+        looking.settle_held(night)
+    coverage = before.coverage if before is not None else None
     found = confirm(
-        night.second_look(),
+        looking.second_look(night, looking.APPROVED, before=coverage.records if coverage is not None else 0),
         ledger.discrepancies(run.id),
         controls=controls_of(run),
         file=private_folder(night.folder) / "approved.jsonl",
         total=planned.events if planned is not None else 0,
         progress=night.progress,
         whole=True,
+        veil=night.veil,
     )
     night.account.confirmation = found
-    taken_up, in_plan = ledger.took_up(run.id), set(plans.keys(run.id))
+    if planned is not None and planned.events and found.unanswered and not found.confirmed:
+        night.account.plan = planned
+        raise _unproven(run, planned, found)
+    in_plan = set(plans.keys(run.id))
     with night.state.begin() as conn:
         if not taken_up:
             # Held before its second look: only now is there something that the ledger may believe.
@@ -91,8 +105,31 @@ def send_approved(night: Night) -> int:
     if planned is not None and planned.events and found.unconfirmed and not found.confirmed:
         why, count = found.unconfirmed.most_common(1)[0]
         msg = f"{run.domain}: approved, but not one of {planned.events:,} items could be proven at the second look ({count:,}: {why}); nothing was sent"
-        raise ProviderError(msg, hint=f"once the provider answers for single items again: recon run {run.domain}")
+        raise Unconfirmed(msg, hint=f"recon run {run.domain} looks at everything again")
     return night.publish()
+
+
+def _unproven(run: Run, planned: PlanFigure, found: Confirmation) -> Unconfirmed:
+    why, count = found.unconfirmed.most_common(1)[0]
+    until = f" until {iso(run.hold_expires_at.replace(microsecond=0))}" if run.hold_expires_at is not None else ""
+    msg = (
+        f"{run.domain}: approved, but not one of {planned.events:,} items could be proven at the second look ({count:,}: {why}); "
+        f"nothing was sent, and the approval stands{until}"
+    )
+    return Unconfirmed(msg, hint=f"recon run {run.domain}")
+
+
+def _too_late(night: Night) -> int:
+    """Ends a run whose approved plan could not be held against the third party before its time was over."""
+    run = night.claim.run
+    assert run.hold_expires_at is not None
+    reason = f"approved, and not to be proven before it expired at {iso(run.hold_expires_at.replace(microsecond=0))}"
+    with night.state.begin() as conn:
+        night.account.plan = Plans(night.state).expire_in(conn, run, reason)
+        night.claim = night.runs.advance_in(conn, night.claim, RunState.EXPIRED, reason=reason)
+    error = StalePlan(f"{run.domain}: the plan of run {run.id} was {reason}; nothing was sent", hint=f"recon run {run.domain}")
+    night.account.fail(error)
+    return error.exit_code
 
 
 def _waiting(state: State, prefix: str) -> Run:

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from recon.discrepancy import DiscrepancyKind
 from recon.errors import ReconError
 from recon.ledger import Ledger
 from recon.personal import Veil
 from recon.project import Project
 from recon.redact import redact
 from recon.report import render
-from recon.report.figures import Item, Problem, RunFigures
+from recon.report.figures import Item, Problem, RunFigures, Standing
 from recon.report.index import Domain
 from recon.run.account import history, stored
 from recon.state.database import State
@@ -49,7 +50,10 @@ def items(project: Project | None, state: State, figures: RunFigures) -> Iterato
 
     # What was personal when the run was made stays so, whatever the job says today.
     ledger, veil = Ledger(state), Veil.of(state, job, figures.personal)
-    yield from veil.items(ledger.items(figures.run, link))
+    for item in veil.items(ledger.items(figures.run, link)):
+        # What waits is said of the job as it was when it ran.
+        waits = item.kind is DiscrepancyKind.EXTRA and item.standing is not Standing.ACKNOWLEDGED and item.nights < figures.delete_nights
+        yield replace(item, waits=figures.delete_nights) if waits else item
     yield from veil.items(ledger.resolved_items(figures.run, link))
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, or_, select, update
+from sqlalchemy import Connection, Row, case, func, literal, or_, select, update
 
 from recon import __version__
 from recon.clock import iso
@@ -87,20 +87,22 @@ class Runs:
         reason = func.coalesce(runs.c.reason + "; ", "") + f"given up: run {newer.id} started before it had ended"
         conn.execute(update(runs).where(*older).values(reason=reason, verdict="incomplete", **values))
 
-    def resumable(self, domain: str, *, dry_run: bool = False, key: str | None = None) -> Run | None:
+    def resumable(self, domain: str, *, dry_run: bool = False, key: str | None = None, unsent: bool = False) -> Run | None:
         """A run of this sort that has something left to do while nobody is doing it; None where there is none.
 
         First one that was approved and not sent, or is EMITTED with its delivery or report outstanding, however old: finish that,
-        then start tonight's. Else the newest run, if it was killed on its way or failed with the verdict `incomplete`.
+        then start tonight's. Else the newest run, if it was killed on its way or failed with the verdict `incomplete`; with `unsent` only such a one.
         """
         sort = runs.c.domain == domain, runs.c.dry_run.is_(dry_run), runs.c.key == key if key else runs.c.key.is_(None)
-        decided = case((runs.c.state.in_([RunState.APPROVED, RunState.EMITTED]), 0), else_=1)
+        decided = literal(0) if unsent else case((runs.c.state.in_([RunState.APPROVED, RunState.EMITTED]), 0), else_=1)
         newest = select(runs).where(*sort).order_by(decided, runs.c.started_at.desc(), runs.c.id.desc()).limit(1)
         with self.state.read() as conn:
             row = conn.execute(newest).one_or_none()
             if row is None or leases.holder(self.state, conn, domain) is not None:
                 return None
         run = _run(row)
+        if unsent and run.state in {RunState.APPROVED, RunState.EMITTED}:
+            return None
         return run if run.unfinished or (run.state is RunState.FAILED and run.verdict == "incomplete") else None
 
     def resume(self, run_id: str, owner: str, *, ttl: float = TTL_SECONDS) -> Claim:
