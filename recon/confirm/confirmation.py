@@ -18,6 +18,7 @@ from recon.errors import ProviderError
 from recon.job import Job
 from recon.personal import Veil
 from recon.progress import Progress
+from recon.redact import redact
 from recon.report.figures import AGREE, MOVED, InFlight
 
 SECONDS = re.compile(r"\b[0-9]+(\.[0-9]+)?s\b")
@@ -188,7 +189,7 @@ def without(key: str, why: str) -> str:
 
 def _leave_open(outcome: Confirmation, key: str, why: str) -> None:
     # One reason for many keys is one line of the report: what differs from key to key is taken out.
-    outcome.unconfirmed[SECONDS.sub("…s", without(key, why))] += 1
+    outcome.unconfirmed[SECONDS.sub("…s", without(key, redact(why)))] += 1
     outcome.unknown_keys.append(key)
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from recon.confirm import confirm, revisit
 from recon.errors import BadRequest
 from recon.files import private_folder
+from recon.redact import redact
 from recon.run import looking
 from recon.run.night import Night
 from recon.state.run import RunState
@@ -42,7 +43,7 @@ def look_at_one(night: Night, key: str) -> int:
     revisit(look, night.job, sieve, controls=(), outcome=found)
     found.unanswered += len(unknown)
     for why in [*unknown.values(), *(one.unreadable for one in looks.values() if one.unreadable is not None)]:
-        found.unconfirmed[why] += 1
+        found.unconfirmed[redact(why)] += 1
         found.unknown_keys.append(key)
     night.account.confirmation = found
     if found.proved_nothing:

@@ -28,7 +28,7 @@ key = "email"
 get = "people/{{key}}"
 paging = {{ rule = "last_id", param = "after", more = "more" }}
 [stores.main]
-url = "{store}"
+url = {store}
 [publishers.bus]
 type = "webhook"
 url = "{bus}"
@@ -82,7 +82,7 @@ class People:
         personal: bool = True,
         floor: int = 50,
         auth: str = '{ bearer = { env = "CRM_TOKEN" } }',
-        store: str = "sqlite:///crm.db",
+        store: str = '"sqlite:///crm.db"',
         bus: str | None = None,
         provider: str = "",
         publisher: str = "",
