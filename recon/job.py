@@ -88,8 +88,10 @@ class Guard:
 
     Held when the number is above `floor` *and* above the share of the target (0.02 is 2%). `same_field`:
     held when more than this share of all compared items differ in one and the same field (and more than the
-    floor). `shrunken`: held when the source has lost more than this share of its records since the last whole
-    run. An empty source beside a filled target is always held. Any share may be 1.0 to switch it off.
+    floor). `shrunken`: held when the source has lost more than this share of the most records that it held in
+    the last seven days. `week`: held when what went out in the last seven days that nobody has looked at comes,
+    with this plan, to more than this share of the target (and more than the floor). An empty source beside a
+    filled target is always held. Any share may be 1.0 to switch it off.
     """
 
     missing: float = 0.05
@@ -98,9 +100,10 @@ class Guard:
     floor: int = 20
     same_field: float = 0.5
     shrunken: float = 0.2
+    week: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("missing", "extra", "changed", "same_field", "shrunken"):
+        for name in ("missing", "extra", "changed", "same_field", "shrunken", "week"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 msg = f"guard {name}={share}: a share lies between 0 and 1 (0.02 is 2%)"

@@ -30,6 +30,7 @@ def show(frame: Frame, *, run: str, kind: str | None, field: str | None, limit: 
 
     wanted = DiscrepancyKind(KINDS[kind]) if kind else None
     with frame.both() as (project, state):
+        Runs(state).expire()
         found = Runs(state).get(run)
         ahead = outlook(state, found)
         if found.figures is None and ahead is not None and not as_json:

@@ -50,16 +50,14 @@ def small() -> duckdb.DuckDBPyConnection:
 
     Opening an engine takes 20 ms and connecting to one takes none, which counts where suspects are read again in many chunks.
     """
-    return _ready(_small().cursor())
+    return _ready(_small(os.getpid()).cursor())
 
 
-@lru_cache(maxsize=1)
-def _small() -> duckdb.DuckDBPyConnection:
+@lru_cache
+def _small(process: int) -> duckdb.DuckDBPyConnection:
+    """The engine of this process. A forked child opens its own and never touches, nor closes, its parent's: that would crash it."""
+    del process
     return connect(Limits(memory="256MB", threads=1))
-
-
-# A forked child must not go on with its parent's engine.
-os.register_at_fork(after_in_child=_small.cache_clear)
 
 
 def _ready(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:

@@ -6,6 +6,7 @@ from typing import Any
 
 from recon.errors import BadDefinition
 from recon.job import BadJob, Guard, Job, Table
+from recon.secret import SecretRef
 from recon.section import Section
 from recon.settings.load import is_zone
 
@@ -33,6 +34,10 @@ def overlay(job: Job, section: Section, *, zone: str) -> Job:
         changes["params"] = {**job.params, **_scalars(section, "params")}
     if {"table", "schema", "where"} & section.table.keys():
         changes["table"] = _table(section, job)
+    if not isinstance(section.take("heartbeat", ""), str | SecretRef):
+        raise section.bad(
+            "heartbeat", "wants a URL or a reference", hint='such as heartbeat = { env = "ORDERS_HEARTBEAT" }; "" switches it off'
+        )
     _know(section)
     section.finish()
     if job.timezone == "UTC" and "timezone" not in section.table:
@@ -55,6 +60,7 @@ JOB_KEYS = (
     "description",
     "enabled",
     "guard",
+    "heartbeat",
     "hold_expires",
     "lag",
     "params",

@@ -143,6 +143,8 @@ class PlanFigure:
     expires_at: datetime | None = None
     approved_by: str | None = None
     reason: str | None = None
+    #: What a held plan rests on (fields, publisher, …), each part with a digest: an approval holds only while they stand.
+    terms: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,9 @@ def segment(text: str, style: str = "") -> Segment:
     return Segment(terminal(text), style)
 
 
+DECIDABLE = {"held", "rejected", "expired"}
+"""States of a plan of which a list of items alone would not say why none of them was sent."""
+
 NAMED = 3
 """How many duplicate and unreadable items are named in the block; JSON and the HTML report list the first 1,000."""
 
@@ -303,6 +306,9 @@ def listing(
         yield line(f"… {count - limit:,} more:  recon report {figures.run} -f jsonl has all")
     if not count:
         yield line("  no discrepancy fits" if figures.discrepancies else f"  no discrepancy; the verdict is {figures.verdict.value}")
+    if figures.plan is not None and figures.plan.state in DECIDABLE:
+        yield ()
+        yield from _verdict(figures, None)
 
 
 UNENDED = frozenset({"planned", "fetching", "sealed", "diffed", "confirming", "approved", "emitted"})
@@ -359,4 +365,6 @@ def _narrow_row(figures: RunFigures) -> tuple[str, ...]:
 
 
 def _word(figures: RunFigures) -> str:
+    if figures.state in {"expired", "rejected"}:
+        return f"held, {figures.state}"
     return (figures.state if figures.state in UNENDED else figures.verdict.value) + (", dry run" if figures.dry_run else "")

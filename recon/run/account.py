@@ -26,7 +26,7 @@ from recon.redact import redact
 from recon.report.created import CreatedCounts
 from recon.report.figures import MOVED, DeliveryFigure, GuardFigure, PlanFigure, Problem, RunFigures, RunPoint, StoreRead, Verdict
 from recon.state.database import State
-from recon.state.run import Run
+from recon.state.run import Run, RunState
 from recon.state.runs import Runs
 
 HISTORY = 30
@@ -254,10 +254,16 @@ def history(state: State, domain: str, *, before: Run | None) -> tuple[RunPoint,
 
 
 def stored(run: Run) -> RunFigures | None:
-    """The figures that a run wrote down, or None where it has none yet. Controls whose keys are personal are left out."""
+    """The figures that a run wrote down, or None where it has none yet. Controls whose keys are personal are left out.
+
+    A held run is ended by a person or by the clock without its figures being written anew: what became of its plan is said here.
+    """
     if run.figures is None:
         return None
     figures = msgspec.convert(run.figures, RunFigures)
+    if run.state in {RunState.REJECTED, RunState.EXPIRED} and figures.plan is not None and figures.plan.state == "held":
+        plan = replace(figures.plan, state=run.state.value, reason=run.reason)
+        figures = replace(figures, plan=plan, state=run.state.value, verdict=Verdict.DISCREPANCIES)
     return replace(figures, controls=()) if KEY in figures.personal else figures
 
 

@@ -4,13 +4,16 @@ from recon.clock import Clock, iso
 from recon.confirm import Confirmation, confirm
 from recon.errors import StalePlan, Unconfirmed
 from recon.files import private_folder
+from recon.job import Job
 from recon.ledger import Ledger
 from recon.plan import Plans
+from recon.plan.terms import changed_terms
 from recon.progress import Progress
 from recon.project import Project
 from recon.report.figures import PlanFigure, RunFigures
 from recon.run import looking
 from recon.run.account import Account, controls_of, stored
+from recon.run.guarding import terms
 from recon.run.night import Night
 from recon.run.shelf import shelve
 from recon.state.database import State
@@ -27,6 +30,7 @@ def approve(project: Project, state: State, run: str, *, plan: str, reason: str,
     """
     held = _waiting(state, run)
     job = project.job(held.domain)
+    _refuse_changed(project, job, held)
     runs = Runs(state)
     claim = runs.resume(held.id, owner())
     try:
@@ -73,6 +77,8 @@ def send_approved(night: Night) -> int:
         return _too_late(night)
     ledger, plans = Ledger(night.state), Plans(night.state)
     planned = plans.figure(run.id)
+    if changed := _changed(night.project, night.job, run):
+        return _ended(night, f"approved, but {changed} since its plan was shown")
     taken_up = ledger.took_up(run.id)
     if not taken_up:
         looking.settle_held(night)
@@ -121,9 +127,14 @@ def _unproven(run: Run, planned: PlanFigure, found: Confirmation) -> Unconfirmed
 
 def _too_late(night: Night) -> int:
     """Ends a run whose approved plan could not be held against the third party before its time was over."""
+    expired = night.claim.run.hold_expires_at
+    assert expired is not None
+    return _ended(night, f"approved, and not to be proven before it expired at {iso(expired.replace(microsecond=0))}")
+
+
+def _ended(night: Night, reason: str) -> int:
+    """Ends a run whose plan was approved and can no longer be sent; answers the exit code."""
     run = night.claim.run
-    assert run.hold_expires_at is not None
-    reason = f"approved, and not to be proven before it expired at {iso(run.hold_expires_at.replace(microsecond=0))}"
     with night.state.begin() as conn:
         night.account.plan = Plans(night.state).expire_in(conn, run, reason)
         night.claim = night.runs.advance_in(conn, night.claim, RunState.EXPIRED, reason=reason)
@@ -139,5 +150,20 @@ def _waiting(state: State, prefix: str) -> Run:
     if run.state is not RunState.HELD:
         because = f" ({run.reason})" if run.reason else ""
         msg = f"run {run.id} of {run.domain} is {run.state}{because}; there is nothing to decide"
-        raise StalePlan(msg, hint="recon held lists what waits for a decision")
+        newer = [one for one in runs.held(run.domain) if one.key == run.key]
+        hint = f"the plan that waits now is that of run {newer[-1].id}: recon show {newer[-1].id}" if newer else ""
+        raise StalePlan(msg, hint=hint or "recon held lists what waits for a decision")
     return run
+
+
+def _refuse_changed(project: Project, job: Job, held: Run) -> None:
+    if changed := _changed(project, job, held):
+        msg = f"{held.domain}: {changed} since the plan of run {held.id} was shown; nothing was approved"
+        raise StalePlan(msg, hint=f"recon run {held.domain} looks again and makes a new plan; or put the job back as it was")
+
+
+def _changed(project: Project, job: Job, run: Run) -> str:
+    """What of the job is not as it was when the run's plan was shown, in words; empty where all is."""
+    shown = stored(run)
+    parts = changed_terms(shown.plan.terms if shown is not None and shown.plan is not None else None, terms(project, job))
+    return f"the job has changed ({', '.join(parts)})" if parts else ""

@@ -39,10 +39,11 @@ from recon.redact import redact
 from recon.report.figures import RunFigures, StoreRead, Verdict
 from recon.run import looking, pages
 from recon.run.account import Account
+from recon.run.guarding import rolling_guards, terms
 from recon.run.listing import landed, sealing
 from recon.state.database import State
 from recon.state.lease import Heartbeat
-from recon.state.run import Claim, RunState
+from recon.state.run import Claim, Run, RunState
 from recon.state.runs import Runs
 from recon.stores.base import Selection
 
@@ -74,6 +75,7 @@ class Night:
         self.looked = clock.monotonic()
         self.sieve: Sifted | None = None
         self.heartbeat: Heartbeat | None = None
+        self.superseded: list[Run] = []
         engine = project.settings.engine
         self.limits = Limits(**{name: value for name in ("memory", "threads") if (value := getattr(engine, name)) is not None})
 
@@ -117,8 +119,7 @@ class Night:
             return self.hold(found, unknown=unknown, believed=True)
         if found.proved_nothing:
             return looking.leave_open(self, found, unknown)
-        self.enqueue(found, unknown)
-        return self.publish()
+        return self.enqueue(found, unknown) or self.publish()
 
     def ready(self) -> None:
         """Everything the night needs, constructed before the first request: a mistake in a publisher's table must not cost a whole fetch."""
@@ -192,7 +193,6 @@ class Night:
 
     def guard(self, stage: Stage, counts: Mapping[Any, int], by_field: Mapping[str, int], comparison: Comparison) -> bool:
         """Whether a guard trips; its figures stand in the report either way."""
-        last = self.runs.last_whole(self.job.domain)
         self.account.guards = evaluate(
             self.job.guard,
             stage=stage,
@@ -201,7 +201,7 @@ class Night:
             changed=counts.get("changed", 0),
             target_rows=self._rows(comparison, "target"),
             source_rows=self._rows(comparison, "source"),
-            previous_source_rows=last.source_records if last is not None else None,
+            previous_source_rows=self.runs.largest_source(self.job.domain),
             by_field=by_field,
             compared=comparison.compared,
         )
@@ -214,23 +214,32 @@ class Night:
 
         `believed` says that the second look confirmed what was found; the ledger takes up nothing less.
         """
-        expires_at = self.state.now() + timedelta(seconds=seconds_of(self.job.hold_expires))
-        with self.stage("plan"), self.state.begin() as conn:
-            self._record_in(conn, found, unknown=unknown, complete=believed, touch=believed)
-            plan = self.plans.judge_in(conn, self.claim.run, self.account.guards, expires_at=expires_at)
-            self.account.plan = plan
-            self._advance_in(
-                conn, RunState.HELD, verdict=Verdict.HELD, plan_checksum=plan.checksum, hold_expires_at=expires_at, exit_code=HELD
-            )
-        return HELD
+        return self._decide(found, unknown, believed=believed)
 
-    def enqueue(self, found: Confirmation, unknown: list[str], only_keys: list[str] | None = None) -> None:
-        """What was found, the plan, its events in the outbox and the run's state, in one transaction."""
+    def enqueue(self, found: Confirmation, unknown: list[str], only_keys: list[str] | None = None) -> int:
+        """What was found, the plan, its events in the outbox and the run's state, in one transaction; HELD where a last guard trips."""
+        return self._decide(found, unknown, believed=True, only_keys=only_keys)
+
+    def _decide(self, found: Confirmation, unknown: list[str], *, believed: bool, only_keys: list[str] | None = None) -> int:
+        """The plan made, judged, and held or emitted: no other run can count or be counted between the judgement and what follows."""
+        rows = self._rows(self.account.comparison, "target") if self.account.comparison is not None else None
+        limit = self.project.settings.guards.total
         with self.stage("plan"), self.state.begin() as conn:
-            self._record_in(conn, found, unknown=unknown, complete=True, touch=True, only_keys=only_keys)
-            self.account.plan = self.plans.judge_in(conn, self.claim.run, self.account.guards, expires_at=self.state.now(conn))
-            self.emit_in(conn)
-        self.account.plan = self.plans.figure(self.claim.run.id)
+            self._record_in(conn, found, unknown=unknown, complete=believed, touch=believed, only_keys=only_keys)
+            self.account.guards += rolling_guards(self.state, conn, self.claim.run, self.job, limit=limit, target_rows=rows)
+            expires_at = self.state.now(conn) + timedelta(seconds=seconds_of(self.job.hold_expires))
+            plan = self.account.plan = self.plans.judge_in(conn, self.claim.run, self.account.guards, expires_at=expires_at)
+            held = plan.state == "held"
+            if held:
+                self.account.plan = replace(plan, terms=terms(self.project, self.job))
+                facts = {"plan_checksum": plan.checksum, "hold_expires_at": expires_at, "exit_code": HELD}
+                self._advance_in(conn, RunState.HELD, verdict=Verdict.HELD, **facts)
+            else:
+                self.emit_in(conn)
+            self.superseded = [] if self.dry else self.runs.supersede_in(conn, self.claim.run)
+        if not held:
+            self.account.plan = self.plans.figure(self.claim.run.id)
+        return HELD if held else 0
 
     def _record_in(
         self,
@@ -308,7 +317,7 @@ class Night:
 
     def _advance_in(self, conn: Connection, to: RunState, **facts: Any) -> None:
         # What is known so far goes with every move, so that a run gone on with after a crash can still give its figures.
-        facts["figures"] = self.account.written(self.account.figures(None, standing=to, exit_code=0))
+        facts["figures"] = self.account.written(self.account.figures(None, standing=to, exit_code=facts.get("exit_code", 0)))
         self.claim = self.runs.advance_in(conn, self.claim, to, **facts)
         self.account.run = self.claim.run
 

@@ -48,5 +48,4 @@ def look_at_one(night: Night, key: str) -> int:
     night.account.confirmation = found
     if found.proved_nothing:
         return looking.leave_open(night, found, found.unknown_keys, only_keys=[key])
-    night.enqueue(found, found.unknown_keys, only_keys=[key])
-    return night.publish()
+    return night.enqueue(found, found.unknown_keys, only_keys=[key]) or night.publish()

@@ -34,7 +34,7 @@ class RunState(StrEnum):
     APPROVED = "approved"
     #: A person rejected the plan.
     REJECTED = "rejected"
-    #: Nobody decided in time.
+    #: Nobody decided in time, or a newer run has looked since.
     EXPIRED = "expired"
     #: The events are in the outbox, in the same transaction as this state.
     EMITTED = "emitted"

@@ -88,6 +88,8 @@ class Shop:
     def close(self):
         pass
 '''
+#: No other package's plug-ins, and the same width wherever the tests run.
+ALONE = {"RECON_PLUGINS": "none", "COLUMNS": "200"}
 TOKEN = "tok_canary_4711_xyz"
 
 
@@ -148,9 +150,8 @@ class Shop:
         return {
             **kept,
             "PYTHONPATH": str(ROOT),
-            "RECON_PLUGINS": "none",
+            **ALONE,
             "HOME": str(self.folder / "home"),
-            "COLUMNS": "200",
             **self.environ,
         }
 
@@ -190,7 +191,7 @@ class Shell:
         with self.monkeypatch.context() as patched:
             for name in [name for name in os.environ if name.startswith("RECON")]:
                 patched.delenv(name)
-            for name, value in {"RECON_PLUGINS": "none", "HOME": str(self.shop.folder / "home"), **self.shop.environ}.items():
+            for name, value in {**ALONE, "HOME": str(self.shop.folder / "home"), **self.shop.environ}.items():
                 patched.setenv(name, value)
             patched.chdir(self.shop.folder)
             self.capsys.readouterr()

@@ -206,15 +206,21 @@ def test_due_runs_once_per_slot(shop: Shop, recon: Shell) -> None:
 
 
 def test_a_due_run_that_could_not_be_made_stays_due(shop: Shop, recon: Shell) -> None:
-    """A slot whose run was incomplete is due again at the next look."""
+    """A slot whose run was incomplete waits for its next try, which is said, and then is run."""
     body = shop.folder.joinpath("shop.json").read_text()
     shop.write("shop.json", '{"down": true}')
     down = recon("run", "--due")
     shop.write("shop.json", body)
 
+    early = recon("run", "--due")
+    with sqlite3.connect(shop.folder / ".recon/state.db") as database:
+        database.execute("update recon_slots set again_at = 0")
+    database.close()
     up = recon("run", "--due")
 
     assert down.code == 75
+    assert early.code == 0
+    assert early.err.count("was incomplete (exit 75); it is tried again at") == 2
     assert up.code == 0
     assert len(re.findall(r"^CLEAN", up.out, re.MULTILINE)) == 2
 

@@ -18,8 +18,7 @@ __all__ = ["fault_server"]
 
 TOKEN = "canary-Token/+=&%~9f3k2"
 PASSWORD = "canary-p@ss/w:rd?7d1"
-BEAT = "https://beats.example/ping/canary-beat-4b1c9e"
-TELL = "https://hooks.example/services/canary-tell-77ab02"
+BEAT, TELL = "/ping/canary-beat-4b1c9e", "/services/canary-tell-77ab02"
 HEADER = "canary-header-5e5e1a2b"
 SECRETS = {
     "token": TOKEN,
@@ -73,7 +72,8 @@ def project(folder: Path, server: FaultServer, receiver: Receiver, kind: str = "
     publisher = 'headers = { X-Canary = { env = "HEADER" } }'
     made = People(folder, server, receiver, personal=False, auth=KINDS[kind], tail=TAIL, publisher=publisher, **changes)
     (folder / "token.txt").write_text(TOKEN)
-    made.env |= {"CRM_TOKEN": TOKEN, "BEAT_URL": BEAT, "TELL_URL": TELL, "HEADER": HEADER, "DB_URL": dsn()}
+    beats = receiver.url.removesuffix("/hooks")
+    made.env |= {"CRM_TOKEN": TOKEN, "BEAT_URL": beats + BEAT, "TELL_URL": beats + TELL, "HEADER": HEADER, "DB_URL": dsn()}
     made.sql("update people set plan = 'odd' where rowid < 4")
     made.sql("delete from people where rowid = 20")
     return made
@@ -145,7 +145,7 @@ def test_a_receiver_that_quotes_its_request_gives_nothing_away(tmp_path: Path, f
     made = project(tmp_path, fault_server, receiver)
 
     def quoting(request: Received) -> Reply:
-        return Reply(status=422, body=f"no: {SIGNING} {request.headers['x-canary']} {request.headers}".encode())
+        return Reply(status=422, body=f"no: {SIGNING} {request.headers.get('x-canary')} {request.headers}".encode())
 
     receiver.decide = quoting
     night, places = everything(made)

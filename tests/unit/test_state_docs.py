@@ -49,7 +49,7 @@ def test_the_pages_figures_are_the_codes() -> None:
     g = Guard()
 
     assert (
-        f"Guard(missing={g.missing}, extra={g.extra}, changed={g.changed}, floor={g.floor}, same_field={g.same_field}, shrunken={g.shrunken})"
+        f"Guard(missing={g.missing}, extra={g.extra}, changed={g.changed}, floor={g.floor}, same_field={g.same_field}, shrunken={g.shrunken}, week={g.week})"
         in guards
     )
     assert f"at most {LIMIT:,} events" in guards
