@@ -1,6 +1,6 @@
 """What `run` and `check` share: one domain worked on, its outcome printed as asked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,11 @@ class Work:
 
     def order(self, order: "Order") -> "RunFigures":
         """Runs the order, shows progress, prints the outcome."""
-        from recon.run import run_domain
+        from recon.run import run_domain, veil_of
 
+        if order.key is not None:
+            # A report shows a personal key by its mark, and the commands in it are meant to be typed.
+            order = replace(order, key=veil_of(self.project, self.state, order.domain).typed(self.state, order.domain, order.key))
         broken = self.project.found.broken.get(order.domain)
         for note in getattr(broken.error, "__notes__", ()) if broken is not None else ():
             self.frame.console.complain(terminal_lines(note))

@@ -12,7 +12,7 @@ from recon.progress import Progress
 from recon.project import Project
 from recon.report.figures import PlanFigure, RunFigures
 from recon.run import looking
-from recon.run.account import Account, stored
+from recon.run.account import Account, controls_of, stored
 from recon.run.guarding import terms
 from recon.run.night import Night
 from recon.run.shelf import shelve
@@ -86,11 +86,12 @@ def send_approved(night: Night) -> int:
     found = confirm(
         looking.second_look(night, looking.APPROVED, before=coverage.records if coverage is not None else 0),
         ledger.discrepancies(run.id),
-        controls=before.controls if before is not None else (),
+        controls=controls_of(run),
         file=private_folder(night.folder) / "approved.jsonl",
         total=planned.events if planned is not None else 0,
         progress=night.progress,
         whole=True,
+        veil=night.veil,
     )
     night.account.confirmation = found
     if planned is not None and planned.events and found.unanswered and not found.confirmed:

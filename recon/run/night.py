@@ -31,6 +31,7 @@ from recon.ledger import Ledger
 from recon.ledger.flights import keep_in
 from recon.outbox import Outbox
 from recon.outbox.delivery import drain
+from recon.personal import Veil
 from recon.plan import Plans
 from recon.progress import Progress
 from recon.project import Project
@@ -69,6 +70,7 @@ class Night:
         self.runs = Runs(state)
         self.plans = Plans(state)
         self.ledger = Ledger(state)
+        self.veil = account.veil = Veil.of(state, account.job)
         #: When the first look ended, by a clock that only goes forward.
         self.looked = clock.monotonic()
         self.sieve: Sifted | None = None
@@ -296,6 +298,7 @@ class Night:
                 domain=self.job.domain,
                 clock=self.clock,
                 deadline=PUBLISH_SECONDS,
+                veils=lambda _: self.veil,
                 on_batch=lambda done: self.progress.advance(done.confirmed, done.confirmed + done.waiting + done.dead, "events"),
             )
         elsewhere = [one for one in Outbox(self.state).waiting(self.job.domain) if one.publisher != name]
@@ -314,7 +317,7 @@ class Night:
 
     def _advance_in(self, conn: Connection, to: RunState, **facts: Any) -> None:
         # What is known so far goes with every move, so that a run gone on with after a crash can still give its figures.
-        facts["figures"] = plain(self.account.figures(None, standing=to, exit_code=facts.get("exit_code", 0)))
+        facts["figures"] = self.account.written(self.account.figures(None, standing=to, exit_code=facts.get("exit_code", 0)))
         self.claim = self.runs.advance_in(conn, self.claim, to, **facts)
         self.account.run = self.claim.run
 
@@ -333,7 +336,7 @@ class Night:
         self.account.plan = self.account.ledger = None
         verdict = Verdict.FAILED if error.exit_code in {1, 2} else Verdict.INCOMPLETE
         try:
-            self.advance(RunState.FAILED, verdict=verdict, exit_code=error.exit_code, reason=redact(error.message))
+            self.advance(RunState.FAILED, verdict=verdict, exit_code=error.exit_code, reason=self.veil.message(redact(error.message)))
         except ReconError as worse:
             self.progress.note(f"{self.job.domain}: that the run ended could not be written down: {worse.message}")
 
@@ -342,7 +345,7 @@ class Night:
         sent = self.claim.run.state is RunState.EMITTED
         figures = self.account.figures(self.state, standing=RunState.DONE if sent else self.claim.run.state, exit_code=exit_code)
         facts: dict[str, Any] = {
-            "figures": plain(figures),
+            "figures": self.account.written(figures),
             "verdict": figures.verdict,
             "exit_code": exit_code,
             "discrepancies": figures.discrepancies,

@@ -105,7 +105,7 @@ def _make_private(path: Path) -> None:
     folder = path.parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             status = os.fstat(handle)
             if status.st_mode & 0o077 and status.st_uid == os.geteuid():
