@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -25,6 +25,7 @@ from recon.compare import Look, second_look
 from recon.discrepancy import Discrepancy, DiscrepancyKind
 from recon.errors import ProviderError
 from recon.fetch.page import Lookup, LookupStatus
+from recon.files import LocalFile
 from recon.job import Job
 from recon.kind import Text
 from recon.progress import Progress
@@ -131,7 +132,7 @@ def confirm(
     rest = iter(suspects)
     done = 0
     readable = look.provider.can_get(look.job.resource)
-    with file.open("wb") as out:
+    with LocalFile(file) as out:
         while chunk := list(islice(rest, CHUNK)):
             if readable:
                 _confirm_chunk(look, chunk, controls, outcome, out, whole=whole)
@@ -145,7 +146,7 @@ def confirm(
 
 
 def _confirm_chunk(
-    look: SecondLook, chunk: list[Discrepancy], controls: Sequence[str], outcome: Confirmation, out: BinaryIO, *, whole: bool
+    look: SecondLook, chunk: list[Discrepancy], controls: Sequence[str], outcome: Confirmation, out: LocalFile, *, whole: bool
 ) -> None:
     looks, unknown = look.at([suspect.key for suspect in chunk], controls)
     for first in chunk:
@@ -204,7 +205,7 @@ def _leave_open(outcome: Confirmation, key: str, why: str) -> None:
 
 def write_discrepancies(file: Path, found: Iterable[Discrepancy]) -> None:
     """The same file for discrepancies that were not confirmed, such as those of a plan that is held before the second look."""
-    with file.open("wb") as out:
+    with LocalFile(file) as out:
         for one in found:
             out.write(msgspec.json.encode(one) + b"\n")
 

@@ -3,11 +3,13 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from recon.errors import LocalFault, ReconError, StateError
+from recon.files import room_left
 
 #: A fragment of SQLite's message -> (whether the machine is at fault, what to say, the way out).
 SQLITE_FAULTS = (
@@ -51,7 +53,8 @@ def leaf(error: Exception, url: str) -> ReconError:
     if isinstance(cause, sqlite3.Error):
         for fragment, machine, what, hint in SQLITE_FAULTS:
             if fragment in words.lower():
-                return (LocalFault if machine else StateError)(f"state database {url}: {what}", hint=hint)
+                room = room_left(Path(url.partition(":///")[2])) if machine else ""
+                return (LocalFault if machine else StateError)(f"state database {url}: {what}{room}", hint=hint)
     if cause.__class__.__name__ == "InsufficientPrivilege":
         hint = "give this user CREATE on the schema for the upgrade, and SELECT, INSERT, UPDATE and DELETE on the tables recon_*"
         return StateError(f"state database {url}: {words}", hint=hint)
