@@ -67,6 +67,8 @@ class State:
         On SQLite it takes the write lock at once (`BEGIN IMMEDIATE`), so what is read inside is what is written upon.
         """
         with faults.translated(self.url), self.engine.connect() as conn, conn.execution_options(recon_write=True).begin():
+            if self.dialect == "postgresql":
+                conn.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {round(engines.IDLE_SECONDS * 1000)}")
             yield conn
 
     @contextmanager

@@ -30,7 +30,7 @@ def cleans(world: World) -> int:
 def figures(world: World) -> set[tuple[object, ...]]:
     """Of each run that ended well: the verdict and the counts."""
     rows = world.state(
-        "select verdict, whole, source_records, target_records, compared, discrepancies from recon_runs where state = 'done' and dry_run = 0"
+        "select verdict, whole, source_records, target_records, compared, discrepancies from recon_runs where state = 'done' and not dry_run"
     )
     return set(rows)
 
@@ -67,7 +67,7 @@ def _standing(world: World, wanted: Undisturbed, fence_before: int) -> list[str]
         wrong.append(f"nothing is left to send: {waiting}")
     if world.rows() != world.truth() and cleans(world) > wanted.cleans:
         wrong.append("clean was said of sides that differ")
-    unproven = world.state("select id from recon_runs where verdict = 'clean' and (whole is not 1 or discrepancies <> 0)")
+    unproven = world.state("select id from recon_runs where verdict = 'clean' and (whole is not true or discrepancies <> 0)")
     if unproven:
         wrong.append(f"clean was said of an unproven comparison: {unproven}")
     if world.fence() <= fence_before:

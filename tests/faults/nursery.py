@@ -50,7 +50,7 @@ class Nursery:
         self._process.stdout.close()
 
     def run(self, folder: Path, *words: str, env: dict[str, str] | None = None, **fate: Any) -> Ended:
-        """One command line in this folder. `ttl` and `busy` shorten the lease and the wait for a lock, in seconds; `limit` bounds files, in bytes."""
+        """One command line in this folder. `ttl` and `busy` shorten the lease and the wait for a lock, in seconds (and, on PostgreSQL, how long a transaction may stand idle); `limit` bounds files, in bytes."""
         return self._ask({"folder": str(folder), "words": words, "env": env or {}, **fate})
 
     def go_on(self, ended: Ended) -> Ended:
@@ -151,6 +151,7 @@ def _shorten(ttl: float | None, busy: float | None) -> None:
 
     if busy is not None:
         engine.BUSY_SECONDS = busy
+        engine.IDLE_SECONDS = 0.5
     if ttl is not None:
         acquire = lease.acquire
         lease.acquire = lambda state, conn, domain, owner, _ttl=0.0: acquire(state, conn, domain, owner, ttl)

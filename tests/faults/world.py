@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from tests.servers.fault_server import Answer, Asked, FaultServer, page
 
 TOML = """
@@ -76,6 +78,8 @@ class World:
 
     folder: Path
     records: list[dict[str, Any]] = field(default_factory=lambda: list(RECORDS))
+    #: The state database, where it is PostgreSQL.
+    postgres: str = ""
 
     @classmethod
     def made(
@@ -115,6 +119,9 @@ class World:
 
     def state(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of the state database; none where it has no such table yet."""
+        if self.postgres:
+            with psycopg.connect(self.postgres, autocommit=True) as connection:
+                return connection.execute(query).fetchall()
         path = self.folder / ".recon/state.db"
         if not path.exists():
             return []
@@ -128,7 +135,10 @@ class World:
 
     def a_minute_passes(self) -> None:
         """The leases of the dead run out."""
-        if self.state("select 1 from recon_leases"):
+        if self.postgres:
+            with psycopg.connect(self.postgres, autocommit=True) as connection:
+                connection.execute("update recon_leases set expires_at = 0 where owner is not null")
+        elif self.state("select 1 from recon_leases"):
             self.sql("update recon_leases set expires_at = 0 where owner is not null", database=".recon/state.db")
 
     def fence(self) -> int:
