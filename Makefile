@@ -16,7 +16,7 @@ demo: $(VENV)/.runtime  ## Set up, then five nights on a pretended third party
 
 test: $(VENV)/.dev  ## Set up, then the whole suite (APT=0 leaves Debian's packages alone)
 	@sh scripts/extras
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff and mypy --strict
 	@$(BIN)/ruff check .

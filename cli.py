@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "reject": ("recon.commands.approve:reject", "Turn a held plan down.", "Decide"),
     "ack": ("recon.commands.ack:ack", "Silence a known discrepancy until a date or a change.", "Decide"),
     "unack": ("recon.commands.ack:unack", "Take an acknowledgement back.", "Decide"),
+    "state": ("recon.commands.state:state", "Copy the state database, or check that it is sound.", "Look"),
     "version": ("recon.commands.version:version", "Print the version.", "Look"),
 }
 

@@ -16,7 +16,7 @@ class Rest(HTTPProvider):
     """A third party as `[providers.NAME]` declares it: HTTPProvider's own keys, and a table per resource.
 
     `[providers.NAME.resources.RESOURCE]` takes `path`, `records` and `paging`, and may take `key`, `get`, `get_record`,
-    `get_params`, `params`, `deleted`, `total` and `link`. What a key means stands with `recon.fetch.resource.Resource`,
+    `get_params`, `params`, `deleted`, `total`, `link` and `lag`. What a key means stands with `recon.fetch.resource.Resource`,
     what a paging rule means with `recon.fetch.paging`. Nothing is guessed: a paging rule is always named.
 
     Raises BadSetting for a key that is unknown, missing or of the wrong shape, naming file, table and key.
@@ -49,6 +49,7 @@ def read_resource(section: Section) -> Resource:
         "deleted": _deleted(section),
         "total": _word(section, "total", None),
         "link": _template(section, "link"),
+        "lag": section.duration("lag", 0.0),
         "paging": _paging(section),
     }
     section.finish()

@@ -18,6 +18,7 @@ ReconError
     + EndlessListing        a cursor or a page came twice: the listing never ends
     + ForeignOrigin         a URL on a host that was not declared
     + OversizedBody         a body larger than the bound
+    + Unconfirmed           the second look got no answer that proves anything
   x StoreError              our own database's side (exit 75)
     + StoreUnreachable      no connection, or it went away mid-read
     + StoreMismatch         a table or column that is not there, a statement refused (exit 2)
@@ -119,6 +120,10 @@ class ForeignOrigin(ProviderError):
 
 class OversizedBody(ProviderError):
     """A body is larger, encoded or decoded, than the bound allows."""
+
+
+class Unconfirmed(ProviderError):
+    """Not one suspect could be looked at again: the third party went away between the looks."""
 
 
 class StoreError(ReconError):

@@ -1,6 +1,7 @@
 """Guards: figures too large to be believed hold a plan back, whole, until a person has looked.
 
-Pure: numbers in, `GuardFigure`s out. A guard is asked twice, before the second look (which saves its reads) and after it.
+Pure: numbers in, `GuardFigure`s out. `evaluate` is asked twice, before the second look (which saves its reads) and after it; `week`
+and `total` are asked once the plan is made, in the transaction that would put it into the outbox.
 """
 
 from collections.abc import Mapping
@@ -28,8 +29,8 @@ def evaluate(
     """Every guard with its figures, in this order: empty, shrunken, missing, extra, changed, same_field.
 
     `missing`, `extra` and `changed` count items (suspects at stage `before`, confirmed ones at stage `after`); `target_rows` and
-    `source_rows` are what each side holds; `previous_source_rows` is what the source held at the last whole run that was believed
-    (`Runs.last_whole`), None where there was none; `by_field` counts the changed items per field; `compared` counts the items that
+    `source_rows` are what each side holds; `previous_source_rows` is the most that the source held at a whole run of the last seven
+    days that was believed, else at the last one (`Runs.largest_source`), None where there was none; `by_field` counts the changed items per field; `compared` counts the items that
     both sides hold. The plan is held when any figure is `tripped`.
 
     A kind trips above the floor *and* above its share of the target; a share of 1.0 never trips. An empty source beside a filled
@@ -43,6 +44,46 @@ def evaluate(
         _kind("extra", guard, extra, target_rows, _extra_hint(shrunk, stage)),
         _kind("changed", guard, changed, target_rows, _changed_hint(by_field, stage)),
         _same_field(guard, by_field, compared),
+    )
+
+
+def week(guard: Guard, *, emitted: int, added: int, target_rows: int) -> GuardFigure:
+    """Many small nights in a row: `emitted` distinct facts went out in the last seven days that nobody looked at, the plan has `added` more.
+
+    A plan that tells only what was told before adds nothing and passes, however much that was. Where nothing went out before there is
+    no row of nights: what one night may do is for the guards of the night to say.
+    """
+    count = emitted + added
+    tripped = guard.week < 1.0 and emitted > 0 and added > 0 and count > guard.floor and count > guard.week * target_rows
+    message = f"{_message('week', count, target_rows, guard.week)}: {emitted:,} in the last 7 days, {added:,} now"
+    return GuardFigure(
+        name="week",
+        count=count,
+        of=target_rows,
+        share=_share(count, target_rows),
+        limit=guard.week,
+        floor=guard.floor,
+        tripped=tripped,
+        message=message if tripped else "",
+        hint="each night was small, together they are not: does something go wrong a little every night?" if tripped else "",
+    )
+
+
+def total(limit: int, *, emitted: int, added: int) -> GuardFigure:
+    """All domains together: `emitted` distinct facts of any domain went out in 24 hours that nobody looked at, the plan has `added` more."""
+    count = emitted + added
+    tripped = added > 0 and count > limit
+    message = f"guard total: {count:,} events of all domains in 24 hours > {limit:,} ({emitted:,} went out, {added:,} now)"
+    return GuardFigure(
+        name="total",
+        count=count,
+        of=limit,
+        share=_share(count, limit),
+        limit=1.0,
+        floor=0,
+        tripped=tripped,
+        message=message if tripped else "",
+        hint="is one third party, one store or one release behind all of it?" if tripped else "",
     )
 
 
@@ -73,7 +114,7 @@ def _shrunken(guard: Guard, lost: int, previous: int | None) -> GuardFigure:
         floor=0,
         tripped=tripped,
         message=_message("shrunken", lost, of, guard.shrunken) if tripped else "",
-        hint=f"the source held {of:,} at the last whole run and holds {of - lost:,} now: a cut fetch, or another account?"
+        hint=f"the source held {of:,} at its largest of late and holds {of - lost:,} now: a cut fetch, or another account?"
         if tripped
         else "",
     )
@@ -136,7 +177,7 @@ def _missing_hint(target_rows: int, stage: Stage) -> str:
 
 def _extra_hint(shrunk: int, stage: Stage) -> str:
     if shrunk:
-        return f"the source holds {shrunk:,} fewer than at the last whole run: a cut fetch?"
+        return f"the source holds {shrunk:,} fewer than at its largest of late: a cut fetch?"
     return "does the listing leave something out (archived, older, another account), or were deletions lost?" + _seen(stage)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from recon.clock import Clock
+from recon.duration import seconds_of
 from recon.errors import BadRequest
 from recon.fetch.auth import Auth, Basic, Bearer, HeaderKey, QueryKey, auth_of
 from recon.fetch.body import MIB, Bounds
@@ -109,6 +110,10 @@ class HTTPProvider:
 
     def key_path(self, resource: str) -> str:
         return self.resource(resource).key
+
+    def lag(self, resource: str) -> float:
+        """For how many seconds after a change this third party may still show the old state."""
+        return seconds_of(self.resource(resource).lag)
 
     def can_get(self, resource: str) -> bool:
         return self.resource(resource).get is not None

@@ -15,6 +15,9 @@ from recon.kind import Decimal as DecimalKind
 from recon.kind import Integer as IntegerKind
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+MOST_NIGHTS = 30
+"""On how many nights at most a deletion may have to be confirmed: longer than that, nobody would know any more why it waits."""
+
 Scalar = str | int | float | bool | None
 
 
@@ -82,8 +85,10 @@ class Guard:
 
     Held when the number is above `floor` *and* above the share of the target (0.02 is 2%). `same_field`:
     held when more than this share of all compared items differ in one and the same field (and more than the
-    floor). `shrunken`: held when the source has lost more than this share of its records since the last whole
-    run. An empty source beside a filled target is always held. Any share may be 1.0 to switch it off.
+    floor). `shrunken`: held when the source has lost more than this share of the most records that it held in
+    the last seven days. `week`: held when what went out in the last seven days that nobody has looked at comes,
+    with this plan, to more than this share of the target (and more than the floor). An empty source beside a
+    filled target is always held. Any share may be 1.0 to switch it off.
     """
 
     missing: float = 0.05
@@ -92,9 +97,10 @@ class Guard:
     floor: int = 20
     same_field: float = 0.5
     shrunken: float = 0.2
+    week: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("missing", "extra", "changed", "same_field", "shrunken"):
+        for name in ("missing", "extra", "changed", "same_field", "shrunken", "week"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 msg = f"guard {name}={share}: a share lies between 0 and 1 (0.02 is 2%)"
@@ -163,6 +169,8 @@ class Job:
     updated: str | None = None
     money: str | None = None
     settle: str | float = "2m"
+    lag: str | float = "5m"
+    delete_nights: int = 1
     schedule: str | None = None
     timezone: str = "UTC"
     guard: Guard = Guard()
@@ -183,17 +191,26 @@ class Job:
         if twice or "key" in names:
             msg = f"{self.domain}: {'field key is reserved' if 'key' in names else 'field ' + twice[0] + ' is declared twice'}"
             raise BadJob(msg)
-        for label, wanted in (("created", Timestamp), ("updated", Timestamp), ("money", Money)):
-            name = getattr(self, label)
-            if name is not None and (name not in names or not isinstance(self.field(name).of_kind, wanted)):
-                msg = f"{self.domain}: {label}={name!r} names no {wanted.__name__.lower()} field; fields are {', '.join(names)}"
-                raise BadJob(msg)
+        self._refuse_named(names)
         for f in self.fields:
             kind = f.of_kind
             if isinstance(kind, Money) and kind.currency.islower() and kind.currency not in names:
                 msg = f"{self.domain}.{f.name}: money names its currency by field {kind.currency!r}, which is not declared"
                 raise BadJob(msg)
-        for label in ("settle", "hold_expires"):
+        self._refuse_times()
+
+    def _refuse_named(self, names: list[str]) -> None:
+        for label, wanted in (("created", Timestamp), ("updated", Timestamp), ("money", Money)):
+            name = getattr(self, label)
+            if name is not None and (name not in names or not isinstance(self.field(name).of_kind, wanted)):
+                msg = f"{self.domain}: {label}={name!r} names no {wanted.__name__.lower()} field; fields are {', '.join(names)}"
+                raise BadJob(msg)
+
+    def _refuse_times(self) -> None:
+        if self.delete_nights not in range(1, MOST_NIGHTS + 1):
+            msg = f"{self.domain}: delete_nights={self.delete_nights}: a number of nights from 1 to {MOST_NIGHTS}"
+            raise BadJob(msg)
+        for label in ("settle", "lag", "hold_expires"):
             try:
                 seconds_of(getattr(self, label))
             except ValueError as error:
@@ -211,6 +228,11 @@ class Job:
     def compared(self) -> tuple[Field, ...]:
         """The fields that count."""
         return tuple(f for f in self.fields if f.compare)
+
+    @property
+    def lag_seconds(self) -> float:
+        """The lag in seconds."""
+        return seconds_of(self.lag)
 
     @property
     def settle_seconds(self) -> float:

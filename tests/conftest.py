@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 from tests.servers.pocketbase import pocketbase
 from tests.servers.postgres import database, postgres
@@ -10,6 +11,10 @@ from tests.servers.receiver import receiver
 from tests.servers.stripe_mock import stripe_mock
 
 __all__ = ["database", "pocketbase", "postgres", "receiver", "stripe_mock"]
+
+# Speed belongs to the bench: a machine that is busy with something else must fail no test.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 SKIPPED: list[str] = []
 

@@ -39,8 +39,10 @@ def approve(frame: Frame, run: str, plan: str, reason: str, as_json: bool) -> in
 @framed
 def reject(frame: Frame, run: str, reason: str) -> None:
     """Turn the held plan of RUN down: nothing of it will ever go out; the next run starts afresh."""
+    from recon.run import figures_of, shelve
     from recon.run import reject as turn_down
 
-    with frame.both() as (_, state):
+    with frame.both() as (project, state):
         turn_down(state, run, reason=reason, by=who())
+        shelve(project, state, figures_of(state, run))
     frame.console.say(f"rejected {run}: {reason}")

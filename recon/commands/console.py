@@ -1,6 +1,7 @@
 """What a command prints: results on stdout, everything else on stderr, and progress as the place allows."""
 
 import os
+import shutil
 import sys
 import threading
 import time
@@ -38,6 +39,13 @@ class Console:
         from recon.report.text import emit
 
         self._writing(lambda: emit(lines, sys.stdout))
+
+    @property
+    def width(self) -> int | None:
+        """How many characters stdout shows in a line; None where it is no terminal and COLUMNS does not say."""
+        if not sys.stdout.isatty() and not os.environ.get("COLUMNS", "").isdigit():
+            return None
+        return shutil.get_terminal_size().columns
 
     def json(self, document: Mapping[str, Any]) -> None:
         """One JSON document, on stdout."""

@@ -18,22 +18,25 @@ MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 @click.command()
 @click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
+@click.option("--overdue", "nights", is_flag=True, help="Only whether a night did not happen: who is overdue, since when, why.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @framed
-def doctor(frame: Frame, domains: tuple[str, ...], as_json: bool) -> int:
+def doctor(frame: Frame, *, domains: tuple[str, ...], nights: bool, as_json: bool) -> int:
     """Check what would make tonight fail, for these domains or all.
 
     Settings, the state database, folders and room on the disk; then per domain: the job, its secrets, the store with its columns
     and rights, the provider with one page really fetched and one item read by id, the publisher, the clocks, the schedule.
     Exit code 0, 2 (a definition must be mended) or 75.
+
+    With --overdue, ask the timetables and the state database alone whether a night did not happen: exit code 75 where one did not.
     """
-    from recon.doctor import Level, examine, exit_code
+    from recon.doctor import Level, examine, exit_code, overdue
 
     checks: list[Check] = []
     try:
         with frame.project() as project:
             place = None
-            for check in examine(project, domains, frame.clock):
+            for check in (overdue if nights else examine)(project, domains, frame.clock):
                 checks.append(check)
                 if as_json or (frame.console.quiet and check.level is not Level.FAIL):
                     continue
@@ -52,7 +55,8 @@ def doctor(frame: Frame, domains: tuple[str, ...], as_json: bool) -> int:
         frame.console.json({"schema": "recon.doctor/1", "exit_code": code, "checks": [asdict(check) for check in checks]})
     else:
         counts = {level: sum(check.level is level for check in checks) for level in Level}
-        frame.console.say(f"\n{counts[Level.OK]} ok, {counts[Level.WARN]} to look at, {counts[Level.FAIL]} that would fail")
+        failing = "overdue or broken" if nights else "that would fail"
+        frame.console.say(f"\n{counts[Level.OK]} ok, {counts[Level.WARN]} to look at, {counts[Level.FAIL]} {failing}")
     return code
 
 

@@ -25,17 +25,18 @@ def explain(frame: Frame, domain: str, key: str, as_json: bool) -> None:
     with frame.both() as (project, state):
         known(project, state, domain)
         story = Ledger(state).story(domain, key)
+        job = project.jobs.get(domain)
     if as_json:
         frame.console.json({"schema": "recon.ledger.story/1", **wire(story)})
         return
-    for text in told(story):
+    for text in told(story, delete_nights=job.delete_nights if job is not None else 1):
         frame.console.out(f"{terminal(text)}\n")
 
 
-def told(story: "Story") -> Iterator[str]:
-    """The story as lines."""
+def told(story: "Story", *, delete_nights: int = 1) -> Iterator[str]:
+    """The story as lines. A deletion is told once it was confirmed on `delete_nights` nights."""
     from recon.clock import iso
-    from recon.report.words import plural
+    from recon.report.words import plural, waits
 
     if story.kind is None:
         yield f"{story.domain} {story.key}: never found to differ"
@@ -46,6 +47,8 @@ def told(story: "Story") -> Iterator[str]:
     if story.first_seen is not None and story.last_seen is not None:
         again = f", told anew {plural(story.generation - 1, 'time')} since it changed or came back" if story.generation > 1 else ""
         yield f"  first seen {iso(story.first_seen)}, last seen {iso(story.last_seen)}, {plural(story.nights, 'night')}{again}"
+    if story.open and story.kind.value == "extra" and story.nights < delete_nights:
+        yield f"  {waits(story.nights, delete_nights)} before its deletion is told"
     if story.resolved_at is not None and not story.open:
         yield f"  resolved {iso(story.resolved_at)} by run {story.resolved_run}"
     if story.ack is not None:

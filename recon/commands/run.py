@@ -7,13 +7,15 @@ import click
 
 from recon.commands.collector import relax
 from recon.commands.frame import Frame, framed
-from recon.commands.outcome import TRY_AGAIN
 from recon.commands.several import Several, chosen
 from recon.commands.work import Work, finish, show_sql, slot_text
+from recon.duration import words_of
 from recon.errors import BadRequest
 
 if TYPE_CHECKING:
+    from recon.schedule.due import Due
     from recon.state.database import State
+    from recon.state.slots import Slots
 
 
 @click.command()
@@ -98,31 +100,54 @@ def _instant(slot: str | None) -> datetime | None:
         raise BadRequest(f"--slot {slot}: {error}", hint="write it as 2026-01-03T03:00:00Z") from None
 
 
-#: Exit codes of a run that did for its slot what could be done: done, discrepancies, held, not all delivered.
-SERVED = frozenset({0, 3, 4, 6})
-
-
 def _due(work: Work, several: Several, *, dry_run: bool) -> int:
-    """Runs what is due, and notes of each slot what became of it: a slot whose run is to be tried again stays due."""
+    """Runs what is due and seen to by nobody else, and notes of each slot what became of it."""
     from recon.run import Order
-    from recon.schedule.due import find_due
-    from recon.state.slots import Slots, SlotState
+    from recon.schedule.due import find_due, shared_now
+    from recon.state.slots import Slots
 
     project, slots = work.project, Slots(work.state)
-    found = find_due(project.jobs, slots, now=work.frame.clock.now(), catch_up=project.settings.schedule.catch_up)
-    for due in found:
-        missed = f", which stands for {due.missed} missed before it" if due.missed else ""
-        work.frame.console.say(f"{due.domain}: due at {slot_text(due.slot)}{missed}")
-        order = Order(domain=due.domain, trigger="due", slot=due.slot, dry_run=dry_run)
-        several.each([due.domain], lambda _, order=order: work.order(order))  # type: ignore[misc]  # a default argument binds the loop's value
-        ended = several.ended[-1]
-        if not dry_run and ended.exit_code != TRY_AGAIN:
-            served = ended.exit_code in SERVED
-            reason = None if served else f"its run failed with exit {ended.exit_code}"
-            run_id = ended.figures.run if ended.figures is not None and ended.figures.run else None
-            slots.finish(due.domain, due.slot, state=SlotState.DONE if served else SlotState.SKIPPED, reason=reason, run=run_id)
+    now = shared_now(work.state, work.frame.clock)
+    for due in find_due(project.jobs, slots, now=now, catch_up=project.settings.schedule.catch_up):
+        if due.skipped:
+            work.frame.console.complain(f"{due.domain}: {due.skipped}")
+        _run_due(work, several, slots, due, dry_run=dry_run)
     # A domain that cannot run has no schedule that could be read; that nothing ran for it must not pass in silence.
     several.each([broken.domain for broken in project.broken], lambda name: work.order(Order(domain=name, trigger="due", dry_run=dry_run)))
-    if not several.ended and not work.as_json:
-        work.frame.console.say("nothing is due")
+    if not several.ended:
+        work.remind()
+        if not work.as_json:
+            work.frame.console.say("nothing is due")
     return finish(work.frame, several, as_json=work.as_json)
+
+
+def _run_due(work: Work, several: Several, slots: "Slots", due: "Due", *, dry_run: bool) -> None:
+    from recon.run import Order
+    from recon.schedule.due import RETRY_SECONDS
+    from recon.schedule.settle import Kept, settle
+    from recon.state.lease import owner
+    from recon.state.slots import NotTaken
+
+    console, who = work.frame.console, owner()
+    missed = f", which stands for {due.missed} missed before it" if due.missed else ""
+    order = Order(domain=due.domain, trigger="due", slot=due.slot, dry_run=dry_run)
+    if dry_run:
+        console.say(f"{due.domain}: due at {slot_text(due.slot)}{missed}")
+        several.each([due.domain], lambda _: work.order(order))
+        return
+    taken = slots.take(due.domain, due.slot, who, tries=1 + len(RETRY_SECONDS))
+    if isinstance(taken, NotTaken):
+        tell = console.complain if taken.given_up else console.say
+        tell(f"{due.domain}: due at {slot_text(due.slot)}{missed}, not run: {taken.why}")
+        return
+    console.say(f"{due.domain}: due at {slot_text(due.slot)}{missed}")
+    with Kept(slots, due.domain, due.slot, who):
+        several.each([due.domain], lambda _: work.order(order))
+    ended = several.ended[-1]
+    run_id = ended.figures.run if ended.figures is not None and ended.figures.run else None
+    # With --exit-code a good end may be a 3, which settles the slot as well.
+    settled = settle(slots, due.domain, due.slot, who=who, tries=taken.tries, code=ended.exit_code, run=run_id)
+    if settled.outcome == "again":
+        console.say(f"{due.domain}: {slot_text(due.slot)} {settled.words}; recon run --due tries it again after {words_of(settled.wait)}")
+    elif settled.outcome == "given up":
+        console.complain(f"{due.domain}: GIVEN UP for {slot_text(due.slot)} after {taken.tries} tries: the last {settled.words}")

@@ -1,6 +1,6 @@
 """What `run` and `check` share: one domain worked on, its outcome printed as asked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ class Work:
     project: "Project"
     state: "State"
     as_json: bool
+    unheard: list[str] = field(default_factory=list)
 
     def order(self, order: "Order") -> "RunFigures":
         """Runs the order, shows progress, prints the outcome."""
@@ -34,7 +35,20 @@ class Work:
         with self.frame.console.progress(order.domain) as progress:
             figures = run_domain(self.project, self.state, order, clock=self.frame.clock, progress=progress)
         self.tell(figures)
+        if not order.dry_run:
+            self.remind()
         return figures
+
+    def remind(self) -> None:
+        """Has people told of what waits for them. A receiver that is away is said once, and not asked again by this command."""
+        if self.project.settings.notify.url is None or self.unheard:
+            return
+        from recon.notify import remind
+
+        why = remind(self.project, self.state).why
+        if why is not None:
+            self.unheard.append(why)
+            self.frame.console.complain(terminal(why))
 
     def tell(self, figures: "RunFigures") -> None:
         """The block after a run: on stdout, unless it is JSON that is wanted; with -q only what is no success."""

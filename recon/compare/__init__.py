@@ -5,8 +5,24 @@ suspects again. Importing this loads DuckDB and Arrow: import it where it is use
 """
 
 from recon.compare.diff import Comparison, compare
-from recon.compare.limits import Limits
-from recon.compare.look import Look, second_look
+from recon.compare.kept import drop, keep, kept, mark_of
+from recon.compare.limits import Limits, engine_faults
+from recon.compare.look import Look, listed, listed_look, second_look
 from recon.compare.snapshot import Snapshot, seal
 
-__all__ = ["Comparison", "Limits", "Look", "Snapshot", "compare", "seal", "second_look"]
+__all__ = [
+    "Comparison",
+    "Limits",
+    "Look",
+    "Snapshot",
+    "compare",
+    "drop",
+    "engine_faults",
+    "keep",
+    "kept",
+    "listed",
+    "listed_look",
+    "mark_of",
+    "seal",
+    "second_look",
+]

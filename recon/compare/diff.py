@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from recon.compare.batches import BAD
 from recon.compare.canonical import name, one_to_one
-from recon.compare.limits import Limits, connect, local_fault
+from recon.compare.limits import Limits, connect, local_fault, small
 from recon.compare.pairing import columns_of, pairs_sql, read_discrepancies
 from recon.compare.projection import MASK
 from recon.compare.side import comparable
@@ -78,7 +78,7 @@ class Comparison:
 
     def set_aside(self) -> Iterator[str]:
         """The keys of which nothing can be said: unreadable, or there twice, on either side; sorted."""
-        engine = duckdb.connect(":memory:")
+        engine = small()
         try:
             yield from (key for (key,) in engine.execute(f"select key from read_parquet({_quoted(self.file.with_name(ASIDE))})").fetchall())
         finally:

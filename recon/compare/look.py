@@ -1,23 +1,23 @@
 """The second look: the few suspects, read again by id on both sides, through the same canonical code."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from recon.compare.batches import BAD
 from recon.compare.canonical import name
-from recon.compare.limits import Limits, connect, engine_faults
+from recon.compare.limits import engine_faults, small
 from recon.compare.pairing import columns_of, discrepancy_of, pairs_sql
 from recon.compare.projection import MASK, Projector
+from recon.compare.snapshot import Snapshot
 from recon.compare.stream import Intake
 from recon.compare.wire import token
 from recon.discrepancy import Discrepancy
 from recon.errors import StoreMismatch
 from recon.job import Job
-
-LIMITS = Limits(memory="256MB", threads=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,19 +39,67 @@ def second_look(job: Job, items: Mapping[str, bytes | None], rows: "pa.Table") -
     if not items:
         return {}
     with engine_faults(f"{job.domain}: the second look", None):
-        engine = connect(LIMITS)
+        engine = small()
         try:
             projector = Projector(job, job.key_path or "key")
             found = [projector.item(raw, key) for key, raw in items.items() if raw is not None]
             together = pa.Table.from_batches(found, projector.schema).combine_chunks()
             _load(engine, job, "provider", projector.schema, together.to_batches())
-            absent = [n for n in ("key", *(f.name for f in job.fields)) if n not in rows.schema.names]
-            if absent:
-                raise StoreMismatch(f"{job.domain}: the store's rows have no column {', '.join(absent)}")
-            _load(engine, job, "store", rows.schema, rows.to_batches())
-            return _looks(engine, job, items)
+            _load_store(engine, job, rows)
+            there = {key for (key,) in engine.execute("select key from provider_rows").fetchall()}
+            strange = {
+                key: "the provider's record stands under another key than the one asked for"
+                for key, raw in items.items()
+                if raw is not None and key not in there
+            }
+            return _looks(engine, job, list(items), strange)
         finally:
             engine.close()
+
+
+def listed_look(job: Job, snapshot: Snapshot, keys: Sequence[str], rows: "pa.Table") -> dict[str, Look]:
+    """The same for keys as a second sealed listing has them: a key that is not in it is absent there, as far as the listing goes."""
+    with engine_faults(f"{job.domain}: the second look", snapshot.folder):
+        engine = small()
+        try:
+            engine.register("wanted", pa.table({"key": pa.array(list(keys), pa.string())}))
+            columns = ", ".join(["key", *map(name, columns_of(job)), MASK, *BAD])
+            engine.execute(
+                f"create temp table provider_rows as select {columns} from read_parquet({_quoted(snapshot.source)}) where key in (select key from wanted)"
+            )
+            _load_store(engine, job, rows)
+            aside: dict[str, str] = {}
+            if snapshot.set_aside is not None:
+                twice_or_bad = f"select key from read_parquet({_quoted(snapshot.set_aside)}) where key in (select key from wanted)"
+                aside = dict.fromkeys(
+                    (key for (key,) in engine.execute(twice_or_bad).fetchall()), "unreadable or twice in the second listing"
+                )
+            return _looks(engine, job, list(keys), aside)
+        finally:
+            engine.close()
+
+
+def listed(snapshot: Snapshot, keys: Sequence[str]) -> set[str]:
+    """Which of these keys a snapshot holds, be it in a record that cannot be read or more than once."""
+    with engine_faults("looking up keys", snapshot.folder):
+        engine = small()
+        try:
+            engine.register("wanted", pa.table({"key": pa.array(list(keys), pa.string())}))
+            files = [file for file in (snapshot.source, snapshot.set_aside) if file is not None]
+            found: set[str] = set()
+            for file in files:
+                asked = f"select key from read_parquet({_quoted(file)}) where key in (select key from wanted)"
+                found |= {key for (key,) in engine.execute(asked).fetchall()}
+            return found
+        finally:
+            engine.close()
+
+
+def _load_store(engine: Any, job: Job, rows: "pa.Table") -> None:
+    absent = [n for n in ("key", *(f.name for f in job.fields)) if n not in rows.schema.names]
+    if absent:
+        raise StoreMismatch(f"{job.domain}: the store's rows have no column {', '.join(absent)}")
+    _load(engine, job, "store", rows.schema, rows.to_batches())
 
 
 def _load(engine: Any, job: Job, place: Any, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
@@ -63,7 +111,8 @@ def _load(engine: Any, job: Job, place: Any, schema: pa.Schema, batches: list[pa
         intake.close()
 
 
-def _looks(engine: Any, job: Job, items: Mapping[str, bytes | None]) -> dict[str, Look]:
+def _looks(engine: Any, job: Job, keys: Collection[str], known: Mapping[str, str]) -> dict[str, Look]:
+    """A Look for each key, out of `provider_rows` and `store_rows`; `known` says of which nothing can be said, and why."""
     unreadable: dict[str, str] = {}
     for place in ("store", "provider"):
         for key, n in engine.execute(
@@ -74,10 +123,8 @@ def _looks(engine: Any, job: Job, items: Mapping[str, bytes | None]) -> dict[str
             f"select key, _bad_field, _bad_why from {place}_rows where _bad_field is not null and key is not null"
         ).fetchall():
             unreadable[key] = f"the {place}'s {where} {why}" if where else f"the {place}'s record {why}"
-    there = {key for (key,) in engine.execute("select key from provider_rows").fetchall()}
-    for key, raw in items.items():
-        if raw is not None and key not in there:
-            unreadable.setdefault(key, "the provider's record stands under another key than the one asked for")
+    for key, why in known.items():
+        unreadable.setdefault(key, why)
     engine.register("aside", pa.table({"key": pa.array(list(unreadable), pa.string())}))
     sides = [f"select * from {place}_rows where key is not null and key not in (select key from aside)" for place in ("provider", "store")]
     tokens = {
@@ -92,8 +139,12 @@ def _looks(engine: Any, job: Job, items: Mapping[str, bytes | None]) -> dict[str
             store_token=tokens["store"].get(key, ""),
             unreadable=unreadable.get(key),
         )
-        for key in items
+        for key in keys
     }
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _rows(engine: Any, sql: str) -> list[dict[str, Any]]:

@@ -36,6 +36,8 @@ secret = {{ file = "secrets/recon-hook" }}
 publisher = "application"
 schedule = "0 3 * * *"
 settle = "2m"
+# The story's days end at midnight sharp: nothing is still on its way when the night begins.
+lag = "0s"
 """
 
 JOB = '''\

@@ -2,5 +2,6 @@
 
 from recon.doctor.check import Check, Level, exit_code
 from recon.doctor.examine import examine
+from recon.doctor.overdue import overdue
 
-__all__ = ["Check", "Level", "examine", "exit_code"]
+__all__ = ["Check", "Level", "examine", "exit_code", "overdue"]

@@ -15,7 +15,7 @@ from recon.job import Job
 from recon.project import Project
 from recon.provider import Listing, Provider
 
-ONE_BY_ONE = "every discrepancy is read again by id before it is believed; without that nothing can be confirmed as gone"
+ONE_BY_ONE = "every discrepancy is read again by id before it is believed; without that everything is listed a second time"
 
 
 def third_party(project: Project, job: Job, clock: Clock) -> Iterator[Check]:

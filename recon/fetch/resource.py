@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from recon.duration import seconds_of
 from recon.fetch.paging import Paginator
 from recon.job import Scalar
 
@@ -36,12 +37,15 @@ class Resource:
     total: str | None = None
     #: A page for people: `https://dashboard.example/{key}`.
     link: str | None = None
+    #: For how long after a change the listing, or a read by id, may still show the old state: `"30s"`, or seconds.
+    lag: str | float = 0.0
 
     def __post_init__(self) -> None:
         for name, text in (("get", self.get), ("link", self.link)):
             if text is not None and "{key}" not in text:
                 msg = f"{name}={text!r} has no {{key}} in it"
                 raise ValueError(msg)
+        seconds_of(self.lag)
         body = [p for p in (*self.paging.paths, self.total or "") if p and not p.startswith("header:")]
         if not self.records and body:
             msg = f'records="" says that the body is the array itself, so {body[0]} cannot be in it; use a header or a Link'

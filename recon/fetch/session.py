@@ -1,10 +1,11 @@
 """Session: requests to one third party, within its origins, its rate, its credential and its retries."""
 
 import base64
+import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 from recon.clock import Clock
@@ -36,6 +37,18 @@ class Terms:
     connections: int = 4
 
 
+class Network(Protocol):
+    """What carries a request to its origin and brings the answer: `Transport`, or what the simulation puts in its place."""
+
+    def send(self, request: Request) -> Response:
+        """As of `Transport.send`."""
+        ...
+
+    def close(self) -> None:
+        """As of `Transport.close`."""
+        ...
+
+
 class Session:
     """Sends GETs and answers with what was final; safe to share between threads. `before` sees every attempt before it goes."""
 
@@ -52,8 +65,13 @@ class Session:
         self.date: str | None = None
         self._counting = threading.Lock()
         self._limiter = Limiter(terms.rate)
-        self._transport = Transport(origins, timeout=terms.timeout, bounds=terms.bounds)
+        self._transport: Network = Transport(origins, timeout=terms.timeout, bounds=terms.bounds)
         self._retrier = Retrier(terms.policy, self._limiter, on_retry=self._count_failure)
+
+    def through(self, network: Network, *, chance: random.Random) -> None:
+        """Sends every request from here on through `network`, with the jitter of its retries drawn from `chance`: for the simulation."""
+        self._transport.close()
+        self._transport, self._retrier.rng = network, chance
 
     def get(self, location: Location, *, params: Mapping[str, Scalar] | None = None, clock: Clock) -> Response:
         """The final answer, whatever its status. Raises Unreachable, Throttled, OversizedBody, InvalidPage, ForeignOrigin."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Row, func, select, text, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, func, select, text, type_coerce
 
 from recon.discrepancy import Discrepancy, DiscrepancyKind
 from recon.report.figures import Item, Standing, Transition
@@ -114,6 +114,11 @@ class Findings:
         with self.state.read() as conn:
             rows = conn.execute(query.group_by(findings.c.standing, findings.c.kind)).all()
         return LedgerSummary.of(Counter({(row[0], row[1]): row[2] for row in rows}))
+
+    def waiting_in(self, conn: Connection, run_id: str, wanted: int) -> int:
+        """How many deletions among the run's findings wait until they were confirmed on `wanted` nights."""
+        waits = findings.c.run_id == run_id, UNSILENCED, findings.c.kind == DiscrepancyKind.EXTRA, findings.c.nights < wanted
+        return int(conn.execute(select(func.count()).where(*waits)).scalar_one())
 
     def transitions(self, run_id: str, top: int = 5) -> tuple[Transition, ...]:
         """The `top` most frequent changes of each field, from the target's value to the source's; the most frequent first.

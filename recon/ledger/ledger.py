@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, Text, and_, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, Text, and_, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recon.clock import parse_iso
@@ -93,6 +93,13 @@ class Ledger(Findings):
         with self.state.read() as conn:
             query = select(ledger.c.key).where(ledger.c.domain == domain, ledger.c.state == "open").order_by(ledger.c.key)
             return list(conn.execute(query).scalars())
+
+    def due_deletions(self, domain: str, night: str, wanted: int) -> set[str]:
+        """The keys whose absence, were it confirmed again on this night (`YYYY-MM-DD`), would have been so on `wanted` nights."""
+        with self.state.read() as conn:
+            counted = ledger.c.nights + case((ledger.c.last_night < night, 1), else_=0)
+            absent = ledger.c.domain == domain, ledger.c.state == "open", ledger.c.kind == DiscrepancyKind.EXTRA
+            return set(conn.execute(select(ledger.c.key).where(*absent, counted >= wanted)).scalars())
 
     def took_up(self, run_id: str) -> bool:
         """Whether the ledger has taken up what this run found, and not only listed it."""

@@ -48,7 +48,8 @@ class Life:
     first_seen: datetime
     last_run: str
     last_seen: datetime
-    #: On how many different local nights it was seen in this episode, and the last of them, `YYYY-MM-DD`.
+    #: On how many different local nights it was seen in this episode, and the last of them, `YYYY-MM-DD`. Where the source lacks it,
+    #: only the nights since it did: an item that was back in between is not gone for longer than since then.
     nights: int
     last_night: str
     #: On how many nights it was still there although its event had been confirmed.
@@ -101,8 +102,10 @@ def seen(life: Life | None, found: Discrepancy, sighting: Sighting, *, confirmed
     if not changed and unheeded < PATIENCE:
         return after
     generation = life.generation + 1
+    gone = found.kind is DiscrepancyKind.EXTRA and life.kind is not DiscrepancyKind.EXTRA
     return replace(
         after,
+        nights=1 if gone else after.nights,
         kind=found.kind,
         source_token=found.source_token,
         target_token=found.target_token,

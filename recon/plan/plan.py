@@ -37,7 +37,7 @@ SHORT = 8
 
 PLANNED = (
     *("position", "key", "kind", "changed", "source", "target", "source_token", "target_token"),
-    *("event_id", "first_run", "generation", "supersedes"),
+    *("event_id", "first_run", "generation", "supersedes", "nights"),
 )
 """What of a finding an event is made of."""
 
@@ -74,7 +74,8 @@ class Plans:
         self.limit = limit
 
     def make_in(self, conn: Connection, run: Run, job: Job) -> PlanFigure:
-        """Makes the plan of what `Ledger.record_in` wrote down for the run: one event for each discrepancy that is not acknowledged.
+        """Makes the plan of what `Ledger.record_in` wrote down for the run: one event for each discrepancy that is not acknowledged,
+        nor a deletion that waits for another night.
 
         Made again, it replaces the one before, as long as that was not enqueued. Raises PlanError above the limit, BadDefinition
         where the job's `correct=` fails.
@@ -148,6 +149,13 @@ class Plans:
         """A person's word against the plan: it is never sent. Raises StalePlan where it was decided before."""
         self._decidable(conn, run, reason, f"recon reject {run.id} --reason …")
         return self._move(conn, run, "rejected", decided_by=by, decided_at=self.state.now(conn), reason=reason.strip())
+
+    def expire_in(self, conn: Connection, run: Run, reason: str) -> PlanFigure:
+        """Ends an approved plan that was not sent in time. Raises StalePlan for one that is not approved."""
+        row = self._load(conn, run)
+        if row.state != "approved":
+            self._refuse(run, row, "does not wait to be sent")
+        return self._move(conn, run, "expired", reason=reason)
 
     def narrow_in(self, conn: Connection, run: Run, kept_keys: Collection[str]) -> PlanFigure:
         """Drops what did not stand up to being read again. Raises StalePlan for a key that was not in the plan: none may join.
@@ -248,6 +256,9 @@ class Plans:
 
 
 def _planned(job: Job, run: Run, row: Row[Any]) -> dict[str, Any] | None:
+    if row.kind == DiscrepancyKind.EXTRA and row.nights < job.delete_nights:
+        # Its deletion is told only once it was confirmed on so many nights; until then it is reported.
+        return None
     found = Discrepancy(
         kind=DiscrepancyKind(row.kind),
         key=row.key,

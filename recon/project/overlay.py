@@ -6,6 +6,7 @@ from typing import Any
 
 from recon.errors import BadDefinition
 from recon.job import BadJob, Guard, Job, Table
+from recon.secret import SecretRef
 from recon.section import Section
 from recon.settings.load import is_zone
 
@@ -33,6 +34,10 @@ def overlay(job: Job, section: Section, *, zone: str) -> Job:
         changes["params"] = {**job.params, **_scalars(section, "params")}
     if {"table", "schema", "where"} & section.table.keys():
         changes["table"] = _table(section, job)
+    if not isinstance(section.take("heartbeat", ""), str | SecretRef):
+        raise section.bad(
+            "heartbeat", "wants a URL or a reference", hint='such as heartbeat = { env = "ORDERS_HEARTBEAT" }; "" switches it off'
+        )
     _know(section)
     section.finish()
     if job.timezone == "UTC" and "timezone" not in section.table:
@@ -51,10 +56,13 @@ def _know(section: Section) -> None:
 
 JOB_KEYS = (
     *NAMES,
+    "delete_nights",
     "description",
     "enabled",
     "guard",
+    "heartbeat",
     "hold_expires",
+    "lag",
     "params",
     "schedule",
     "schema",
@@ -66,9 +74,11 @@ JOB_KEYS = (
 
 
 def _times(section: Section, changes: dict[str, Any]) -> None:
-    for key in ("settle", "hold_expires"):
+    for key in ("settle", "lag", "hold_expires"):
         if key in section.table:
             changes[key] = section.duration(key)
+    if "delete_nights" in section.table:
+        changes["delete_nights"] = section.integer("delete_nights", low=1)
     if "timezone" in section.table:
         changes["timezone"] = section.text("timezone")
         if not is_zone(changes["timezone"]):

@@ -148,6 +148,10 @@ class Project:
         opened: Store = self._open["stores", name]
         return opened
 
+    def put(self, room: str, name: str, made: Any) -> None:
+        """Takes `made` for the provider, store or publisher of that name, instead of constructing it: for tests and the simulation."""
+        self._open[room, name] = made
+
     def _construct(self, room: str, name: str) -> Any:
         if (room, name) not in self._open:
             section = self.settings.section(room, name)

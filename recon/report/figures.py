@@ -72,6 +72,14 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """A suspect that moved too late to be judged, and the latest time of change that a side names."""
+
+    key: str
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GuardFigure:
     """One guard: what was counted against what limit. `limit` and `share` are shares (0.02 is 2%)."""
 
@@ -135,6 +143,8 @@ class PlanFigure:
     expires_at: datetime | None = None
     approved_by: str | None = None
     reason: str | None = None
+    #: What a held plan rests on (fields, publisher, …), each part with a digest: an approval holds only while they stand.
+    terms: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +200,8 @@ class Item:
     money: int | None = None
     currency: str | None = None
     acknowledged: str | None = None
+    #: On how many nights it must be confirmed before it is corrected; 0 where nothing more is waited for.
+    waits: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +226,8 @@ class RunFigures:
     #: Since when both sides are known to agree: the start of the last whole fetch whose comparison found nothing.
     consistent_as_of: datetime | None
     coverage: Coverage | None = None
+    #: The certificate of the second listing, where the third party reads no single items and there were suspects.
+    second: Coverage | None = None
     store: StoreRead | None = None
     compared: int = 0
     equal: int = 0
@@ -232,6 +246,14 @@ class RunFigures:
     unconfirmed: int = 0
     #: Why, in words, with counts.
     unconfirmed_why: Mapping[str, int] | None = None
+    #: Suspects that a side says to have changed after `in_flight_since`, the watermark less the lag: nothing is said of them tonight.
+    in_flight: int = 0
+    in_flight_since: datetime | None = None
+    #: The first of them.
+    in_flight_keys: tuple[InFlight, ...] = ()
+    #: Deletions that are confirmed and told only once they were so on `delete_nights` nights.
+    waiting: int = 0
+    delete_nights: int = 1
     #: Keys that the provider certainly had at the first look: a 404 counts only while one of them is found.
     controls: tuple[str, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()

@@ -10,7 +10,7 @@ from typing import Any
 from recon.discrepancy import DiscrepancyKind
 from recon.report.charts import created_chart, points, sparkline
 from recon.report.figures import Item, RunFigures, Transition, Verdict
-from recon.report.page import asset, environment, own, policy
+from recon.report.page import asset, own, policy, template
 from recon.report.rows import Rows
 from recon.report.verdict import guard_line, headline, statement
 from recon.report.words import MARKS, doubts, kind_count, new_count, plural, roles, single, was_compared
@@ -49,8 +49,7 @@ class FieldRow:
 def pieces(figures: RunFigures, items: Callable[[], Iterator[Item]], *, csv: str | None = None) -> Iterator[bytes]:
     """The page, piece by piece. `csv` is the name of the CSV file that lies beside it, where there is one."""
     rows = Rows(items)
-    template = environment().from_string(asset("template.html.j2"))
-    for piece in template.generate(context(figures, csv=csv), rows=rows.pieces(), meta=rows.meta):
+    for piece in template("template.html.j2").generate(context(figures, csv=csv), rows=rows.pieces(), meta=rows.meta):
         yield piece.encode()
 
 

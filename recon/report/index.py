@@ -12,7 +12,7 @@ from urllib.parse import quote
 from recon.inert import utf8
 from recon.report.charts import MOST_RUNS, Chart, points, sparkline
 from recon.report.figures import RunFigures, RunPoint, Verdict
-from recon.report.page import asset, environment, own, policy
+from recon.report.page import asset, own, policy, template
 from recon.report.words import plural
 
 REPORT_NAME = "index.html"
@@ -87,10 +87,10 @@ def pieces(domains: Iterable[Domain], *, made: datetime | None = None, folder: P
     rows = [_row(domain, folder) for domain in sorted(domains, key=_latest, reverse=True)]
     style = asset("report.css")
     worst, banner, sentence = _banner(rows)
-    template = environment().from_string(asset("index.html.j2"))
+    page = template("index.html.j2")
     yield from (
         piece.encode()
-        for piece in template.generate(
+        for piece in page.generate(
             title=f"Reconciliation: {banner}",
             style=own(style),
             policy=policy(styles=(style,), scripts=()),

@@ -16,6 +16,7 @@ import msgspec
 from recon.clock import iso
 from recon.inert import json_bytes
 from recon.report.figures import Item, RunFigures
+from recon.report.verdict import statement
 
 SCHEMA = "recon.run/1"
 RUNS_SCHEMA = "recon.runs/1"
@@ -53,12 +54,15 @@ def item_document(item: Item) -> dict[str, Any]:
         "money": item.money,
         "currency": item.currency,
         "acknowledged": item.acknowledged,
+        "waits": item.waits,
     }
 
 
 def document(figures: RunFigures, items: Iterable[Item] | None = None) -> dict[str, Any]:
     """The whole document; `items` only where they are wanted."""
     body: dict[str, Any] = {"schema": SCHEMA, **wire(figures), "discrepancies": figures.discrepancies}
+    # The same lines that a person reads below the verdict, commands marked as such.
+    body["next"] = [{"label": step.label, "text": step.text, "command": step.command} for step in statement(figures).steps]
     if items is not None:
         body["items"] = [item_document(item) for item in items]
     return body

@@ -79,10 +79,10 @@ def _counts(figures: RunFigures) -> Iterator[Check]:
 
 
 def _oddities(figures: RunFigures) -> Iterator[Check]:
-    unknown = figures.unreadable_items + figures.unconfirmed
+    unknown = figures.unreadable_items + figures.unconfirmed + figures.in_flight
     for name, count, words in (
         ("duplicates", figures.duplicate_keys, "more than once on one side"),
-        ("unreadable", unknown, "unreadable or unconfirmed: unknown, not missing"),
+        ("unreadable", unknown, "unreadable, unconfirmed or in flight: unknown, not missing"),
     ):
         if not was_compared(figures):
             yield Check(name, "skipped", "nothing was compared")

@@ -102,6 +102,8 @@ def _counts(figures: RunFigures) -> Iterator[str]:
         (figures.duplicate_keys, "keys more than once"),
         (figures.unreadable_items, "unreadable"),
         (figures.unconfirmed, "unconfirmed"),
+        (figures.in_flight, "in flight: changed too late to be judged tonight"),
+        (figures.waiting, f"deletions not told yet: confirmed on fewer than {figures.delete_nights} nights"),
         (figures.resolved, Standing.RESOLVED.value),
         (figures.acknowledged, Standing.ACKNOWLEDGED.value),
     ]

@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from recon.duration import words_of
@@ -63,6 +63,12 @@ def environment() -> Environment:
     }
     made.globals |= {"plural": plural}
     return made
+
+
+@lru_cache(maxsize=4)
+def template(name: str) -> Template:
+    """A template of our assets, compiled once: it takes as long as everything else in a small report."""
+    return environment().from_string(asset(name))
 
 
 def own(text: str) -> Markup:

@@ -55,6 +55,9 @@ def segment(text: str, style: str = "") -> Segment:
     return Segment(terminal(text), style)
 
 
+DECIDABLE = {"held", "rejected", "expired"}
+"""States of a plan of which a list of items alone would not say why none of them was sent."""
+
 NAMED = 3
 """How many duplicate and unreadable items are named in the block; JSON and the HTML report list the first 1,000."""
 
@@ -129,6 +132,10 @@ def _coverage(figures: RunFigures) -> Iterator[Line]:
         rows = f"   {store.rows:>9,} store" if store is not None else ""
         style = "" if coverage.whole else "red"
         yield line(f"  fetched   {coverage.records:>9,} provider{rows}   ", (f"{coverage.verdict()}, {words_of(coverage.seconds)}", style))
+    second = figures.second
+    if second is not None:
+        style = "" if second.whole else "red"
+        yield line(f"  again     {second.records:>9,} provider   ", (f"{second.verdict()}, {words_of(second.seconds)}", style))
     if single(figures):
         yield line("  looked at single items by id, and at nothing else")
     elif was_compared(figures):
@@ -168,9 +175,25 @@ def _oddities(figures: RunFigures) -> Iterator[Line]:
     if figures.dismissed:
         told = ", ".join(f"{count:,} {why}" for why, count in figures.dismissed.items())
         yield line(f"  = {plural(sum(figures.dismissed.values()), 'suspect')} dismissed at the second look: {told}")
+    yield from _in_flight(figures)
+    if figures.waiting:
+        yield line(
+            ("  - ", "yellow"),
+            f"{plural(figures.waiting, 'deletion')} not told yet: each is once it was confirmed on {figures.delete_nights} nights",
+        )
     rest = [(figures.resolved, "resolved since last time"), (figures.acknowledged, "acknowledged")]
     if any(count for count, _ in rest):
         yield line("  = " + ", ".join(f"{count:,} {words}" for count, words in rest if count))
+
+
+def _in_flight(figures: RunFigures) -> Iterator[Line]:
+    """Suspects that moved too late to be judged: how many, since when, and the first of them."""
+    if not figures.in_flight:
+        return
+    since = f" (changed after {moment(figures.in_flight_since, figures.timezone)})" if figures.in_flight_since is not None else ""
+    yield line(("  ? ", "yellow"), f"{plural(figures.in_flight, 'suspect')} in flight{since}: neither new nor resolved tonight")
+    for one in figures.in_flight_keys[:NAMED]:
+        yield line(f"      {one.key}  changed {moment(one.updated, figures.timezone)}")
 
 
 def _top(items: Iterable[Item], limit: int) -> list[Item]:
@@ -283,19 +306,35 @@ def listing(
         yield line(f"… {count - limit:,} more:  recon report {figures.run} -f jsonl has all")
     if not count:
         yield line("  no discrepancy fits" if figures.discrepancies else f"  no discrepancy; the verdict is {figures.verdict.value}")
+    if figures.plan is not None and figures.plan.state in DECIDABLE:
+        yield ()
+        yield from _verdict(figures, None)
 
 
-def runs_table(runs: Iterable[RunFigures]) -> list[Line]:
-    """What `recon runs` prints: one line a run, aligned, with its verdict and since when the domain is known to agree."""
-    heads = ("run", "domain", "started", "verdict", "missing", "extra", "changed", "new", "consistent as of")
-    rows = [_run_row(figures) for figures in runs]
-    if not rows:
+UNENDED = frozenset({"planned", "fetching", "sealed", "diffed", "confirming", "approved", "emitted"})
+"""States of a run that has come to no verdict; its line shows the state in its place."""
+
+HEADS = ("run", "domain", "started", "verdict", "missing", "extra", "changed", "new", "consistent as of")
+NARROW_HEADS = ("run", "domain", "started", "verdict", "found", "consistent as of")
+RIGHT = frozenset({"missing", "extra", "changed", "new", "found"})
+
+
+def runs_table(runs: Iterable[RunFigures], width: int | None = None) -> list[Line]:
+    """What `recon runs` prints: one line a run, aligned, with its verdict and since when the domain is known to agree.
+
+    Where that is wider than `width` characters, ids are cut, times go to the minute, and one column counts what was found.
+    """
+    told = list(runs)
+    if not told:
         return [line("no run yet:  recon run DOMAIN")]
+    heads: tuple[str, ...] = HEADS
+    rows = [_run_row(figures) for figures in told]
+    if width is not None and _width([heads, *rows]) > width:
+        heads, rows = NARROW_HEADS, [_narrow_row(figures) for figures in told]
     widths = [max(len(row[at]) for row in [heads, *rows]) for at in range(len(heads))]
-    right = {4, 5, 6, 7}
 
     def laid(row: tuple[str, ...], style: Callable[[int], str]) -> Line:
-        cells = [f"{cell:>{widths[n]}}" if n in right else f"{cell:<{widths[n]}}" for n, cell in enumerate(row)]
+        cells = [f"{cell:>{widths[n]}}" if heads[n] in RIGHT else f"{cell:<{widths[n]}}" for n, cell in enumerate(row)]
         cells[-1] = row[-1]
         return tuple(part for n, cell in enumerate(cells) for part in (Segment("  " if n else ""), Segment(cell, style(n))))
 
@@ -306,10 +345,24 @@ def runs_table(runs: Iterable[RunFigures]) -> list[Line]:
     return lines
 
 
+def _width(rows: list[tuple[str, ...]]) -> int:
+    return sum(max(len(row[at]) for row in rows) + 2 for at in range(len(rows[0]))) - 2
+
+
 def _run_row(figures: RunFigures) -> tuple[str, ...]:
     counts = (figures.missing, figures.extra, figures.changed, figures.new)
     known = was_compared(figures)
-    verdict = figures.verdict.value + (", dry run" if figures.dry_run else "")
     since = "never yet" if figures.consistent_as_of is None else moment(figures.consistent_as_of)
-    cells = [figures.run, figures.domain, moment(figures.started_at), verdict, *(f"{n:,}" if known else "-" for n in counts), since]
+    cells = [figures.run, figures.domain, moment(figures.started_at), _word(figures), *(f"{n:,}" if known else "-" for n in counts), since]
     return tuple(terminal(cell) for cell in cells)
+
+
+def _narrow_row(figures: RunFigures) -> tuple[str, ...]:
+    found = f"{figures.missing + figures.extra + figures.changed:,}" if was_compared(figures) else "-"
+    since = "never yet" if figures.consistent_as_of is None else moment(figures.consistent_as_of)[:16]
+    cells = [figures.run[:12], figures.domain, moment(figures.started_at)[:16], _word(figures), found, since]
+    return tuple(terminal(cell) for cell in cells)
+
+
+def _word(figures: RunFigures) -> str:
+    return (figures.state if figures.state in UNENDED else figures.verdict.value) + (", dry run" if figures.dry_run else "")

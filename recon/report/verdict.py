@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from recon.discrepancy import DiscrepancyKind
 from recon.report.figures import DeliveryFigure, GuardFigure, PlanFigure, RunFigures, Verdict
+from recon.report.raising import raising
 from recon.report.words import doubts, moment, percent, plural, roles
 
 SHORT = 8
@@ -70,28 +71,44 @@ def _doubtful(figures: RunFigures) -> Statement:
 
 def guard_line(guard: GuardFigure) -> str:
     """`extra: 24.10% > 2.00%  (44,392 of 184,201)`, or how far below its limit it stayed. A guard's own message begins with `guard `."""
+    if guard.name == "total":
+        return f"total: {guard.count:,} {'>' if guard.tripped else 'within'} {guard.of:,} events of all domains in 24 hours"
     sign = ">" if guard.share > guard.limit else "within"
     return f"{guard.name}: {percent(guard.share)} {sign} {percent(guard.limit)}  ({guard.count:,} of {guard.of:,})"
 
 
 def _held(figures: RunFigures) -> Statement:
     steps = []
-    kind = ""
+    plan = figures.plan
     for guard in figures.guards:
         if guard.tripped:
             steps.append(Step("guard", guard.message.removeprefix("guard ") or guard_line(guard)))
             if guard.hint:
                 steps.append(Step("hint", guard.hint))
-            kind = kind or (f" --kind {guard.name}" if guard.name in KINDS else "")
-    steps.append(Step("inspect", f"recon show {figures.run}{kind}", command=True))
-    plan = figures.plan
-    if plan is not None:
-        steps.append(Step("approve", f'recon approve {figures.run} --plan {plan.checksum[:SHORT]} --reason "…"', command=True))
-        steps.append(Step("reject", f'recon reject {figures.run} --reason "…"', command=True))
+    steps += [Step(label, text, command=True) for label, text in commands(figures).items()]
+    if figures.dry_run:
+        steps.append(Step("next", "a dry run's plan is never sent and waits for nobody"))
+    elif plan is not None:
         if plan.expires_at is not None:
             steps.append(Step("expires", f"{moment(plan.expires_at, figures.timezone)}; this exact plan, once, rechecked first"))
+        steps += [Step("raise", f"only if every such night is right: {key}") for key in raised(figures)]
     would = f"; {plural(plan.events, 'event')} would go out" if plan is not None and plan.events else ""
     return Statement("HELD", f"nothing was emitted{would}", tuple(steps))
+
+
+def commands(figures: RunFigures) -> dict[str, str]:
+    """What a person does about a held plan, ready to copy: look at it, let exactly this one out, or turn it down."""
+    kind = next((f" --kind {guard.name}" for guard in figures.guards if guard.tripped and guard.name in KINDS), "")
+    ways = {"inspect": f"recon show {figures.run}{kind}"}
+    if figures.plan is not None and not figures.dry_run:
+        ways["approve"] = f'recon approve {figures.run} --plan {figures.plan.checksum[:SHORT]} --reason "…"'
+        ways["reject"] = f'recon reject {figures.run} --reason "…"'
+    return ways
+
+
+def raised(figures: RunFigures) -> list[str]:
+    """For each guard that tripped and may simply be too low, the key to raise and to what."""
+    return [key for guard in figures.guards if guard.tripped and (key := raising(guard, figures.domain))]
 
 
 def _discrepancies(figures: RunFigures) -> Statement:
@@ -103,8 +120,11 @@ def _discrepancies(figures: RunFigures) -> Statement:
     if plan is not None and plan.state in {"rejected", "expired", "stale"}:
         why = f": {plan.reason}" if plan.reason else ""
         return Statement(plan.state.upper(), f"{found}, nothing was emitted: the plan was {plan.state}{why}")
+    if plan is not None and plan.state == "approved":
+        return Statement("APPROVED", f"{plural(plan.events, 'event')} approved, and not sent yet", _problem(figures))
+    wait = f"; {plural(figures.waiting, 'deletion')} wait{'s' if figures.waiting == 1 else ''} for another night" if figures.waiting else ""
     if plan is None or not plan.events:
-        return Statement("REPORTED", f"{found}, no event was emitted")
+        return Statement("REPORTED", f"{found}, no event was emitted{wait}")
     if delivery is None:
         return Statement("ENQUEUED", f"{plural(plan.events, 'event')} enqueued, not sent yet", (_publish(figures),))
     return _delivered(figures, plan, delivery)

@@ -103,7 +103,14 @@ def state(item: Item) -> str:
     if item.standing in {Standing.ACKNOWLEDGED, Standing.RESOLVED}:
         return item.standing.value
     # Seen by an earlier run of the same night, it is one night old and yet not new.
-    return "1 night" if item.standing is Standing.CONTINUING and item.nights <= 1 else nights(item.nights)
+    age = "1 night" if item.standing is Standing.CONTINUING and item.nights <= 1 else nights(item.nights)
+    return f"{age}, {waits(item.nights, item.waits)}" if item.nights < item.waits else age
+
+
+def waits(count: int, wanted: int) -> str:
+    """`waits for a second night (1 of 2)`: of a deletion that was confirmed on `count` nights of `wanted`."""
+    ordinal = {1: "a second night", 2: "a third night"}.get(count, "another night")
+    return f"waits for {ordinal} ({count} of {wanted})"
 
 
 def kind_count(figures: RunFigures, kind: DiscrepancyKind) -> int:
@@ -134,6 +141,7 @@ def doubts(figures: RunFigures) -> list[str]:
         (figures.duplicate_keys, "more than once on one side"),
         (figures.unconfirmed, "unconfirmed"),
         (moved, "changed while we looked"),
+        (figures.in_flight, "in flight"),
     ]
     said = [f"{count:,} {words}" for count, words in counted if count]
     coverage = figures.coverage

@@ -6,7 +6,8 @@
 from collections.abc import Iterator
 
 from recon.clock import Clock
-from recon.errors import BadRequest, ReconError, SlotTaken
+from recon.errors import BadRequest, LeaseHeld, ReconError, SlotTaken
+from recon.heartbeat import Heartbeat, beating
 from recon.outbox import Outbox
 from recon.outbox.delivery import drain
 from recon.progress import Progress
@@ -26,13 +27,23 @@ from recon.state.runs import Runs
 
 __all__ = ["Order", "approve", "figures_of", "items_of", "publish", "reject", "run_domain", "shelve"]
 
+UNSENT = frozenset({"approved", "expired"})
+"""States of an approved run that could not be sent: tonight's run goes ahead all the same, and the next tries the approved one again."""
+
 
 def run_domain(project: Project, state: State, order: Order, *, clock: Clock, progress: Progress) -> RunFigures:
-    """One run, from the claim to the report.
+    """One run, from the claim to the report, with its heartbeat pings around it: not for a dry run, nor for a look at one key.
 
     What concerns the domain does not raise: it stands in the figures as `problem`, with the verdict and the exit code. A signal
     (KeyboardInterrupt, SystemExit) passes through and leaves the run where the next one can go on with it.
     """
+    if order.dry_run or order.key is not None:
+        return _run(project, state, order, clock=clock, progress=progress, beat=None)
+    with beating(Heartbeat.of(project.settings, order.domain, clock=clock, say=progress.note)) as beat:
+        return _run(project, state, order, clock=clock, progress=progress, beat=beat)
+
+
+def _run(project: Project, state: State, order: Order, *, clock: Clock, progress: Progress, beat: Heartbeat | None) -> RunFigures:
     account = Account(
         domain=order.domain,
         clock=clock,
@@ -51,8 +62,10 @@ def run_domain(project: Project, state: State, order: Order, *, clock: Clock, pr
                 domain=order.domain, job=account.job, clock=clock, started_at=unfinished.started_at, trigger=unfinished.trigger
             )
             finished = _finish(resumed(project, state, earlier, Runs(state).resume(unfinished.id, owner()), progress=progress))
-            if finished.problem is not None or (order.slot is not None and order.slot == unfinished.slot):
-                return finished
+            if (finished.problem is not None and finished.state not in UNSENT) or (
+                order.slot is not None and order.slot == unfinished.slot
+            ):
+                return _told(beat, finished)
         night = resumed(project, state, account, claim(state, order, progress), progress=progress)
     except SlotTaken as taken:
         served = stored(Runs(state).get(taken.run))
@@ -62,10 +75,23 @@ def run_domain(project: Project, state: State, order: Order, *, clock: Clock, pr
             return served
         account.fail(taken)
         return account.figures(state, standing="not started", exit_code=taken.exit_code)
+    except LeaseHeld as held:
+        # Whoever is at work on the domain pings for it.
+        account.fail(held)
+        return account.figures(state, standing="not started", exit_code=held.exit_code)
     except ReconError as error:
         account.fail(error)
-        return account.figures(state, standing="not started", exit_code=error.exit_code)
-    return _finish(night)
+        return _told(beat, account.figures(state, standing="not started", exit_code=error.exit_code))
+    if beat is not None:
+        beat.start()
+    return _told(beat, _finish(night))
+
+
+def _told(beat: Heartbeat | None, figures: RunFigures) -> RunFigures:
+    """The figures, after the heartbeat was given them. A run that another process goes on with ends there, and not here."""
+    if beat is not None and not (figures.problem is not None and figures.problem.kind == "LostLease"):
+        beat.ended(figures)
+    return figures
 
 
 def _finish(night: Night) -> RunFigures:
@@ -81,6 +107,9 @@ def _finish(night: Night) -> RunFigures:
         # Another process goes on with this run; its report is not ours to write.
         return figures
     tidy(night.project, night.state, figures.domain)
+    for older in night.superseded:
+        if (told := stored(older)) is not None:
+            shelve(night.project, night.state, told)
     return shelve(night.project, night.state, figures)
 
 

@@ -25,7 +25,7 @@ from recon.redact import redact
 from recon.report.created import CreatedCounts
 from recon.report.figures import MOVED, DeliveryFigure, GuardFigure, PlanFigure, Problem, RunFigures, RunPoint, StoreRead, Verdict
 from recon.state.database import State
-from recon.state.run import Run
+from recon.state.run import Run, RunState
 from recon.state.runs import Runs
 
 HISTORY = 30
@@ -54,6 +54,12 @@ class Account:
     run: Run | None = None
     before: RunFigures | None = None
     coverage: Coverage | None = None
+    #: The certificate of the second listing, where there was one.
+    second: Coverage | None = None
+    #: What changed after this is in flight; None where nothing says when it changed.
+    in_flight_since: datetime | None = None
+    #: Deletions that wait for a later night; None until they were counted.
+    waiting: int | None = None
     store: StoreRead | None = None
     comparison: Comparison | None = None
     confirmation: Confirmation | None = None
@@ -87,8 +93,13 @@ class Account:
             "problem": self.problem,
             "stages": {**(self.before.stages or {} if self.before else {}), **self.stages},
         }
-        known |= {name: value for name in ("coverage", "store", "plan", "delivery") if (value := getattr(self, name)) is not None}
+        known |= {
+            name: value
+            for name in ("coverage", "second", "in_flight_since", "waiting", "store", "plan", "delivery")
+            if (value := getattr(self, name)) is not None
+        }
         known |= {"guards": self.guards} if self.guards else {}
+        known |= {"delete_nights": self.job.delete_nights} if self.job is not None else {}
         known |= self._compared() | self._confirmed() | self._found(state)
         drawn = replace(self.before, **known) if self.before is not None else self._first(known)
         judged = replace(drawn, verdict=judge(drawn, only_key=self.only_key))
@@ -156,6 +167,8 @@ class Account:
             "dismissed": summary_of(found.dismissed),
             "unconfirmed": sum(found.unconfirmed.values()),
             "unconfirmed_why": summary_of(found.unconfirmed),
+            "in_flight": found.in_flight,
+            "in_flight_keys": tuple(found.in_flight_keys),
         }
 
     def _found(self, state: State | None) -> dict[str, Any]:
@@ -200,7 +213,8 @@ def judge(figures: RunFigures, *, only_key: str | None) -> Verdict:
     # The plan is made last, of what was confirmed and written down: without it the comparison did not come to its end.
     if figures.plan is None or (figures.problem is not None and figures.state not in RECORDED):
         return Verdict.INCOMPLETE
-    doubts = figures.unconfirmed + figures.unreadable_items + figures.duplicate_keys + (figures.dismissed or {}).get(MOVED, 0)
+    moved = figures.in_flight + (figures.dismissed or {}).get(MOVED, 0)
+    doubts = figures.unconfirmed + figures.unreadable_items + figures.duplicate_keys + moved
     short = figures.coverage is not None and (figures.coverage.total or 0) > figures.coverage.records + figures.coverage.unreadable
     # What a person approved hours ago says nothing of how the sides stand now, even where nothing of it was left to send.
     decided = figures.plan.approved_by is not None
@@ -229,5 +243,14 @@ def history(state: State, domain: str, *, before: Run | None) -> tuple[RunPoint,
 
 
 def stored(run: Run) -> RunFigures | None:
-    """The figures that a run wrote down, or None where it has none yet."""
-    return None if run.figures is None else msgspec.convert(run.figures, RunFigures)
+    """The figures that a run wrote down, or None where it has none yet.
+
+    A held run is ended by a person or by the clock without its figures being written anew: what became of its plan is said here.
+    """
+    if run.figures is None:
+        return None
+    figures = msgspec.convert(run.figures, RunFigures)
+    if run.state in {RunState.REJECTED, RunState.EXPIRED} and figures.plan is not None and figures.plan.state == "held":
+        plan = replace(figures.plan, state=run.state.value, reason=run.reason)
+        figures = replace(figures, plan=plan, state=run.state.value, verdict=Verdict.DISCREPANCIES)
+    return figures

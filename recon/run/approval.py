@@ -1,15 +1,19 @@
 """A person's decision over a held plan: approved, it is read again and sent; rejected, it never goes out."""
 
-from recon.clock import Clock
-from recon.confirm import confirm
-from recon.errors import ProviderError, StalePlan
+from recon.clock import Clock, iso
+from recon.confirm import Confirmation, confirm
+from recon.errors import StalePlan, Unconfirmed
 from recon.files import private_folder
+from recon.job import Job
 from recon.ledger import Ledger
 from recon.plan import Plans
+from recon.plan.terms import changed_terms
 from recon.progress import Progress
 from recon.project import Project
-from recon.report.figures import RunFigures
+from recon.report.figures import PlanFigure, RunFigures
+from recon.run import looking
 from recon.run.account import Account, stored
+from recon.run.guarding import terms
 from recon.run.night import Night
 from recon.run.shelf import shelve
 from recon.state.database import State
@@ -26,6 +30,7 @@ def approve(project: Project, state: State, run: str, *, plan: str, reason: str,
     """
     held = _waiting(state, run)
     job = project.job(held.domain)
+    _refuse_changed(project, job, held)
     runs = Runs(state)
     claim = runs.resume(held.id, owner())
     try:
@@ -63,12 +68,23 @@ def resumed(project: Project, state: State, account: Account, claim: Claim, *, p
 
 
 def send_approved(night: Night) -> int:
-    """The flow after an approval; answers the exit code."""
+    """The flow after an approval; answers the exit code.
+
+    Where the third party answers nothing, nothing is sent and the approval stands: the next `recon run` tries again, until it expires.
+    """
     run, before = night.claim.run, night.account.before
+    if run.hold_expires_at is not None and run.hold_expires_at <= night.state.now():
+        return _too_late(night)
     ledger, plans = Ledger(night.state), Plans(night.state)
     planned = plans.figure(run.id)
+    if changed := _changed(night.project, night.job, run):
+        return _ended(night, f"approved, but {changed} since its plan was shown")
+    taken_up = ledger.took_up(run.id)
+    if not taken_up:
+        looking.settle_held(night)
+    coverage = before.coverage if before is not None else None
     found = confirm(
-        night.second_look(),
+        looking.second_look(night, looking.APPROVED, before=coverage.records if coverage is not None else 0),
         ledger.discrepancies(run.id),
         controls=before.controls if before is not None else (),
         file=private_folder(night.folder) / "approved.jsonl",
@@ -77,7 +93,10 @@ def send_approved(night: Night) -> int:
         whole=True,
     )
     night.account.confirmation = found
-    taken_up, in_plan = ledger.took_up(run.id), set(plans.keys(run.id))
+    if planned is not None and planned.events and found.unanswered and not found.confirmed:
+        night.account.plan = planned
+        raise _unproven(run, planned, found)
+    in_plan = set(plans.keys(run.id))
     with night.state.begin() as conn:
         if not taken_up:
             # Held before its second look: only now is there something that the ledger may believe.
@@ -91,8 +110,36 @@ def send_approved(night: Night) -> int:
     if planned is not None and planned.events and found.unconfirmed and not found.confirmed:
         why, count = found.unconfirmed.most_common(1)[0]
         msg = f"{run.domain}: approved, but not one of {planned.events:,} items could be proven at the second look ({count:,}: {why}); nothing was sent"
-        raise ProviderError(msg, hint=f"once the provider answers for single items again: recon run {run.domain}")
+        raise Unconfirmed(msg, hint=f"recon run {run.domain} looks at everything again")
     return night.publish()
+
+
+def _unproven(run: Run, planned: PlanFigure, found: Confirmation) -> Unconfirmed:
+    why, count = found.unconfirmed.most_common(1)[0]
+    until = f" until {iso(run.hold_expires_at.replace(microsecond=0))}" if run.hold_expires_at is not None else ""
+    msg = (
+        f"{run.domain}: approved, but not one of {planned.events:,} items could be proven at the second look ({count:,}: {why}); "
+        f"nothing was sent, and the approval stands{until}"
+    )
+    return Unconfirmed(msg, hint=f"recon run {run.domain}")
+
+
+def _too_late(night: Night) -> int:
+    """Ends a run whose approved plan could not be held against the third party before its time was over."""
+    expired = night.claim.run.hold_expires_at
+    assert expired is not None
+    return _ended(night, f"approved, and not to be proven before it expired at {iso(expired.replace(microsecond=0))}")
+
+
+def _ended(night: Night, reason: str) -> int:
+    """Ends a run whose plan was approved and can no longer be sent; answers the exit code."""
+    run = night.claim.run
+    with night.state.begin() as conn:
+        night.account.plan = Plans(night.state).expire_in(conn, run, reason)
+        night.claim = night.runs.advance_in(conn, night.claim, RunState.EXPIRED, reason=reason)
+    error = StalePlan(f"{run.domain}: the plan of run {run.id} was {reason}; nothing was sent", hint=f"recon run {run.domain}")
+    night.account.fail(error)
+    return error.exit_code
 
 
 def _waiting(state: State, prefix: str) -> Run:
@@ -102,5 +149,20 @@ def _waiting(state: State, prefix: str) -> Run:
     if run.state is not RunState.HELD:
         because = f" ({run.reason})" if run.reason else ""
         msg = f"run {run.id} of {run.domain} is {run.state}{because}; there is nothing to decide"
-        raise StalePlan(msg, hint="recon held lists what waits for a decision")
+        newer = [one for one in runs.held(run.domain) if one.key == run.key]
+        hint = f"the plan that waits now is that of run {newer[-1].id}: recon show {newer[-1].id}" if newer else ""
+        raise StalePlan(msg, hint=hint or "recon held lists what waits for a decision")
     return run
+
+
+def _refuse_changed(project: Project, job: Job, held: Run) -> None:
+    if changed := _changed(project, job, held):
+        msg = f"{held.domain}: {changed} since the plan of run {held.id} was shown; nothing was approved"
+        raise StalePlan(msg, hint=f"recon run {held.domain} looks again and makes a new plan; or put the job back as it was")
+
+
+def _changed(project: Project, job: Job, run: Run) -> str:
+    """What of the job is not as it was when the run's plan was shown, in words; empty where all is."""
+    shown = stored(run)
+    parts = changed_terms(shown.plan.terms if shown is not None and shown.plan is not None else None, terms(project, job))
+    return f"the job has changed ({', '.join(parts)})" if parts else ""

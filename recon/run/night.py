@@ -19,30 +19,30 @@ import msgspec
 from sqlalchemy import Connection
 
 from recon.clock import Clock
-from recon.compare import Comparison, Limits, Snapshot, compare, seal
-from recon.compare.snapshot import Pages
-from recon.confirm import Confirmation, SecondLook, confirm, recheck, write_discrepancies
-from recon.duration import seconds_of, words_of
+from recon.compare import Comparison, Limits, Snapshot, compare
+from recon.confirm import Confirmation, Sifted
+from recon.duration import seconds_of
 from recon.errors import ReconError
 from recon.fetch.coverage import Coverage
-from recon.fetch.landing import land
 from recon.fetch.spool import Spool
 from recon.files import private_folder
 from recon.guard import Stage, evaluate
 from recon.ledger import Ledger
+from recon.ledger.flights import keep_in
 from recon.outbox import Outbox
 from recon.outbox.delivery import drain
 from recon.plan import Plans
 from recon.progress import Progress
 from recon.project import Project
-from recon.provider import Listing
 from recon.redact import redact
 from recon.report.figures import RunFigures, StoreRead, Verdict
+from recon.run import looking, pages
 from recon.run.account import Account
-from recon.run.sealing import Sealing
+from recon.run.guarding import rolling_guards, terms
+from recon.run.listing import landed, sealing
 from recon.state.database import State
 from recon.state.lease import Heartbeat
-from recon.state.run import Claim, RunState
+from recon.state.run import Claim, Run, RunState
 from recon.state.runs import Runs
 from recon.stores.base import Selection
 
@@ -50,7 +50,6 @@ PUBLISH_SECONDS = 60.0
 """How long one run tries to deliver; what is left then waits in the outbox for the next run or `recon publish`."""
 
 UNDELIVERED = 6
-TRY_AGAIN = 75
 HELD = 4
 
 
@@ -70,8 +69,11 @@ class Night:
         self.runs = Runs(state)
         self.plans = Plans(state)
         self.ledger = Ledger(state)
+        #: When the first look ended, by a clock that only goes forward.
         self.looked = clock.monotonic()
+        self.sieve: Sifted | None = None
         self.heartbeat: Heartbeat | None = None
+        self.superseded: list[Run] = []
         engine = project.settings.engine
         self.limits = Limits(**{name: value for name in ("memory", "threads") if (value := getattr(engine, name)) is not None})
 
@@ -104,22 +106,18 @@ class Night:
         self.ready()
         snapshot = self.fetch()
         comparison = self.compare(snapshot)
-        found = Confirmation(self.folder / "found.jsonl")
-        if self.guard("before", comparison.counts, comparison.by_field, comparison):
+        sieve = self.sieve = looking.sifted(self, comparison.discrepancies, comparison.counts, comparison.by_field)
+        if self.guard("before", sieve.weighed, sieve.by_field, comparison):
             # Too much to be believed: reading it all again would prove nothing more, and a person sees the suspects as they are.
-            write_discrepancies(found.file, comparison.discrepancies())
-            return self.hold(found, unknown=list(comparison.set_aside()), believed=False)
-        self.settle(sum(comparison.counts.values()))
-        found = self.confirm(comparison, found.file)
-        self.recheck(comparison, found)
+            found = looking.unsettled(self, comparison, sieve)
+            return self.hold(found, unknown=[*comparison.set_aside(), *found.unknown_keys], believed=False)
+        found = looking.look_again(self, comparison, sieve, snapshot)
         unknown = [*comparison.set_aside(), *found.unknown_keys]
-        if self.guard("after", found.confirmed, found.by_field, comparison):
+        if self.guard("after", found.weighed, found.by_field, comparison):
             return self.hold(found, unknown=unknown, believed=True)
-        self.enqueue(found, unknown)
-        code = self.publish()
-        unanswered = sum(found.unconfirmed.values())
-        # Suspects of which not one could be looked at again: the third party went away, and the night is to be tried again.
-        return code or (TRY_AGAIN if unanswered and not found.confirmed and not found.dismissed else 0)
+        if found.proved_nothing:
+            return looking.leave_open(self, found, unknown)
+        return self.enqueue(found, unknown) or self.publish()
 
     def ready(self) -> None:
         """Everything the night needs, constructed before the first request: a mistake in a publisher's table must not cost a whole fetch."""
@@ -132,45 +130,46 @@ class Night:
 
     def fetch(self) -> Snapshot:
         """The provider's full state on disk, sealed; raises where it cannot be proven whole."""
-        with closing(Spool.open(private_folder(self.folder))) as spool, Sealing(spool, self._seal, self.folder / "source") as sealing:
-            with self._stage("fetch"):
+
+        def tell(coverage: Coverage) -> None:
+            self.account.coverage = coverage
+
+        with closing(Spool.open(private_folder(self.folder))) as spool, sealing(self, spool, self.folder) as sealed:
+            with self.stage("fetch"):
+                before, usable = self.claim.run, pages.usable(spool, self.claim.run)
                 # The watermark is taken before the first page: what moved after it was not seen whole.
-                known = self.claim.run.watermark if spool.pages else None
-                self.advance(RunState.FETCHING, watermark=known or self.state.now(), folder=str(self.folder), host=gethostname())
-                self.account.coverage = self._land(spool, sealing)
-            with self._stage("seal"):
-                snapshot = sealing.finish()
+                watermark = before.watermark if usable and before.watermark else self.state.now()
+                self.advance(RunState.FETCHING, watermark=watermark, folder=str(self.folder), host=gethostname())
+                if not usable:
+                    pages.begin(spool, watermark)
+                coverage = landed(self, spool, sealed, tell)
+                self.account.coverage = replace(coverage, proof=coverage.proof + ("" if usable else pages.abroad(before, spool)))
+            with self.stage("seal"):
+                snapshot = sealed.finish()
         # Items that could be cut out of their page and still not be read count against the certificate as well.
         coverage = self.account.coverage = replace(self.account.coverage, unreadable=snapshot.unreadable_items)
         self.advance(RunState.SEALED, coverage=plain(coverage), whole=coverage.whole)
         return snapshot
 
-    def _seal(self, pages: Pages) -> Snapshot:
-        """The pages as a snapshot; it is made while they arrive, in a thread of its own."""
-        key_path = self.job.key_path or self.project.provider(self.job.provider).key_path(self.job.resource)
-        return seal(self.job, pages, key_path, self.folder / "source", limits=self.limits)
-
-    def _land(self, spool: Spool, sealing: Sealing) -> Coverage:
-        def arrived(coverage: Coverage) -> None:
-            if self.heartbeat is not None:
-                self.heartbeat.check()
-            sealing.grown()
-            self.account.coverage = coverage
-            self.progress.advance(coverage.records, coverage.total, "records")
-
-        listing = Listing(resource=self.job.resource, params=self.job.params, clock=self.clock)
-        try:
-            return land(self.project.provider(self.job.provider), listing, spool, clock=self.clock, on_page=arrived)
-        except ReconError as error:
-            if self.account.coverage is not None:
-                self.account.coverage = replace(self.account.coverage, whole=False, proof=redact(error.message))
-            raise
-
     # -- the comparison ----------------------------------------------------------------------------------------------------
 
     def compare(self, snapshot: Snapshot) -> Comparison:
-        """The store's side, streamed past the snapshot in one consistent read."""
-        with self._stage("compare"), self.project.store(self.job.store).scan(Selection.of(self.job)) as scan:
+        """The store's side, streamed past the snapshot in one consistent read; or that of this run's first try, where a second listing goes on."""
+        comparison = looking.taken_up(self, snapshot)
+        if comparison is None:
+            comparison = self._compared(snapshot)
+            looking.put_by(self, comparison, snapshot)
+        self.account.comparison = comparison
+        self.advance(
+            RunState.DIFFED,
+            source_records=self._rows(comparison, "source"),
+            target_records=self._rows(comparison, "target"),
+            compared=comparison.compared,
+        )
+        return comparison
+
+    def _compared(self, snapshot: Snapshot) -> Comparison:
+        with self.stage("compare"), self.project.store(self.job.store).scan(Selection.of(self.job)) as scan:
             begun = self.clock.monotonic()
             comparison = compare(self.job, snapshot, scan, limits=self.limits)
             self.account.store = StoreRead(
@@ -183,13 +182,6 @@ class Night:
                 seconds=round(self.clock.monotonic() - begun, 3),
             )
         self.looked = self.clock.monotonic()
-        self.account.comparison = comparison
-        self.advance(
-            RunState.DIFFED,
-            source_records=self._rows(comparison, "source"),
-            target_records=self._rows(comparison, "target"),
-            compared=comparison.compared,
-        )
         return comparison
 
     def _rows(self, comparison: Comparison, role: Literal["source", "target"]) -> int:
@@ -199,7 +191,6 @@ class Night:
 
     def guard(self, stage: Stage, counts: Mapping[Any, int], by_field: Mapping[str, int], comparison: Comparison) -> bool:
         """Whether a guard trips; its figures stand in the report either way."""
-        last = self.runs.last_whole(self.job.domain)
         self.account.guards = evaluate(
             self.job.guard,
             stage=stage,
@@ -208,51 +199,11 @@ class Night:
             changed=counts.get("changed", 0),
             target_rows=self._rows(comparison, "target"),
             source_rows=self._rows(comparison, "source"),
-            previous_source_rows=last.source_records if last is not None else None,
+            previous_source_rows=self.runs.largest_source(self.job.domain),
             by_field=by_field,
             compared=comparison.compared,
         )
         return any(guard.tripped for guard in self.account.guards)
-
-    # -- the second look ---------------------------------------------------------------------------------------------------
-
-    def settle(self, suspects: int) -> None:
-        """Waits until the suspects are old enough to be looked at again."""
-        wait = self.job.settle_seconds - (self.clock.monotonic() - self.looked)
-        if suspects and wait > 0:
-            with self._stage("settle"):
-                self.progress.note(f"waiting {words_of(wait)} before the second look at {suspects:,} suspects")
-                self.clock.sleep(wait)
-
-    def confirm(self, comparison: Comparison, file: Path) -> Confirmation:
-        """Every suspect, read again on both sides."""
-        total = sum(comparison.counts.values())
-        self.advance(RunState.CONFIRMING)
-        with self._stage("confirm"):
-            found = confirm(
-                self.second_look(),
-                comparison.discrepancies(),
-                controls=comparison.controls,
-                file=file,
-                total=total,
-                progress=self.progress,
-            )
-        self.account.confirmation = found
-        return found
-
-    def recheck(self, comparison: Comparison, found: Confirmation) -> None:
-        """Keys that are open since an earlier night and that tonight's comparison shows nowhere: read by id, before they count as resolved."""
-        open_keys = self.ledger.open_keys(self.job.domain)
-        if not open_keys or not self.project.provider(self.job.provider).can_get(self.job.resource):
-            return
-        seen = {suspect.key for suspect in comparison.discrepancies()} | set(comparison.set_aside())
-        left = [key for key in open_keys if key not in seen]
-        with self._stage("recheck"):
-            recheck(self.second_look(), left, controls=comparison.controls, outcome=found)
-
-    def second_look(self) -> SecondLook:
-        """Both places, to be read by id."""
-        return SecondLook(self.job, self.project.provider(self.job.provider), self.project.store(self.job.store), self.clock)
 
     # -- the plan ----------------------------------------------------------------------------------------------------------
 
@@ -261,23 +212,32 @@ class Night:
 
         `believed` says that the second look confirmed what was found; the ledger takes up nothing less.
         """
-        expires_at = self.state.now() + timedelta(seconds=seconds_of(self.job.hold_expires))
-        with self._stage("plan"), self.state.begin() as conn:
-            self._record_in(conn, found, unknown=unknown, complete=believed, touch=believed)
-            plan = self.plans.judge_in(conn, self.claim.run, self.account.guards, expires_at=expires_at)
-            self.account.plan = plan
-            self._advance_in(
-                conn, RunState.HELD, verdict=Verdict.HELD, plan_checksum=plan.checksum, hold_expires_at=expires_at, exit_code=HELD
-            )
-        return HELD
+        return self._decide(found, unknown, believed=believed)
 
-    def enqueue(self, found: Confirmation, unknown: list[str], only_keys: list[str] | None = None) -> None:
-        """What was found, the plan, its events in the outbox and the run's state, in one transaction."""
-        with self._stage("plan"), self.state.begin() as conn:
-            self._record_in(conn, found, unknown=unknown, complete=True, touch=True, only_keys=only_keys)
-            self.account.plan = self.plans.judge_in(conn, self.claim.run, self.account.guards, expires_at=self.state.now(conn))
-            self.emit_in(conn)
-        self.account.plan = self.plans.figure(self.claim.run.id)
+    def enqueue(self, found: Confirmation, unknown: list[str], only_keys: list[str] | None = None) -> int:
+        """What was found, the plan, its events in the outbox and the run's state, in one transaction; HELD where a last guard trips."""
+        return self._decide(found, unknown, believed=True, only_keys=only_keys)
+
+    def _decide(self, found: Confirmation, unknown: list[str], *, believed: bool, only_keys: list[str] | None = None) -> int:
+        """The plan made, judged, and held or emitted: no other run can count or be counted between the judgement and what follows."""
+        rows = self._rows(self.account.comparison, "target") if self.account.comparison is not None else None
+        limit = self.project.settings.guards.total
+        with self.stage("plan"), self.state.begin() as conn:
+            self._record_in(conn, found, unknown=unknown, complete=believed, touch=believed, only_keys=only_keys)
+            self.account.guards += rolling_guards(self.state, conn, self.claim.run, self.job, limit=limit, target_rows=rows)
+            expires_at = self.state.now(conn) + timedelta(seconds=seconds_of(self.job.hold_expires))
+            plan = self.account.plan = self.plans.judge_in(conn, self.claim.run, self.account.guards, expires_at=expires_at)
+            held = plan.state == "held"
+            if held:
+                self.account.plan = replace(plan, terms=terms(self.project, self.job))
+                facts = {"plan_checksum": plan.checksum, "hold_expires_at": expires_at, "exit_code": HELD}
+                self._advance_in(conn, RunState.HELD, verdict=Verdict.HELD, **facts)
+            else:
+                self.emit_in(conn)
+            self.superseded = [] if self.dry else self.runs.supersede_in(conn, self.claim.run)
+        if not held:
+            self.account.plan = self.plans.figure(self.claim.run.id)
+        return HELD if held else 0
 
     def _record_in(
         self,
@@ -299,7 +259,17 @@ class Night:
             only_keys=only_keys,
             touch=touch and not self.dry,
         )
+        if self.job.delete_nights > 1:
+            self.account.waiting = self.ledger.waiting_in(conn, self.claim.run.id, self.job.delete_nights)
+        if self.sieve is not None and self.job.updated is not None and not self.dry:
+            keep_in(conn, self.job.domain, self.sieve.flights)
         self.account.plan = self.plans.make_in(conn, self.claim.run, self.job)
+
+    def write_down(self, found: Confirmation, *, unknown: list[str], only_keys: list[str] | None, to: RunState, **facts: Any) -> None:
+        """What was found, and the run's move, in one transaction, where there is nothing to send."""
+        with self.stage("plan"), self.state.begin() as conn:
+            self._record_in(conn, found, unknown=unknown, complete=True, touch=True, only_keys=only_keys)
+            self._advance_in(conn, to, **facts)
 
     def emit_in(self, conn: Connection) -> None:
         """The plan's events into the outbox, where there is somebody to send them to, and the run on to EMITTED.
@@ -318,7 +288,7 @@ class Night:
         name = self.job.publisher
         if self.dry or name is None:
             return 0
-        with self._stage("publish"):
+        with self.stage("publish"):
             self.account.delivery = drain(
                 self.state,
                 self.project.publisher(name),
@@ -344,19 +314,20 @@ class Night:
 
     def _advance_in(self, conn: Connection, to: RunState, **facts: Any) -> None:
         # What is known so far goes with every move, so that a run gone on with after a crash can still give its figures.
-        facts["figures"] = plain(self.account.figures(None, standing=to, exit_code=0))
+        facts["figures"] = plain(self.account.figures(None, standing=to, exit_code=facts.get("exit_code", 0)))
         self.claim = self.runs.advance_in(conn, self.claim, to, **facts)
         self.account.run = self.claim.run
 
     @contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> Iterator[None]:
+        """A stage, shown as it goes and counted in seconds."""
         self.progress.stage(name)
         with self.account.stage(name):
             yield
 
     def _give_up(self, error: ReconError) -> None:
         """An error ends the run, unless its events are out or wait for a person: then only the rest is outstanding."""
-        if self.claim.run.state in {RunState.EMITTED, RunState.DONE, RunState.HELD, RunState.APPROVED}:
+        if self.claim.run.state in {RunState.EMITTED, RunState.DONE, RunState.HELD, RunState.APPROVED, RunState.EXPIRED}:
             return
         # A transaction that was rolled back leaves nothing that was found, and nothing may be said of it.
         self.account.plan = self.account.ledger = None

@@ -51,8 +51,8 @@ def claim(state: State, order: Order, progress: Progress) -> Claim:
     runs = Runs(state)
     if order.resume is not None:
         return _named(runs, order, order.resume)
-    left = runs.resumable(order.domain, dry_run=order.dry_run, key=order.key)
-    fits = left is not None and left.state not in SENT and order.key is None and order.slot in {None, left.slot}
+    left = runs.resumable(order.domain, dry_run=order.dry_run, key=order.key, unsent=True)
+    fits = left is not None and order.key is None and order.slot in {None, left.slot}
     if left is not None and fits and state.now() - left.started_at < RESUME_WITHIN:
         progress.note(f"going on with run {left.id}, begun {iso(left.started_at)}")
         return runs.resume(left.id, owner())

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from recon.discrepancy import DiscrepancyKind
 from recon.errors import ReconError
 from recon.ledger import Ledger
 from recon.project import Project
 from recon.redact import redact
 from recon.report import render
-from recon.report.figures import Item, Problem, RunFigures
+from recon.report.figures import Item, Problem, RunFigures, Standing
 from recon.report.index import Domain
 from recon.run.account import history
 from recon.state.database import State
@@ -47,7 +48,10 @@ def items(project: Project | None, state: State, figures: RunFigures) -> Iterato
         return provider.link(job.resource, key) if provider is not None and job is not None else None
 
     ledger = Ledger(state)
-    yield from ledger.items(figures.run, link)
+    for item in ledger.items(figures.run, link):
+        # What waits is said of the job as it was when it ran.
+        waits = item.kind is DiscrepancyKind.EXTRA and item.standing is not Standing.ACKNOWLEDGED and item.nights < figures.delete_nights
+        yield replace(item, waits=figures.delete_nights) if waits else item
     yield from ledger.resolved_items(figures.run, link)
 
 

@@ -21,11 +21,11 @@ def run_command(domain: str, slot: datetime) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One slot of one domain on its way; `tries` counts the runs that ended with "try again"."""
+    """One slot of one domain on its way; `tries` counts the runs started for it, this one among them."""
 
     domain: str
     slot: datetime
-    tries: int = 0
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,10 @@ class Children:
     def of(self, domain: str) -> Child | None:
         """The domain's run, where one is at work."""
         return self._running.get(domain)
+
+    def tasks(self) -> list[Task]:
+        """What is at work."""
+        return [child.task for child in self._running.values()]
 
     def start(self, task: Task) -> Child:
         """Start a run; raises OSError where the machine cannot. Its output goes where the service's own goes."""

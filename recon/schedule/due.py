@@ -1,25 +1,42 @@
-"""Which domains have a slot due that has not run: for `recon run --due` from cron, and for the service when it starts."""
+"""Which domains have a slot due that has not run: for `recon run --due` from cron, and for the service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from recon.clock import iso
+from recon.clock import Clock, iso
 from recon.job import Job
 from recon.schedule.trigger import Timetable
+from recon.state.database import State
 from recon.state.slots import Slots, SlotState
 
 #: Missed slots are counted for the log; beyond this many the exact number tells nobody anything.
 MOST_COUNTED = 1000
 
+#: Why the slot that a domain's first start finds behind it gets no run.
+BASELINE = "before the schedule was first started"
+
+#: How long after a run that was incomplete, or killed, the next try comes; one more than these is the most there are.
+RETRY_SECONDS = (300.0, 900.0, 2700.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """One domain with a slot to run: the latest that is due. `missed` is how many before it got no run; this one covers them."""
+    """One domain with a slot to run: the latest that is due. `missed` is how many before it got no run; this one covers them.
+
+    `fresh` says that it was not known before. `skipped` names a newer slot that gets no run, and why, while this one's is at work.
+    """
 
     domain: str
     slot: datetime
     missed: int = 0
+    fresh: bool = False
+    skipped: str = ""
+
+
+def shared_now(state: State, clock: Clock) -> datetime:
+    """The time by which slots are due: the database's own where several hosts share it, so that one whose clock is wrong runs nothing early."""
+    return clock.now() if state.dialect == "sqlite" else state.now()
 
 
 def timetables(jobs: Mapping[str, Job]) -> dict[str, Timetable]:
@@ -41,22 +58,25 @@ def find_one(domain: str, table: Timetable, slots: Slots, *, now: datetime, catc
     """The same for one domain."""
     latest = table.latest(now)
     last = slots.last(domain)
-    waiting = [slot.instant for slot in slots.pending(domain)]
-    slot = latest
-    if last is not None and (latest is None or latest <= last.instant):
-        # Nothing new since; what was recorded and never finished is still owed, the newest of it.
-        slot = waiting[-1] if waiting else None
-    if slot is None:
+    missed, fresh, skipped = 0, False, ""
+    if latest is not None and (last is None or latest > last.instant):
+        recorded = slots.record(domain, latest)
+        fresh = recorded.fresh
+        if recorded.skipped:
+            skipped = f"the slot of {iso(latest)} is skipped: {recorded.skipped}"
+        elif last is not None:
+            missed = _between(table, last.instant, latest)
+    # Where nothing is new, what was recorded and never finished is still owed, the newest of it.
+    waiting = slots.pending(domain)
+    if not waiting:
         return None
-    slots.due(domain, slot)
-    old = now - slot > timedelta(seconds=catch_up)
-    for instant in waiting:
-        if instant < slot:
-            slots.finish(domain, instant, state=SlotState.SKIPPED, reason=f"covered by {iso(slot)}")
-    if old:
-        slots.finish(domain, slot, state=SlotState.SKIPPED, reason="found too late to be caught up ([schedule] catch_up)")
+    for older in waiting[:-1]:
+        slots.finish(domain, older.instant, state=SlotState.SKIPPED, reason=f"covered by {iso(waiting[-1].instant)}")
+    slot = waiting[-1]
+    if now - slot.instant > timedelta(seconds=catch_up) and slot.taken_by is None:
+        slots.finish(domain, slot.instant, state=SlotState.SKIPPED, reason="found too late to be caught up ([schedule] catch_up)")
         return None
-    return Due(domain=domain, slot=slot, missed=_between(table, last.instant, slot) if last is not None else 0)
+    return Due(domain=domain, slot=slot.instant, missed=missed, fresh=fresh, skipped=skipped)
 
 
 def set_baseline(domain: str, table: Timetable, slots: Slots, *, now: datetime) -> bool:
@@ -68,7 +88,7 @@ def set_baseline(domain: str, table: Timetable, slots: Slots, *, now: datetime) 
         return False
     latest = table.latest(now)
     if latest is not None and slots.due(domain, latest):
-        slots.finish(domain, latest, state=SlotState.SKIPPED, reason="before the schedule was first started")
+        slots.finish(domain, latest, state=SlotState.SKIPPED, reason=BASELINE)
     return True
 
 

@@ -1,11 +1,14 @@
 """`recon schedule`: the service in the foreground, one line on standard error for each thing that happens.
 
-Firing only says that a slot is due. The loop here writes it down, starts `recon run DOMAIN --slot …` as a process, and notes how it ended:
+What is due is read from the timetable and the slots, every few seconds and whenever the clockwork says so: nothing hangs on a firing.
+So a machine that slept, a clock that was set, and a host that died are one case: a slot is due, and nobody sees to it. The loop
+takes it, starts `recon run DOMAIN --slot …` as a process, and writes down how that ended:
 
-- nights missed while the service stood still are caught up once, by a run for the latest of them;
-- a slot that comes while its domain's last run is at work is skipped, and said;
+- nights missed while nobody was there are caught up once, by a run for the latest of them;
+- a slot that comes while its domain's last run is at work, here or on another host, is skipped, and said;
 - a run that ends with 75 (incomplete or locked) is tried again after 5, 15 and 45 minutes, unless the next slot comes first;
 - SIGTERM and SIGINT: no new runs; those at work get SIGTERM and 30 s. The exit code is 0, or 143 where a run had to be killed;
+- SIGHUP, or a change of the project's files: it is loaded anew, and what changed is said;
 - a scheduler thread that dies ends the service loudly with 1, so that whoever supervises it starts it anew.
 """
 
@@ -14,7 +17,6 @@ import queue
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -25,33 +27,36 @@ from recon.duration import words_of
 from recon.errors import BadRequest, ReconError
 from recon.inert import terminal
 from recon.job import Job
+from recon.notify import Reminding
 from recon.project import Project
-from recon.schedule.children import Children, Ended, Task
-from recon.schedule.due import find_one, set_baseline, timetables
+from recon.redact import redact
+from recon.schedule.children import Children
+from recon.schedule.due import RETRY_SECONDS, find_one, set_baseline, shared_now, timetables
 from recon.schedule.firing import Firing
+from recon.schedule.hands import Hands
+from recon.schedule.overdue import find_overdue
+from recon.schedule.reload import Plan, Source, changes
 from recon.state.database import State
-from recon.state.slots import Slots, SlotState
+from recon.state.slots import TAKE_SECONDS, Slots
 
-#: Exit codes of a run that has done what it could for its slot: done, discrepancies, held, not all delivered.
-STOPPED = {130, 143}
-AGAIN = {75: "was incomplete (exit 75)", 130: "was interrupted (exit 130)", 143: "was stopped (exit 143)"}
-FINISHED = {0: "done", 3: "done, with discrepancies", 4: "held for approval", 6: "done, with events not delivered"}
-TRY_AGAIN = 75
-RETRY_SECONDS = (300.0, 900.0, 2700.0)
 GRACE_SECONDS = 30.0
 TICK_SECONDS = 0.25
-#: A wall clock that runs so much ahead of the monotonic one means that the machine slept, or that its clock was set.
+#: How often what is due is looked at; the clockwork says a slot's own second, and this finds whatever else there is.
+LOOK_SECONDS = 5.0
+OVERDUE_SECONDS = 60.0
+#: A wall clock that runs so much ahead of the monotonic one, or behind it, means that the machine slept or that its clock was set.
 JUMP_SECONDS = 2.0
-RECORD_AGAIN_SECONDS = 10.0
+#: From here on it is said, and a slot that is found so late was missed.
+LATE_SECONDS = 60.0
 
 
 def say_on_stderr(text: str) -> None:
     """One line with the time."""
-    print(f"{iso(datetime.now().astimezone().replace(microsecond=0))} {terminal(text)}", file=sys.stderr, flush=True)
+    print(f"{iso(datetime.now().astimezone().replace(microsecond=0))} {terminal(redact(text))}", file=sys.stderr, flush=True)
 
 
 class Service:
-    """The loop. `run` works until it is told to stop, and answers the exit code."""
+    """The loop. `run` works until it is told to stop, and answers the exit code. `source` gives a new plan where the project has changed."""
 
     def __init__(
         self,
@@ -61,63 +66,92 @@ class Service:
         *,
         parallel: int,
         catch_up: float,
+        overdue: float | None = None,
         clock: Clock | None = None,
         say: Callable[[str], None] = say_on_stderr,
         grace: float = GRACE_SECONDS,
         retries: tuple[float, ...] = RETRY_SECONDS,
+        look: float = LOOK_SECONDS,
+        keep: float = TAKE_SECONDS,
+        source: Callable[[bool], Plan | None] | None = None,
     ) -> None:
-        self._jobs = jobs
+        self._plan = Plan(jobs=dict(jobs), parallel=parallel, catch_up=catch_up, overdue=overdue)
         self._tables = timetables(jobs)
+        self._state = state
         self._slots = Slots(state)
-        self._children = children
-        self._parallel = parallel
-        self._catch_up = catch_up
         self._clock = clock or SystemClock()
         self._say = say
         self._grace = grace
-        self._retries = retries
-        self._fired: queue.SimpleQueue[tuple[str, datetime]] = queue.SimpleQueue()
-        self._unrecorded: deque[tuple[float, str, datetime]] = deque()
-        self._ready: deque[Task] = deque()
-        self._later: list[tuple[float, Task]] = []
-        self.firing = Firing(self._tables, self.fire)
+        self._look_every = look
+        self._source = source
+        self._hands = Hands(self._slots, children, say=say, retries=retries, keep=keep)
+        self._fired: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._trouble = False
+        self._told: set[tuple[str, datetime]] = set()
+        self._next_look = self._next_overdue = 0.0
+        self._reload = False
         self._stopped_by: int | None = None
+        self.firing = Firing(self._tables, self.fire)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Ask the loop to end; safe in a signal handler."""
         self._stopped_by = number
 
+    def reload(self) -> None:
+        """Ask the loop to load the project anew; safe in a signal handler."""
+        self._reload = True
+
     def fire(self, domain: str, instant: datetime) -> None:
-        """A slot is due; called from the clockwork's thread, and taken up by the loop."""
-        self._fired.put((domain, instant))
+        """A slot has come; called from the clockwork's thread. The loop looks at once, and not only when it would anyway."""
+        del instant
+        self._fired.put(domain)
 
     def run(self) -> int:
         """Work until stopped."""
-        self._announce()
+        self._announce(self._tables)
         self.firing.start()
-        offset = time.time() - time.monotonic()
+        offset = self._offset()
         while self._stopped_by is None:
             if not self.firing.alive():
                 self._say("the scheduler's thread has died: nothing would run any more, so the service ends; start it again (exit 1)")
-                self._children.stop(self._grace)
+                self._hands.stop(self._grace)
                 return 1
-            if abs(time.time() - time.monotonic() - offset) > JUMP_SECONDS:
-                offset = time.time() - time.monotonic()
-                self.firing.look_again()
+            jump = self._offset() - offset
+            if abs(jump) > JUMP_SECONDS:
+                offset += jump
+                self._jumped(jump)
             self._tick()
         return self._end()
 
-    def _announce(self) -> None:
-        now = self._clock.now()
-        for domain, table in sorted(self._tables.items()):
-            job = self._jobs[domain]
+    def _offset(self) -> float:
+        return self._clock.now().timestamp() - self._clock.monotonic()
+
+    def _jumped(self, seconds: float) -> None:
+        self.firing.look_again()
+        self._next_look = 0.0
+        if abs(seconds) < LATE_SECONDS:
+            return
+        if seconds > 0:
+            self._say(
+                f"the clock went {words_of(seconds)} ahead (the machine slept, or its clock was set); looking at what has come meanwhile"
+            )
+            return
+        self._say(f"the clock was set back by {words_of(-seconds)}; a slot that has had its run gets no second one")
+        with self._bearing():
+            now = shared_now(self._state, self._clock)
+            for domain, latest in sorted(self._slots.latest().items()):
+                if domain in self._tables and latest > now:
+                    self._say(
+                        f"{domain}: the slot of {iso(latest)} came before its time and is not run again; recon run {domain} runs it now"
+                    )
+
+    def _announce(self, domains: Mapping[str, object]) -> None:
+        now = shared_now(self._state, self._clock)
+        for domain in sorted(domains):
+            table, job = self._tables[domain], self._plan.jobs[domain]
             if set_baseline(domain, table, self._slots, now=now):
                 self._say(f"{domain}: scheduled for the first time")
-            due = find_one(domain, table, self._slots, now=now, catch_up=self._catch_up)
-            if due is not None:
-                more = f", and {due.missed} before it that it covers" if due.missed else ""
-                self._say(f"{domain}: the slot of {iso(due.slot)} was missed{more}; caught up now, once")
-                self._enqueue(Task(domain=domain, slot=due.slot))
+            self._find(domain, now, starting=True)
             following = table.after(now)
             when = (
                 "never again" if following is None else f"next {iso(following)} ({following.astimezone(table.zone):%H:%M} {job.timezone})"
@@ -126,110 +160,100 @@ class Service:
 
     def _tick(self) -> None:
         try:
-            domain, instant = self._fired.get(timeout=TICK_SECONDS)
+            self._fired.get(timeout=min(TICK_SECONDS, self._look_every))
+            self._next_look = 0.0
         except queue.Empty:
             pass
-        else:
-            self._unrecorded.append((0.0, domain, instant))
-        self._record()
-        for ended in self._children.collect():
-            self._note(ended)
-        now = time.monotonic()
-        for at, task in [entry for entry in self._later if entry[0] <= now]:
-            self._later.remove((at, task))
-            self._enqueue(task)
-        while self._ready and len(self._children) < self._parallel:
-            self._start(self._ready.popleft())
+        if self._source is not None:
+            plan = self._source(self._reload)
+            self._reload = False
+            if plan is not None:
+                self._adopt(plan)
+        with self._bearing():
+            if self._hands.settle() or time.monotonic() >= self._next_look:
+                self._next_look = time.monotonic() + self._look_every
+                self._look()
+            self._hands.renew()
+            if self._plan.overdue is not None and time.monotonic() >= self._next_overdue:
+                self._next_overdue = time.monotonic() + OVERDUE_SECONDS
+                self._tell_overdue(self._plan.overdue)
+            if self._trouble:
+                self._say("the state database answers again")
+                self._trouble = False
 
-    def _record(self) -> None:
-        """Write down the slots that fired. While the state database is away they are kept, and said, and tried again."""
-        now = time.monotonic()
-        for _ in range(len(self._unrecorded)):
-            again, domain, instant = self._unrecorded.popleft()
-            if again > now:
-                self._unrecorded.append((again, domain, instant))
-                continue
-            try:
-                fresh = self._slots.due(domain, instant)
-            except ReconError as error:
-                self._say(
-                    f"{domain}: the slot of {iso(instant)} cannot be written down: {error}; trying again in {RECORD_AGAIN_SECONDS:.0f} s"
-                )
-                self._unrecorded.append((now + RECORD_AGAIN_SECONDS, domain, instant))
-                continue
-            if fresh:
-                self._due(domain, instant)
-
-    def _due(self, domain: str, instant: datetime) -> None:
-        child = self._children.of(domain)
-        if child is not None:
-            reason = f"the run of {iso(child.task.slot)} was still at work"
-            self._say(f"{domain}: the slot of {iso(instant)} is skipped: {reason}")
-            self._finish(Task(domain=domain, slot=instant), SlotState.SKIPPED, reason)
-            return
-        older = [task for task in self._ready if task.domain == domain] + [task for _, task in self._later if task.domain == domain]
-        for task in older:
-            self._finish(task, SlotState.SKIPPED, f"covered by {iso(instant)}")
-        self._ready = deque(task for task in self._ready if task.domain != domain)
-        self._later = [(at, task) for at, task in self._later if task.domain != domain]
-        self._enqueue(Task(domain=domain, slot=instant))
-
-    def _enqueue(self, task: Task) -> None:
-        self._ready.append(task)
-
-    def _start(self, task: Task) -> None:
+    @contextmanager
+    def _bearing(self) -> Iterator[None]:
+        """A state database that is away for a while is said, once, and waited for: what is due stays due."""
         try:
-            child = self._children.start(task)
-        except OSError as error:
-            self._say(f"{task.domain}: the run for {iso(task.slot)} could not be started: {error}")
-            self._again(task, "could not be started")
-            return
-        self._say(f"{task.domain}: run for {iso(task.slot)} started (process {child.process.pid})")
-
-    def _note(self, ended: Ended) -> None:
-        task = ended.task
-        took = words_of(ended.seconds)
-        if ended.code in FINISHED:
-            self._say(f"{task.domain}: run for {iso(task.slot)} {FINISHED[ended.code]} after {took} (exit {ended.code})")
-            self._finish(task, SlotState.DONE, None)
-        elif ended.code in {TRY_AGAIN, *STOPPED} or ended.code < 0:
-            why = f"was killed by {signal.Signals(-ended.code).name}" if ended.code < 0 else AGAIN.get(ended.code, "was stopped")
-            self._say(f"{task.domain}: run for {iso(task.slot)} {why} after {took}")
-            self._again(task, why)
-        else:
-            self._say(f"{task.domain}: run for {iso(task.slot)} FAILED after {took} (exit {ended.code}): recon runs shows it")
-            self._finish(task, SlotState.SKIPPED, f"its run failed with exit {ended.code}")
-
-    def _again(self, task: Task, why: str) -> None:
-        if task.tries >= len(self._retries):
-            self._say(
-                f"{task.domain}: GIVEN UP for {iso(task.slot)} after {task.tries + 1} tries; the next slot will look at everything again"
-            )
-            self._finish(task, SlotState.SKIPPED, f"given up after {task.tries + 1} tries: the last {why}")
-            return
-        wait = self._retries[task.tries]
-        self._say(f"{task.domain}: trying {iso(task.slot)} again in {words_of(wait)}")
-        self._later.append((time.monotonic() + wait, Task(domain=task.domain, slot=task.slot, tries=task.tries + 1)))
-
-    def _finish(self, task: Task, state: SlotState, reason: str | None) -> None:
-        try:
-            self._slots.finish(task.domain, task.slot, state=state, reason=reason)
+            yield
         except ReconError as error:
+            if not self._trouble:
+                self._say(f"slots cannot be written down: {error}; trying again every {words_of(self._look_every)}")
+            self._trouble = True
+
+    def _look(self) -> None:
+        """Writes down what has come, and takes what is ready, as far as there are hands for it."""
+        now = shared_now(self._state, self._clock)
+        known = self._slots.latest()
+        for domain, table in self._tables.items():
+            latest = table.latest(now)
+            if latest is not None and (domain not in known or latest > known[domain]):
+                self._find(domain, now)
+        for slot in self._slots.ready():
+            if len(self._hands) >= self._plan.parallel:
+                return
+            if slot.domain in self._tables and slot.instant <= now and not self._hands.busy(slot.domain):
+                self._hands.take(slot)
+
+    def _find(self, domain: str, now: datetime, *, starting: bool = False) -> None:
+        due = find_one(domain, self._tables[domain], self._slots, now=now, catch_up=self._plan.catch_up)
+        if due is None:
+            return
+        if due.skipped:
+            self._say(f"{domain}: {due.skipped}")
+            return
+        slot = self._slots.get(domain, due.slot)
+        moment = self._state.now()
+        if slot is None or slot.taken(moment):
+            return
+        if slot.waits(moment):
             self._say(
-                f"{task.domain}: how {iso(task.slot)} ended cannot be written down: {error}; it will be looked at when the service starts again"
+                f"{domain}: the slot of {iso(due.slot)} {slot.reason}; it is tried again at {iso((slot.again_at or now).replace(microsecond=0))}"
             )
+        elif starting or (due.fresh and (now - due.slot).total_seconds() > LATE_SECONDS):
+            more = f", and {due.missed} before it that it covers" if due.missed else ""
+            self._say(f"{domain}: the slot of {iso(due.slot)} was missed{more}; caught up now, once")
+
+    def _tell_overdue(self, allowed: float) -> None:
+        now = shared_now(self._state, self._clock)
+        for one in find_overdue(self._tables, self._state, now=now, allowed=allowed):
+            if (one.domain, one.slot) not in self._told:
+                self._told.add((one.domain, one.slot))
+                self._say(f"{one.domain}: OVERDUE: {one.words}; {one.way_out}")
+
+    def _adopt(self, plan: Plan) -> None:
+        """Goes on with a project that was loaded anew. Runs at work are processes of their own, and feel nothing of it."""
+        before = self._tables
+        for line in changes(self._plan, plan):
+            self._say(line)
+        self._plan, self._tables = plan, timetables(plan.jobs)
+        if {domain: (table.line, table.zone) for domain, table in before.items()} != {
+            domain: (table.line, table.zone) for domain, table in self._tables.items()
+        }:
+            self.firing.stop()
+            self.firing = Firing(self._tables, self.fire)
+            self.firing.start()
+        with self._bearing():
+            self._announce(
+                {domain: 0 for domain in self._tables if domain not in before or before[domain].line != self._tables[domain].line}
+            )
+        self._next_look = 0.0
 
     def _end(self) -> int:
         name = signal.Signals(self._stopped_by or signal.SIGTERM).name
-        self._say(f"{name}: no new runs; {len(self._children)} at work get {words_of(self._grace)} to end")
+        self._say(f"{name}: no new runs; {len(self._hands.children)} at work get {words_of(self._grace)} to end")
         self.firing.stop()
-        ended, killed = self._children.stop(self._grace)
-        for one in ended:
-            if one.code in FINISHED:
-                self._note(one)
-            else:
-                # Its slot stays due: the next start of the service runs it.
-                self._say(f"{one.task.domain}: run for {iso(one.task.slot)} was stopped; it goes on when the service starts again")
+        killed = self._hands.stop(self._grace)
         if killed:
             self._say(f"{killed} runs did not end in time and were killed; their slots stay due (exit 143)")
             return 128 + signal.SIGTERM
@@ -251,21 +275,26 @@ def serve(project: Project, state: State, *, clock: Clock | None = None) -> int:
         Children(project.folder, os.environ),
         parallel=settings.schedule.parallel,
         catch_up=settings.schedule.catch_up,
+        overdue=settings.schedule.overdue,
         clock=clock,
+        source=Source(project, say_on_stderr),
     )
-    with _stopping(service):
+    with Reminding(project, state, say_on_stderr), _signals(service):
         return service.run()
 
 
 @contextmanager
-def _stopping(service: Service) -> Iterator[None]:
-    """SIGTERM and SIGINT stop the service, in order; what stood before is put back."""
+def _signals(service: Service) -> Iterator[None]:
+    """SIGTERM and SIGINT stop the service, in order, and SIGHUP loads the project anew; what stood before is put back."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         del frame
-        service.stop(number)
+        if number == signal.SIGHUP:
+            service.reload()
+        else:
+            service.stop(number)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         yield
     finally:

@@ -30,6 +30,9 @@ SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|KiB|MB|MiB|GB|GiB|TB|TiB)", re.IGNOR
 #: Keys whose plain text is masked wherever settings are shown, since somebody will write a secret there one day.
 HIDING = re.compile(r"secret|token|passw|api_?key|bearer|credential|private", re.IGNORECASE)
 
+#: Addresses that whoever knows them may post to.
+ADDRESSES = {("heartbeat", "url"), ("notify", "url")}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
@@ -326,7 +329,7 @@ def _home_label(file: Path, environ: Mapping[str, str]) -> str:
 
 def _hidden(path: KeyPath) -> bool:
     """Whether a plain text at this key is, or may be, a secret that somebody wrote out."""
-    return any(HIDING.search(part) for part in path[2:]) or ("auth" in path[2:] and path[-1] not in {"name", "user"})
+    return path in ADDRESSES or any(HIDING.search(part) for part in path[2:]) or ("auth" in path[2:] and path[-1] not in {"name", "user"})
 
 
 def shown(path: KeyPath, value: Any) -> str:

@@ -34,7 +34,7 @@ class RunState(StrEnum):
     APPROVED = "approved"
     #: A person rejected the plan.
     REJECTED = "rejected"
-    #: Nobody decided in time.
+    #: Nobody decided in time, or a newer run has looked since.
     EXPIRED = "expired"
     #: The events are in the outbox, in the same transaction as this state.
     EMITTED = "emitted"
@@ -54,7 +54,8 @@ TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
     S.CONFIRMING: frozenset({S.HELD, S.EMITTED, S.DONE, S.FETCHING, S.FAILED}),
     S.HELD: frozenset({S.APPROVED, S.REJECTED, S.EXPIRED}),
     # Straight to done where nothing of the plan was left at the second look.
-    S.APPROVED: frozenset({S.EMITTED, S.DONE, S.FAILED}),
+    # Expired where it could not be held against the third party in time.
+    S.APPROVED: frozenset({S.EMITTED, S.DONE, S.EXPIRED, S.FAILED}),
     S.EMITTED: frozenset({S.DONE, S.FAILED}),
     S.REJECTED: frozenset(),
     S.EXPIRED: frozenset(),

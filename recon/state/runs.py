@@ -5,10 +5,10 @@ Every move is one transaction that checks the fence, so a run has one writer, an
 
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, func, literal, or_, select, update
 
 from recon import __version__
 from recon.clock import iso
@@ -22,6 +22,8 @@ from recon.state.tables import plans, runs
 __all__ = ["TRANSITIONS", "Claim", "Run", "RunState", "Runs"]
 
 ENDED = frozenset({RunState.REJECTED, RunState.EXPIRED, RunState.DONE, RunState.FAILED})
+UNDECIDED = "nobody decided in time"
+"""The reason of a held run whose time ran out."""
 NAMES = tuple(f.name for f in fields(Run))
 
 
@@ -87,20 +89,22 @@ class Runs:
         reason = func.coalesce(runs.c.reason + "; ", "") + f"given up: run {newer.id} started before it had ended"
         conn.execute(update(runs).where(*older).values(reason=reason, verdict="incomplete", **values))
 
-    def resumable(self, domain: str, *, dry_run: bool = False, key: str | None = None) -> Run | None:
+    def resumable(self, domain: str, *, dry_run: bool = False, key: str | None = None, unsent: bool = False) -> Run | None:
         """A run of this sort that has something left to do while nobody is doing it; None where there is none.
 
         First one that was approved and not sent, or is EMITTED with its delivery or report outstanding, however old: finish that,
-        then start tonight's. Else the newest run, if it was killed on its way or failed with the verdict `incomplete`.
+        then start tonight's. Else the newest run, if it was killed on its way or failed with the verdict `incomplete`; with `unsent` only such a one.
         """
         sort = runs.c.domain == domain, runs.c.dry_run.is_(dry_run), runs.c.key == key if key else runs.c.key.is_(None)
-        decided = case((runs.c.state.in_([RunState.APPROVED, RunState.EMITTED]), 0), else_=1)
+        decided = literal(0) if unsent else case((runs.c.state.in_([RunState.APPROVED, RunState.EMITTED]), 0), else_=1)
         newest = select(runs).where(*sort).order_by(decided, runs.c.started_at.desc(), runs.c.id.desc()).limit(1)
         with self.state.read() as conn:
             row = conn.execute(newest).one_or_none()
             if row is None or leases.holder(self.state, conn, domain) is not None:
                 return None
         run = _run(row)
+        if unsent and run.state in {RunState.APPROVED, RunState.EMITTED}:
+            return None
         return run if run.unfinished or (run.state is RunState.FAILED and run.verdict == "incomplete") else None
 
     def resume(self, run_id: str, owner: str, *, ttl: float = TTL_SECONDS) -> Claim:
@@ -207,14 +211,40 @@ class Runs:
 
         A held, rejected or expired run is none: what a wiped third party answered must not become the measure of the next night.
         """
-        believed = (
-            runs.c.state.in_([RunState.EMITTED, RunState.DONE]),
-            or_(runs.c.verdict.is_(None), runs.c.verdict.in_(["clean", "discrepancies"])),
-        )
-        whole = runs.c.domain == domain, runs.c.whole.is_(True), runs.c.dry_run.is_(False), runs.c.key.is_(None)
-        query = select(runs).where(*whole, *believed, runs.c.source_records.is_not(None))
+        query = select(runs).where(*_whole(domain))
         found = self._list(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(1))
         return found[0] if found else None
+
+    def largest_source(self, domain: str, *, days: float = 7) -> int | None:
+        """The most records that the source held at a believed whole run of the last `days`; where there is none, at the last one of all.
+
+        Measured against the last night alone, a source could lose a little every night and never trip. A run whose plan a person
+        approved is where counting begins anew: its loss was looked at. None where no whole run was ever believed.
+        """
+        last = self.last_whole(domain)
+        if last is None:
+            return None
+        query = select(runs.c.id, runs.c.source_records, plans.c.decided_by).outerjoin(plans, plans.c.run_id == runs.c.id)
+        recent = runs.c.started_at >= self.state.now() - timedelta(days=days)
+        largest = last.source_records or 0
+        with self.state.read() as conn:
+            newest_first = query.where(recent, *_whole(domain)).order_by(runs.c.started_at.desc(), runs.c.id.desc())
+            for row in conn.execute(newest_first):
+                largest = max(largest, row.source_records)
+                if row.decided_by is not None:
+                    break
+        return largest
+
+    def supersede_in(self, conn: Connection, newer: Run) -> list[Run]:
+        """Ends the held runs of the domain that are older than `newer`, which has looked at everything since; answers them.
+
+        One plan waits for a person per domain, the newest: an approval of an older one would send what is known to be out of date.
+        """
+        older = [runs.c.domain == newer.domain, runs.c.state == RunState.HELD, runs.c.dry_run.is_(False), runs.c.id != newer.id]
+        # A look at one item supersedes an earlier look at the same one, and says nothing of the whole domain.
+        older += [] if newer.key is None else [runs.c.key == newer.key]
+        rows = conn.execute(select(runs).where(*older).order_by(runs.c.id).with_for_update()).all()
+        return self._expire_in(conn, rows, f"run {newer.id} has looked since")
 
     def consistent_as_of(self, domain: str) -> datetime | None:
         """Since when both sides are known to agree: the latest `consistent_as_of` that a finished run of the domain wrote."""
@@ -232,16 +262,17 @@ class Runs:
     def expire(self) -> list[Run]:
         """Ends the held runs whose time has passed; answers them. It needs no lease: only a held run is touched, and only to end it."""
         with self.state.begin() as conn:
-            now = self.state.now(conn)
-            late = runs.c.state == RunState.HELD, runs.c.hold_expires_at <= now
+            late = runs.c.state == RunState.HELD, runs.c.hold_expires_at <= self.state.now(conn)
             rows = conn.execute(select(runs).where(*late).with_for_update()).all()
-            ended = [
-                replace(_run(row), state=RunState.EXPIRED, finished_at=now, updated_at=now, reason="nobody decided in time") for row in rows
-            ]
-            for run in ended:
-                values = {"state": run.state, "finished_at": now, "updated_at": now, "reason": run.reason}
-                conn.execute(update(runs).where(runs.c.id == run.id).values(**values))
-                conn.execute(update(plans).where(plans.c.run_id == run.id).values(state="expired", reason=run.reason, decided_at=now))
+            return self._expire_in(conn, rows, UNDECIDED)
+
+    def _expire_in(self, conn: Connection, rows: Iterable[Row[Any]], reason: str) -> list[Run]:
+        now = self.state.now(conn)
+        ended = [replace(_run(row), state=RunState.EXPIRED, finished_at=now, updated_at=now, reason=reason) for row in rows]
+        for run in ended:
+            values = {"state": run.state, "finished_at": now, "updated_at": now, "reason": run.reason}
+            conn.execute(update(runs).where(runs.c.id == run.id).values(**values))
+            conn.execute(update(plans).where(plans.c.run_id == run.id).values(state="expired", reason=run.reason, decided_at=now))
         return ended
 
     def _load(self, conn: Connection, run_id: str) -> Run:
@@ -250,6 +281,16 @@ class Runs:
     def _list(self, query: Any) -> list[Run]:
         with self.state.read() as conn:
             return [_run(row) for row in _rows(conn, query)]
+
+
+def _whole(domain: str) -> tuple[ColumnElement[bool], ...]:
+    """That a run looked at the whole domain, proved its fetch whole, and was believed."""
+    return (
+        *(runs.c.domain == domain, runs.c.whole.is_(True), runs.c.dry_run.is_(False), runs.c.key.is_(None)),
+        runs.c.state.in_([RunState.EMITTED, RunState.DONE]),
+        or_(runs.c.verdict.is_(None), runs.c.verdict.in_(["clean", "discrepancies"])),
+        runs.c.source_records.is_not(None),
+    )
 
 
 def _rows(conn: Connection, query: Any) -> Iterable[Row[Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -23,3 +24,8 @@ def figures(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The one JSON document of a command."""
     assert done.stdout, f"exit {done.returncode}: {done.stderr}"
     return json.loads(done.stdout)
+
+
+def heed_interrupts() -> None:
+    """A suite that runs in a shell's background has SIGINT ignored, and hands that down; a terminal does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

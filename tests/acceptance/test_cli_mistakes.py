@@ -17,6 +17,7 @@ from recon.errors import StateError
 from recon.report.figures import RunFigures
 from recon.secret import MASK
 from tests.acceptance.cli_project import JOB, SETTINGS, TOKEN, Shell, Shop
+from tests.acceptance.commands import heed_interrupts
 
 
 @pytest.fixture
@@ -266,6 +267,7 @@ def test_signals_end_a_run_and_give_its_lease_back(shop: Shop, number: signal.Si
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - no thread of this process is at work here
     )
     try:
         until = time.monotonic() + 60

@@ -4,10 +4,12 @@ import io
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -353,3 +355,90 @@ def test_progress_fits_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "fetch [bold]" in screen.getvalue()
     assert "a [red]note[/red]" in screen.getvalue()
+
+
+def cut_off(shop: Shop, stage: str, *words: str) -> None:
+    """A process on the host db7 that dies when its run has come to this stage."""
+    child = Path(__file__).parents[1] / "integration/state/host.py"
+    done = subprocess.run(
+        [sys.executable, str(child), "db7", stage, *words], cwd=shop.folder, env=shop.environment(), capture_output=True, timeout=60
+    )
+    assert done.returncode == 137, done.stderr
+
+
+def leases_end(shop: Shop) -> None:
+    """What a minute of waiting does."""
+    with sqlite3.connect(shop.folder / ".recon/state.db") as database:
+        database.execute("update recon_leases set expires_at = 0")
+    database.close()
+
+
+def unfinished(recon: Shell) -> dict[str, Any]:
+    """The newest unfinished run, as `recon runs --json` tells of it."""
+    one: dict[str, Any] = json.loads(recon("runs", "--json").out)["unfinished"][0]
+    return one
+
+
+def test_runs_says_who_is_at_work_and_then_what_goes_on(shop: Shop, recon: Shell) -> None:
+    """A process that died is at work until its lease ends; then the next run goes on with it, and the command that is named does."""
+    shop.drift()
+    cut_off(shop, "sealed", "run", "orders")
+
+    before = unfinished(recon)
+    leases_end(shop)
+    after = unfinished(recon)
+    said, shown = recon("runs").out, recon("show", after["run"])
+
+    assert (before["state"], before["at_work"], before["command"]) == ("sealed", True, None)
+    assert before["owner"].startswith("db7:")
+    assert before["lease_until"] > before["since"]
+    assert (after["at_work"], after["lease_until"], after["command"]) == (False, None, "recon run orders")
+    assert "next: the next run of orders goes on with it\n        recon run orders\n" in said
+    assert re.search(rf"^{after['run']} +orders .* sealed ", said, re.MULTILINE), "the state stands where a verdict will"
+    assert "no discrepancy" not in shown.out
+    assert "recon run orders" in shown.out
+    assert json.loads(recon("show", after["run"], "--json").out)["outlook"] == after
+    assert recon(*after["command"].split()[1:]).code == 0
+    assert json.loads(recon("runs", "--json").out)["unfinished"] == []
+    assert newest(recon) == after["run"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "words", "says", "command"),
+    [
+        ("planned", ("run", "orders"), "goes on with it", "recon run orders"),
+        ("emitted", ("run", "orders"), "delivers and reports, before its own work", "recon run orders"),
+        ("diffed", ("check", "orders"), "the next check of orders goes on with it", "recon check orders"),
+        ("diffed", ("run", "orders", "--id", "o001"), "looks at one item", "recon run orders --resume RUN"),
+    ],
+)
+def test_each_sort_of_unfinished_run_has_its_way_on(
+    shop: Shop, recon: Shell, *, stage: str, words: tuple[str, ...], says: str, command: str
+) -> None:
+    """The way on that is named is the one that brings that very run to its end."""
+    shop.drift()
+    cut_off(shop, stage, *words)
+    leases_end(shop)
+
+    one = unfinished(recon)
+
+    assert says in one["next"]
+    assert one["command"] == command.replace("RUN", one["run"])
+    assert one["run"] in recon("show", one["run"]).out
+    assert recon(*one["command"].split()[1:]).code == 0
+    with sqlite3.connect(shop.folder / ".recon/state.db") as database:
+        assert database.execute("select state from recon_runs where id = ?", [one["run"]]).fetchone() == ("done",)
+    database.close()
+
+
+def test_the_table_fits_a_terminal_of_80(shop: Shop, recon: Shell) -> None:
+    """Where COLUMNS says 80, ids are cut and one column counts; what is listed still names the run."""
+    shop.drift()
+    recon("run", "orders")
+    shop.environ["COLUMNS"] = "80"
+
+    head, row = recon("runs").out.splitlines()
+
+    assert max(len(head), len(row)) <= 80
+    assert "found" in head
+    assert recon("show", row.split()[0]).code == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.commands import ROOT, recon
+from tests.acceptance.commands import ROOT, heed_interrupts, recon
 from tests.acceptance.shop import PAGE, Shop, listing, record
 from tests.servers.fault_server import Answer, Asked, FaultServer
 
@@ -45,7 +45,12 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 def start(shop: Shop) -> "subprocess.Popen[bytes]":
     env = {**os.environ, **shop.env, "PYTHONPATH": str(ROOT), "HOME": str(shop.folder)}
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "recon", "run", "bad"], cwd=shop.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-P", "-m", "recon", "run", "bad"],
+        cwd=shop.folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - no thread of this process is at work here
     )
 
 

@@ -149,6 +149,10 @@ class PostgresServer:
         """An autocommit connection of the superuser."""
         return psycopg.connect(self.url(database), autocommit=True)
 
+    def binary(self, name: str) -> str:
+        """The path of one of PostgreSQL's own programs, such as `pg_dump`, in the server's version."""
+        return str(self._install / "bin" / name)
+
     def log(self) -> str:
         """What the server wrote."""
         path = self._folder / "server.log" if self._folder else None

@@ -85,14 +85,14 @@ def test_what_is_wrong_with_a_third_party(provider: FakeProvider, name: str, lev
 
 
 def test_a_list_without_reads_by_id_is_warned_of() -> None:
-    """Where items cannot be read by id nothing can be confirmed as gone, and the hint says so."""
+    """Where items cannot be read by id everything is listed a second time, and the hint says so."""
     provider = FakeProvider(ROWS)
     provider.can_get = lambda _: False  # type: ignore[method-assign]
 
     found = asked(provider)["by id"]
 
     assert found.level is Level.WARN
-    assert "nothing can be confirmed as gone" in found.hint
+    assert "everything is listed a second time" in found.hint
 
 
 def test_a_providers_own_warnings_and_clock_are_passed_on() -> None:

@@ -1,11 +1,14 @@
 """The guards: each trips where it should, says so with its figures, and keeps the laws that make it trustworthy."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recon.guard import evaluate
+from recon.guard import evaluate, total, week
 from recon.job import Guard
 from recon.report.figures import GuardFigure
+from recon.report.raising import raising
 
 CALM = {
     "stage": "after",
@@ -20,7 +23,9 @@ CALM = {
 }
 COUNTS = st.integers(0, 10_000)
 SHARES = st.floats(0, 1)
-GUARDS = st.builds(Guard, missing=SHARES, extra=SHARES, changed=SHARES, floor=st.integers(0, 100), same_field=SHARES, shrunken=SHARES)
+GUARDS = st.builds(
+    Guard, missing=SHARES, extra=SHARES, changed=SHARES, floor=st.integers(0, 100), same_field=SHARES, shrunken=SHARES, week=SHARES
+)
 FACTS = st.fixed_dictionaries(
     {
         "stage": st.sampled_from(["before", "after"]),
@@ -155,3 +160,65 @@ def test_a_tripped_figure_says_why_and_a_passed_one_is_silent(guard: Guard, fact
     for figure in evaluate(guard, **facts):
         assert bool(figure.message) == bool(figure.hint) == figure.tripped
         assert figure.message == "" or figure.message.startswith(f"guard {figure.name}: ")
+
+
+def test_small_nights_add_up_over_a_week() -> None:
+    """Nine per cent that went out and two that would go out are more than ten; the figure says both."""
+    figure = week(Guard(), emitted=900, added=200, target_rows=10_000)
+
+    assert figure.message == "guard week: 11.00% > 10.00% (1,100 of 10,000): 900 in the last 7 days, 200 now"
+    assert not week(Guard(), emitted=900, added=100, target_rows=10_000).tripped
+    assert not week(Guard(), emitted=5_000, added=0, target_rows=10_000).tripped
+    assert not week(Guard(), emitted=0, added=5_000, target_rows=10_000).tripped
+
+
+def test_all_domains_together_stay_below_the_total() -> None:
+    """At the limit is within it, one above is not; a plan that tells nothing new is never held for what others sent."""
+    assert not total(1000, emitted=700, added=300).tripped
+    assert (
+        total(1000, emitted=700, added=301).message
+        == "guard total: 1,001 events of all domains in 24 hours > 1,000 (700 went out, 301 now)"
+    )
+    assert not total(1000, emitted=5000, added=0).tripped
+
+
+@given(GUARDS, st.tuples(COUNTS, COUNTS, COUNTS), st.integers(0, 1000), st.integers(1, 5000))
+def test_more_that_went_out_never_passes_where_less_was_held(guard: Guard, counts: tuple[int, int, int], more: int, limit: int) -> None:
+    """`week` and `total` are monotone in what went out and in what is added, and keep floor and limit."""
+    emitted, added, rows = counts
+    for figure, worse in (
+        (week(guard, emitted=emitted, added=added, target_rows=rows), week(guard, emitted=emitted + more, added=added, target_rows=rows)),
+        (week(guard, emitted=emitted, added=added, target_rows=rows), week(guard, emitted=emitted, added=added + more, target_rows=rows)),
+        (total(limit, emitted=emitted, added=added), total(limit, emitted=emitted + more, added=added)),
+        (total(limit, emitted=emitted, added=added), total(limit, emitted=emitted, added=added + more)),
+    ):
+        assert worse.tripped or not figure.tripped
+        assert bool(figure.message) == bool(figure.hint) == figure.tripped
+    floored = week(guard, emitted=min(emitted, guard.floor), added=max(0, guard.floor - emitted), target_rows=rows)
+    assert not floored.tripped
+    assert total(limit, emitted=emitted, added=added).tripped == (added > 0 and emitted + added > limit)
+
+
+@given(GUARDS, FACTS)
+def test_the_key_to_raise_lets_the_same_night_pass(guard: Guard, facts: dict) -> None:
+    """The limit that a held plan suggests is one at which this guard would have passed, and no more than half of everything."""
+    for figure in evaluate(guard, **facts):
+        told = raising(figure, "orders") if figure.tripped else ""
+        if not told:
+            continue
+        key, _, value = told.partition(" under [jobs.orders.guard]")[0].partition(" = ")
+        raised = replace(guard, **{key: int(value) if key == "floor" else float(value)})
+        again = {one.name: one for one in evaluate(raised, **facts)}[figure.name]
+
+        assert not again.tripped, told
+        assert key == "floor" or float(value) <= 0.5
+
+
+def test_a_key_to_raise_is_round_and_says_where_it_stands() -> None:
+    """24.10% asks for 0.25; for all domains a round number of events; for an empty source there is none."""
+    extra = tripped(extra=44_392)["extra"]
+
+    assert raising(extra, "orders") == "extra = 0.25 under [jobs.orders.guard] in recon.toml (now 0.02)"
+    assert raising(total(1000, emitted=1200, added=34), "orders") == "total = 1_300 under [guards] in recon.toml (now 1_000)"
+    assert raising(tripped(source_rows=0)["empty"], "orders") == ""
+    assert raising(tripped(changed=25, target_rows=30)["changed"], "orders").startswith("floor = 25 under")

@@ -40,6 +40,13 @@ def test_seen_again_unchanged_it_keeps_its_id_and_counts_its_nights() -> None:
     assert (life.nights, life.generation, life.first_run) == (6, 1, "run0")
 
 
+def test_two_ledgers_that_know_nothing_of_each_other_give_one_fact_one_id() -> None:
+    """The id is of the fact alone: a run that is killed before it is recorded, or a ledger that is restored, finds it again under the same one."""
+    first, again = seen(None, differs(), night(0), confirmed=False), seen(None, differs(), night(3), confirmed=False)
+
+    assert first.event_id == again.event_id
+
+
 def test_two_runs_of_one_night_count_as_one_night() -> None:
     """A run by hand in the afternoon makes nothing older."""
     life = seen(None, differs(), night(0), confirmed=False)

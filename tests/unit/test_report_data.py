@@ -61,7 +61,7 @@ def test_the_schema_knows_every_figure() -> None:
     """Each field of the figures and of an item stands in the schema, so nothing is added in silence."""
     schema = json_.schema()
 
-    assert {field.name for field in fields(RunFigures)} | {"schema", "discrepancies", "items"} == set(schema["properties"])
+    assert {field.name for field in fields(RunFigures)} | {"schema", "discrepancies", "next", "items"} == set(schema["properties"])
     assert {field.name for field in fields(Item)} == set(schema["$defs"]["Item"]["properties"])
     assert {verdict.value for verdict in Verdict} == set(schema["$defs"]["Verdict"]["enum"])
     for name in ("RunFigures", "Item"):

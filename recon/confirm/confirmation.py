@@ -1,37 +1,23 @@
-"""Confirmation: every suspect is read again by id, on both sides, before it is believed.
-
-A suspect is *confirmed* only when both looks agree: the same difference, the same values on both sides. It is
-*dismissed* when the sides agree now, or when either has moved since the first look: something is at work on it, and
-tomorrow's run will see what came of that. It stays *unconfirmed* when the second look proves nothing: no answer,
-no right to look, a record that cannot be read, or a 404 that no positive control stands beside.
-
-Absence is believed only on an outright "deleted", or on a 404 while a known item is found under the same credential
-at the same time: an API that answers 404 to everything proves nothing.
-"""
+"""What the second look said of the suspects."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import msgspec
 
-from recon.clock import Clock
-from recon.compare import Look, second_look
+from recon.compare import Look
 from recon.discrepancy import Discrepancy, DiscrepancyKind
 from recon.errors import ProviderError
-from recon.fetch.page import Lookup, LookupStatus
 from recon.files import LocalFile
 from recon.job import Job
-from recon.kind import Text
 from recon.progress import Progress
-from recon.provider import Provider
-from recon.report.figures import AGREE, MOVED
-from recon.stores.base import Selection, Store
+from recon.report.figures import AGREE, MOVED, InFlight
 
 SECONDS = re.compile(r"\b[0-9]+(\.[0-9]+)?s\b")
 CHUNK = 500
@@ -49,8 +35,27 @@ class Confirmation:
     by_field: Counter[str] = field(default_factory=Counter)
     dismissed: Counter[str] = field(default_factory=Counter)
     unconfirmed: Counter[str] = field(default_factory=Counter)
+    #: Of the confirmed, the deletions that are told only on a later night.
+    waiting: int = 0
+    #: Of the unconfirmed, those of which the second look got no answer that proves anything: another try may.
+    unanswered: int = 0
+    #: Suspects that moved too late to be judged tonight; the first of them by key.
+    in_flight: int = 0
+    in_flight_keys: list[InFlight] = field(default_factory=list)
     #: Keys of which nothing could be said; they are neither new nor resolved tonight.
     unknown_keys: list[str] = field(default_factory=list)
+
+    @property
+    def weighed(self) -> dict[DiscrepancyKind, int]:
+        """What a guard counts: the confirmed ones that may become events tonight."""
+        counts = dict(self.confirmed)
+        counts[DiscrepancyKind.EXTRA] = counts.get(DiscrepancyKind.EXTRA, 0) - self.waiting
+        return counts
+
+    @property
+    def proved_nothing(self) -> bool:
+        """Whether not one suspect could be looked at again, for want of an answer: the third party went away."""
+        return bool(self.unanswered) and not self.confirmed and not self.dismissed
 
     def discrepancies(self) -> Iterator[Discrepancy]:
         """The confirmed ones, streamed."""
@@ -60,56 +65,17 @@ class Confirmation:
                 yield decoder.decode(line)
 
 
-@dataclass(frozen=True, slots=True)
-class SecondLook:
-    """The two places to look again, and how long the look may wait on them."""
+class SecondLook(Protocol):
+    """A way of looking again: by id (`ById`), or in a second listing (`ByListing`)."""
 
-    job: Job
-    provider: Provider
-    store: Store
-    clock: Clock
+    @property
+    def job(self) -> Job:
+        """What is compared."""
+        ...
 
     def at(self, keys: list[str], controls: Sequence[str]) -> tuple[dict[str, Look], dict[str, str]]:
         """What each key looks like now, and for those of which nothing is known, why."""
-        lookups = list(self.provider.get_many(self.job.resource, keys, clock=self.clock))
-        absent_counts = self._control_found(lookups, controls)
-        known: dict[str, bytes | None] = {}
-        unknown: dict[str, str] = {}
-        for lookup in lookups:
-            match lookup.status:
-                case LookupStatus.FOUND:
-                    known[lookup.key] = lookup.item
-                case LookupStatus.DELETED:
-                    known[lookup.key] = None
-                case LookupStatus.NOT_FOUND if not self._exact:
-                    unknown[lookup.key] = "a 404 for a key that was folded or trimmed, so it may stand there in another form"
-                case LookupStatus.NOT_FOUND if absent_counts is None:
-                    known[lookup.key] = None
-                case LookupStatus.NOT_FOUND:
-                    unknown[lookup.key] = absent_counts or "not found"
-                case LookupStatus.FORBIDDEN:
-                    unknown[lookup.key] = lookup.why or "the provider forbids reading it"
-                case LookupStatus.UNKNOWN:
-                    unknown[lookup.key] = lookup.why or "no usable answer"
-        rows = self.store.get_many(Selection.of(self.job), list(known))
-        return second_look(self.job, known, rows), unknown
-
-    @property
-    def _exact(self) -> bool:
-        """Whether the key as we hold it is the key as the provider wrote it."""
-        kind = self.job.key
-        return not isinstance(kind, Text) or (kind.case == "exact" and not kind.trim)
-
-    def _control_found(self, lookups: list[Lookup], controls: Sequence[str]) -> str | None:
-        """None where a 404 may be believed, else why not."""
-        if not any(lookup.status is LookupStatus.NOT_FOUND for lookup in lookups):
-            return None
-        if not controls:
-            return "a 404, and no known item to hold against it"
-        answers = list(self.provider.get_many(self.job.resource, controls, clock=self.clock))
-        if any(answer.status is LookupStatus.FOUND for answer in answers):
-            return None
-        return f"a 404, but the known item {answers[0].key} was not found either ({answers[0].status})"
+        ...
 
 
 def confirm(
@@ -121,36 +87,36 @@ def confirm(
     total: int,
     progress: Progress,
     whole: bool = False,
+    waits: Callable[[Discrepancy], bool] | None = None,
 ) -> Confirmation:
     """Reads every suspect again, in chunks, and writes the confirmed ones to `file`.
 
-    `whole` asks that fields which are only shown are as at the first look too: what a person approved is what goes out.
+    `whole` asks that fields which are only shown are as at the first look too: what a person approved is what goes out. `waits` says
+    of a deletion that it is told only on a later night.
 
     `controls` are keys that the provider certainly had at the first look. Raises ProviderError or StoreError for what concerns all keys.
     """
     outcome = Confirmation(file)
     rest = iter(suspects)
     done = 0
-    readable = look.provider.can_get(look.job.resource)
     with LocalFile(file) as out:
         while chunk := list(islice(rest, CHUNK)):
-            if readable:
-                _confirm_chunk(look, chunk, controls, outcome, out, whole=whole)
-            else:
-                why = f"{look.job.resource} cannot be read by id at {look.job.provider}"
-                for suspect in chunk:
-                    _leave_open(outcome, suspect.key, why)
+            for found in _confirm_chunk(look, chunk, controls, outcome, whole=whole):
+                outcome.waiting += waits is not None and waits(found)
+                out.write(msgspec.json.encode(found) + b"\n")
             done += len(chunk)
             progress.advance(done, total, "suspects")
     return outcome
 
 
 def _confirm_chunk(
-    look: SecondLook, chunk: list[Discrepancy], controls: Sequence[str], outcome: Confirmation, out: LocalFile, *, whole: bool
-) -> None:
+    look: SecondLook, chunk: list[Discrepancy], controls: Sequence[str], outcome: Confirmation, *, whole: bool
+) -> Iterator[Discrepancy]:
+    """The confirmed ones of a chunk, as the second look saw them."""
     looks, unknown = look.at([suspect.key for suspect in chunk], controls)
     for first in chunk:
         if first.key in unknown:
+            outcome.unanswered += 1
             _leave_open(outcome, first.key, unknown[first.key])
             continue
         now = looks.get(first.key)
@@ -161,17 +127,30 @@ def _confirm_chunk(
             _leave_open(outcome, first.key, f"unreadable at the second look: {now.unreadable}")
         elif now.discrepancy is None:
             outcome.dismissed[AGREE] += 1
-        elif _moved(first, now.discrepancy) or (whole and not _same(first, now.discrepancy)):
+        elif _moved(look.job, first, now.discrepancy) or (whole and not _same(first, now.discrepancy)):
             outcome.dismissed[MOVED] += 1
             outcome.unknown_keys.append(first.key)
         else:
             outcome.confirmed[first.kind] += 1
             outcome.by_field.update(now.discrepancy.changed)
-            out.write(msgspec.json.encode(now.discrepancy) + b"\n")
+            yield now.discrepancy
 
 
-def _moved(first: Discrepancy, now: Discrepancy) -> bool:
-    return (first.kind, first.source_token, first.target_token) != (now.kind, now.source_token, now.target_token)
+def _moved(job: Job, first: Discrepancy, now: Discrepancy) -> bool:
+    """Whether either side is not as it was; also one that moved and moved back, where it says when it last changed."""
+    return (first.kind, first.source_token, first.target_token, *_times(job, first)) != (
+        now.kind,
+        now.source_token,
+        now.target_token,
+        *_times(job, now),
+    )
+
+
+def _times(job: Job, found: Discrepancy) -> tuple[Any, Any]:
+    """Each side's own time of change, where the job names one."""
+    if job.updated is None:
+        return None, None
+    return tuple(side.get(job.updated) if side is not None else None for side in (found.source, found.target))  # type: ignore[return-value]  # two sides, two times
 
 
 def _same(first: Discrepancy, now: Discrepancy) -> bool:
@@ -180,7 +159,7 @@ def _same(first: Discrepancy, now: Discrepancy) -> bool:
 
 
 def recheck(look: SecondLook, keys: Iterable[str], *, controls: Sequence[str], outcome: Confirmation) -> None:
-    """Looks by id at keys of earlier nights that tonight's comparison did not show: a listing that leaves an item out proves nothing.
+    """Looks again at keys of earlier nights that tonight's comparison did not show: a listing that leaves an item out proves nothing.
 
     Those that agree may count as resolved; of the others nothing can be said tonight, and `outcome` takes them up as unknown.
     """
@@ -190,6 +169,7 @@ def recheck(look: SecondLook, keys: Iterable[str], *, controls: Sequence[str], o
         for key in chunk:
             now = looks.get(key)
             if key in unknown or now is None:
+                outcome.unanswered += 1
                 _leave_open(outcome, key, unknown.get(key, "no answer"))
             elif now.unreadable is not None:
                 _leave_open(outcome, key, f"unreadable at the second look: {now.unreadable}")

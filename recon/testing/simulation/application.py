@@ -1,0 +1,132 @@
+"""The application: its table, a real SQLite file, written by the handlers of webhooks and of corrective events."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recon.testing.simulation.oracle.history import History, Values
+from recon.testing.simulation.third_party import Change
+
+if TYPE_CHECKING:
+    from recon.testing.simulation.world import Universe
+
+COLUMNS = ("status", "amount", "currency", "version")
+
+
+class Application:
+    """One domain's table. `rows` is the primary; the file, which the reconciler reads, follows after the replica's lag."""
+
+    def __init__(self, universe: "Universe", domain: str, file: Path) -> None:
+        self.domain = domain
+        self.file = file
+        self.away = file.with_suffix(".away")
+        #: What the reconciler can read: the truth of the target.
+        self.history = History()
+        self.rows: dict[str, Values] = {}
+        #: The highest version that each key was ever told of, for the guarded handler.
+        self.told: dict[str, int] = {}
+        self._universe = universe
+        self._database = sqlite3.connect(file, isolation_level=None)
+        self._database.execute("pragma journal_mode = memory")
+        self._database.execute("pragma synchronous = off")
+        unique = "" if universe.world.doubles else " primary key"
+        self._database.execute(f"create table {domain} (id text{unique}, status text, amount integer, currency text, version integer)")
+
+    def write(self, key: str, state: Values) -> None:
+        """The row is so from now on; None: there is none."""
+        self.rows[key] = None if state is None else dict(state)
+        if self._universe.world.replica_lag and not self._universe.calm:
+            time = self._universe.time
+            time.later(time.at + self._universe.world.replica_lag, lambda: self._replicate(key, state))
+        else:
+            self._replicate(key, state)
+
+    def _replicate(self, key: str, state: Values) -> None:
+        if self.away.exists():
+            # The file is out of reach of its readers, not of its writers.
+            self.away.rename(self.file)
+            self._put(key, state)
+            self.file.rename(self.away)
+        else:
+            self._put(key, state)
+        self.history.put(self._universe.time.at, key, state)
+
+    def _put(self, key: str, state: Values) -> None:
+        self._database.execute("begin")
+        self._database.execute(f"delete from {self.domain} where id = ?", (key,))
+        if state is not None:
+            self._database.execute(f"insert into {self.domain} values (?,?,?,?,?)", (key, *(state[name] for name in COLUMNS)))
+        self._database.execute("commit")
+
+    def double(self, key: str) -> bool:
+        """Writes the row of a key a second time, as a table without a unique index allows; False where there is none."""
+        state = self.history.at(key, self._universe.time.at)
+        if state is None or self.away.exists():
+            return False
+        self._database.execute(f"insert into {self.domain} values (?,?,?,?,?)", (key, *(state[name] for name in COLUMNS)))
+        return True
+
+    def lose(self) -> None:
+        """The database cannot be reached."""
+        if not self.away.exists():
+            self.file.rename(self.away)
+
+    def find(self) -> None:
+        """It can be reached again."""
+        if self.away.exists():
+            self.away.rename(self.file)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._database.close()
+
+
+def naive(application: Application, change: Change) -> None:
+    """A webhook's handler that believes whatever came last: a late one undoes a newer state."""
+    application.write(change.key, change.state)
+
+
+def guarded(application: Application, change: Change) -> None:
+    """A webhook's handler that goes by the version, and remembers deletions too."""
+    if change.version > application.told.get(change.key, 0):
+        application.told[change.key] = change.version
+        application.write(change.key, change.state)
+
+
+HANDLERS: dict[str, Callable[[Application, Change], None]] = {"naive": naive, "guarded": guarded}
+
+
+class Webhooks:
+    """Brings each change to the application's handler: in time, or lost, twice, late, out of order; on a bad night, none at all."""
+
+    def __init__(self, universe: "Universe", application: Application) -> None:
+        self._universe = universe
+        self._application = application
+        self._handle = HANDLERS[universe.world.handler]
+
+    def __call__(self, change: Change) -> None:
+        universe = self._universe
+        chance, time = universe.chance, universe.time
+        where = (change.domain, change.key, change.version)
+        world = universe.world
+        if universe.outage(change.domain) or chance.happens("webhook lost", world.lost, *where):
+            universe.story.tell("webhook", f"{change.domain} {change.key} v{change.version} is lost")
+            return
+        delay = chance.between(0.1, 3.0, "webhook", *where)
+        if chance.happens("webhook late", world.late, *where):
+            delay = chance.between(60.0, 20 * 3600.0, "late", *where)
+        elif chance.happens("webhook overtaken", world.late, *where):
+            delay = chance.between(3.0, 90.0, "overtaken", *where)
+        time.later(time.at + delay, lambda: self._arrive(change))
+        if chance.happens("webhook twice", world.twice, *where):
+            time.later(time.at + delay + chance.between(0.1, 4 * 3600.0, "twice", *where), lambda: self._arrive(change))
+
+    def _arrive(self, change: Change) -> None:
+        self._universe.story.tell("webhook", f"{change.domain} {change.key} v{change.version}: {words(change.state)}")
+        self._handle(self._application, change)
+
+
+def words(state: Values) -> str:
+    """A state, for the story."""
+    return "gone" if state is None else " ".join(str(state[name]) for name in COLUMNS if name in state)

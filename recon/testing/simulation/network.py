@@ -1,0 +1,140 @@
+"""The network between a process and the third party: every request is a step, takes time, and is answered, or not, or wrongly."""
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from recon.errors import Unreachable
+from recon.fetch.transport import Request, Response
+from recon.testing.simulation.faults import ITEM_FAULTS, LISTING_FAULTS, NIGHT_FAULTS, Answer
+from recon.testing.simulation.listing import Gone, cut
+from recon.testing.simulation.oracle.facts import UNREADABLE, Shown
+from recon.testing.simulation.oracle.history import Values
+from recon.testing.simulation.process import Process
+
+if TYPE_CHECKING:
+    from recon.testing.simulation.world import Universe
+
+CURSOR_AGE = 3 * 3600.0
+
+
+class WorldNetwork:
+    """Stands where `recon.fetch.transport.Transport` does, for one process."""
+
+    def __init__(self, universe: "Universe", process: Process) -> None:
+        self._universe = universe
+        self._process = process
+        self._pages: dict[str, list[bytes]] = {}
+
+    def send(self, request: Request) -> Response:
+        """The third party's answer; raises Unreachable where none came, or none that was whole."""
+        process, universe = self._process, self._universe
+        process.step("request")
+        process.requests += 1
+        where = (process.number, process.requests)
+        process.passes(universe.chance.between(0.02, 0.6, "latency", *where))
+        _, domain, *rest = request.path.split("/")
+        answer = self._item(domain, unquote(rest[0]), where) if rest else self._page(domain, dict(request.query), where)
+        told = f"GET {request.path}" + "".join(f" {name}={value}" for name, value in request.query.items())
+        fault = f" [{answer.fault}]" if answer.fault else ""
+        shown = (
+            ""
+            if answer.shown is None
+            else f": {len(answer.shown)} items"
+            if not rest
+            else ": there"
+            if answer.shown[0][1]
+            else ": not there"
+        )
+        universe.story.tell(process.name, f"{told} -> {answer.status or answer.lost}{shown}{fault}")
+        if answer.takes:
+            process.passes(answer.takes)
+        if answer.lost:
+            raise Unreachable(f"{request.subject}: {answer.lost}")
+        if answer.shown is not None:
+            place = "item" if rest else "listing"
+            universe.facts.shown.append(
+                Shown(
+                    at=universe.time.at, process=process.number, domain=domain, place=place, fault=answer.fault, items=tuple(answer.shown)
+                )
+            )
+        return Response(status=answer.status, headers=answer.headers, body=answer.body, wire_bytes=len(answer.body))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _page(self, domain: str, query: dict[str, str], where: tuple[int, int]) -> Answer:
+        universe = self._universe
+        world, chance, party = universe.world, universe.chance, universe.parties[domain]
+        night = universe.night_faults(domain)
+        at = max(0.0, universe.time.at - universe.lag(domain))
+        if "wiped" in night:
+            rows: list[tuple[int, str, Values]] = []
+        elif "wrong tenant" in night:
+            rows = [(n, f"other{n}", {"status": "open", "amount": n, "currency": "EUR", "version": n}) for n in range(1, 5)]
+        else:
+            rows = [(party.places[key], key, party.history.at(key, at)) for key in party.living(at)]
+        size = world.page_size
+        if "clamped" in night:
+            size = max(1, size // 2)
+        try:
+            page = cut(
+                world.paging, rows, query, size=size, places=party.places, newest=world.newest_first, now=universe.time.at, age=CURSOR_AGE
+            )
+        except Gone:
+            chance.reach("cursor expired")
+            return Answer.error(400, "the cursor has expired", fault="cursor expired")
+        named = next((name for name in ("wiped", "wrong tenant") if name in night), "")
+        answer = Answer.page(page.items, page.more, page.marks, fault=named)
+        for name, fault in NIGHT_FAULTS.items():
+            if name in night:
+                fault(answer, universe, domain)
+        if universe.lag(domain) and not answer.fault:
+            answer.fault = "lag"
+        kind = self._fault(LISTING_FAULTS, "page", domain, where)
+        if kind:
+            LISTING_FAULTS[kind](answer, chance, where, self._pages.get(domain, []))
+        answer.render()
+        self._pages.setdefault(domain, []).append(answer.body)
+        return answer
+
+    def _item(self, domain: str, key: str, where: tuple[int, int]) -> Answer:
+        universe = self._universe
+        night = universe.night_faults(domain)
+        state = universe.parties[domain].history.at(key, universe.time.at)
+        if "reads 404" in night or "wiped" in night or "wrong tenant" in night:
+            return Answer.error(404, "no such item", fault="reads 404", shown=[(key, None)])
+        if "forbidden" in night:
+            return Answer.error(403, "not yours to read", fault="forbidden")
+        kind = self._fault(ITEM_FAULTS, "item", domain, where)
+        answer = self._found(key, state, domain)
+        if kind:
+            ITEM_FAULTS[kind](answer, universe.chance, where, [])
+        answer.render()
+        return answer
+
+    def _found(self, key: str, state: Values, domain: str) -> Answer:
+        universe = self._universe
+        if key in universe.unreadable(domain):
+            raw = {"id": key, "status": ["?"], "amount": "many", "currency": None, "version": 0}
+            return Answer(status=200, document=raw, shown=[(key, UNREADABLE)], fault="unreadable")
+        if state is not None:
+            return Answer(status=200, document={"id": key, **state}, shown=[(key, state)])
+        universe.chance.reach(f"absence by {universe.world.absence}")
+        if universe.world.absence == "marker":
+            return Answer(status=200, document={"id": key, "deleted": True}, shown=[(key, None)])
+        return Answer.error(410 if universe.world.absence == "410" else 404, "no such item", shown=[(key, None)])
+
+    def _fault(self, table: dict[str, Any], sort: str, domain: str, where: tuple[int, int]) -> str:
+        """The fault that strikes this request; a sticky one strikes the ones after it as well, by the mood of the night."""
+        universe = self._universe
+        share = universe.mood(domain, sort)
+        if not share:
+            return ""
+        kind = universe.chance.weighted({name: universe.world.weight(name) for name in table}, "fault", sort, *where)
+        return kind if universe.chance.happens(kind, share, sort, *where) else ""
+
+
+def as_json(document: Any) -> bytes:
+    """The document as the third party writes it."""
+    return json.dumps(document, separators=(",", ":")).encode()

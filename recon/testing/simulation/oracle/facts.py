@@ -1,0 +1,154 @@
+"""The facts that the oracle judges by: what the world saw, never what the code under test thinks of itself, but for what it told people.
+
+Times are seconds of the world. A process is a number; every process has one order, such as "the night's run of a domain".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from recon.testing.simulation.oracle.history import History, Values
+
+UNREADABLE: Mapping[str, Any] = {"unreadable": True}
+"""Stands for an item that the third party wrote so that nobody can read it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One usable answer of the third party: a page of the listing, or one item by id (None: it said that there is none)."""
+
+    at: float
+    process: int
+    domain: str
+    place: str  # "listing" or "item"
+    #: What was wrong with it, by the fault's name; "" for an honest answer.
+    fault: str
+    items: tuple[tuple[str, Values], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One event that reached the destination, decoded, and what was answered: confirmed, retry, rejected, unknown."""
+
+    at: float
+    process: int
+    domain: str
+    id: str
+    emission: int
+    body: bytes
+    event: Mapping[str, Any]
+    outcome: str
+    #: The number of the call of the publisher that carried it, in its process.
+    call: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """An order that a process carried out to its end or its death: what it said of it.
+
+    `order` is run, dry, item, publish, approve or reject; `how` is ended, crashed or raised; the figures are as the JSON report has them.
+    """
+
+    process: int
+    began: float
+    ended: float
+    domain: str
+    order: str
+    how: str
+    fields: tuple[str, ...]
+    exit_code: int = 0
+    verdict: str = ""
+    run: str = ""
+    problem: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """A run as `recon runs` lists it."""
+
+    id: str
+    domain: str
+    state: str
+    slot: str | None
+    started: float
+    dry: bool
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A plan that waits for a person, as it was shown: the ids of its events, its checksum, and until when."""
+
+    at: float
+    domain: str
+    run: str
+    checksum: str
+    expires: float
+    ids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What a person did: `kind` is approve, reject or ack; `process` carried it out; `taken` says whether it was accepted.
+
+    `taken` is None where the process died over it.
+    """
+
+    at: float
+    ended: float
+    process: int
+    kind: str
+    domain: str
+    run: str = ""
+    checksum: str = ""
+    key: str = ""
+    until: float = float("inf")
+    taken: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frozen:
+    """A process stood still from `at` until `until`, and woke; `calls` is how many calls of the publisher it had begun before."""
+
+    process: int
+    at: float
+    until: float
+    calls: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What a consumer made of an event: the row before and after. `careful`: it follows the advice and looks at the row first."""
+
+    at: float
+    domain: str
+    id: str
+    key: str
+    before: Values
+    after: Values
+    careful: bool
+
+
+@dataclass(slots=True)
+class Facts:
+    """Everything that happened in a world, in order."""
+
+    source: dict[str, History] = field(default_factory=dict)
+    target: dict[str, History] = field(default_factory=dict)
+    shown: list[Shown] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+    rows: dict[str, RunRow] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
+    acts: list[Act] = field(default_factory=list)
+    frozen: list[Frozen] = field(default_factory=list)
+    applied: list[Applied] = field(default_factory=list)
+    #: Lease name to its fences, as they were seen, in order.
+    fences: dict[str, list[int]] = field(default_factory=dict)
+    #: When each process that died, died.
+    dead: dict[int, float] = field(default_factory=dict)
+    #: Keys that the application holds twice, by domain, with since when and until when.
+    doubled: list[tuple[str, str, float, float]] = field(default_factory=list)
+    #: From when on nothing goes wrong any more.
+    calm: float = float("inf")

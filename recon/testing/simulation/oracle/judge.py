@@ -1,0 +1,44 @@
+"""The judgement: every law over all the facts of a world. A law is a function that yields what breaks it, in words."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from recon.testing.simulation.oracle import delivering, ending, finding, holding, telling
+from recon.testing.simulation.oracle.facts import Facts
+
+Law = Callable[[Facts], Iterator[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A law that was broken, and how."""
+
+    law: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"law {self.law}: {self.words}"
+
+
+LAWS: dict[str, Law] = {
+    "1 no event without real drift": finding.real_drift,
+    "1 no event for what changed while it was looked at": finding.nothing_moving,
+    "2 lasting drift is corrected or accounted for": finding.nothing_dropped,
+    "3 one id per fact": delivering.one_id,
+    "4 nothing leaves a held run unless it was approved": holding.held_back,
+    "4 an approval covers what was shown": holding.approvals,
+    "5 both sides come together once faults stop": ending.converged,
+    "6 clean is said of proven equality only": telling.clean_is_clean,
+    "7 doubt never deletes": finding.no_doubtful_deletion,
+    "8 an overtaken process delivers no more than what it had in hand": delivering.overtaken,
+    "8 fences grow, and a slot has one run": delivering.fenced,
+    "9 an older event never undoes a newer state": delivering.never_older,
+    "10 unreadable is not missing, and a mass change is held": holding.mass_and_unreadable,
+    "11 what went wrong is loud": telling.loud,
+}
+"""The laws by their names."""
+
+
+def judge(facts: Facts) -> list[Violation]:
+    """Everything that was violated, in the order of the laws."""
+    return [Violation(name, words) for name, law in LAWS.items() for words in law(facts)]

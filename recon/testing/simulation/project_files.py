@@ -1,0 +1,80 @@
+"""The project that a world's hosts run: one recon.toml and a job file for each domain."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recon.testing.simulation.listing import RULES
+
+if TYPE_CHECKING:
+    from recon.testing.simulation.world import Universe
+
+TOML = """[project]
+name = "world"
+[state]
+url = "sqlite:///{state}"
+[engine]
+threads = 1
+memory = "256MB"
+[providers.shop]
+type = "rest"
+base_url = "http://127.0.0.1:9/"
+tries = 3
+max_wait = "90s"
+concurrency = 1
+[publishers.bus]
+type = "stdout"
+"""
+RESOURCE = """[providers.shop.resources.{domain}]
+path = "{domain}"
+records = "data"
+{get}{total}paging = {{ {rule} }}
+[stores.{domain}]
+url = "sqlite:///{file}"
+"""
+GET = 'get = "{domain}/{{key}}"\ndeleted = {{ at = "deleted", is = true }}\n'
+JOB = '''"""{domain}: what the shop has."""
+
+from recon import Field, Guard, Job, Table
+
+{domain} = Job(
+    domain="{domain}",
+    provider="shop",
+    resource="{domain}",
+    store="{domain}",
+    table=Table(name="{domain}"),
+    event="{domain}",
+    publisher="bus",
+    settle={settle},
+    schedule="0 3 * * *",
+    guard=Guard(floor={floor}, missing=0.3, extra=0.2, changed=0.3, same_field=0.6, shrunken=0.35),
+    fields=(Field("status"), Field("amount", "integer"), Field("currency", compare={currency}), Field("version", "integer", compare=False)),
+)
+'''
+
+
+def folder_of(universe: "Universe", host: str) -> Path:
+    """The host's own disk: its project, and what its runs leave there."""
+    return universe.folder / host
+
+
+def write_project(universe: "Universe", host: str) -> None:
+    """Writes the project of one host; the state is one for all."""
+    folder = folder_of(universe, host)
+    (folder / "jobs").mkdir(parents=True)
+    world = universe.world
+    text = TOML.format(state=universe.folder / "state.db")
+    for domain in universe.domains:
+        get = "" if world.list_only else GET.format(domain=domain)
+        total = 'total = "meta.total"\n' if world.declares_total else ""
+        file = universe.applications[domain].file
+        text += RESOURCE.format(domain=domain, get=get, total=total, rule=RULES[world.paging], file=file)
+    (folder / "recon.toml").write_text(text)
+    write_jobs(universe, host)
+
+
+def write_jobs(universe: "Universe", host: str) -> None:
+    """The job files, by the fields that count now."""
+    world = universe.world
+    for domain in universe.domains:
+        text = JOB.format(domain=domain, settle=world.settle, floor=world.floor, currency="currency" in universe.compared)
+        (folder_of(universe, host) / f"jobs/{domain}.py").write_text(text)

@@ -1,0 +1,91 @@
+"""The third party: records with their whole history, changed as time goes by, and told of by webhooks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from recon.testing.simulation.chance import Chance
+from recon.testing.simulation.clock import Time
+from recon.testing.simulation.oracle.history import History, Values
+
+STATUSES = ("open", "paid", "shipped", "refunded")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change of one item, as its webhook tells it: the whole state, None where it was deleted. `version` grows by one with each."""
+
+    domain: str
+    key: str
+    state: Values
+    version: int
+
+
+class ThirdParty:
+    """One domain's records. `on_change` is told of every change as it happens."""
+
+    def __init__(self, domain: str, time: Time, chance: Chance, on_change: Callable[[Change], None]) -> None:
+        self.domain = domain
+        self.history = History()
+        #: Where in the listing each living item stands; a deleted one keeps its place for cursors.
+        self.places: dict[str, int] = {}
+        self._born: dict[str, float] = {}
+        self._time = time
+        self._chance = chance
+        self._on_change = on_change
+        self._versions = 0
+        self._changes = 0
+
+    def living(self, at: float) -> list[str]:
+        """The keys that are there at this instant, in the order in which they came."""
+        return sorted((key for key in self.places if self.history.at(key, at) is not None), key=self.places.__getitem__)
+
+    def write(self, key: str, state: dict[str, Any] | None, *, quiet: bool = False) -> None:
+        """The item is so from now on."""
+        self._versions += 1
+        if self.history.at(key, self._time.at) is None and state is not None:
+            self.places[key] = self._versions
+        held = None if state is None else {**state, "version": self._versions}
+        self.history.put(self._time.at, key, held)
+        if not quiet:
+            self._on_change(Change(domain=self.domain, key=key, state=held, version=self._versions))
+
+    def fill(self, count: int) -> None:
+        """The records that are there from the beginning, which nobody is told of."""
+        for number in range(count):
+            self.write(f"k{number:03d}", self._drawn(f"first{number}"), quiet=True)
+
+    def change(self, number: int) -> None:
+        """One change by chance: `number` names it."""
+        chance, where = self._chance, (self.domain, "change", number)
+        living = self.living(self._time.at)
+        gone = [key for key in self.places if key not in living]
+        kind = chance.weighted({"updated": 6.0, "created": 2.0, "deleted": 1.5, "back": 1.5, "again": 0.7}, *where)
+        if kind == "created" or not living:
+            self.write(f"k{len(self.places):03d}", self._drawn(*where))
+            return
+        if kind == "again" and gone:
+            key = chance.one_of(gone, *where)
+            self.write(key, self._drawn(*where))
+            return
+        key = chance.one_of(living, *where)
+        if kind == "deleted":
+            self.write(key, None)
+            return
+        now = self.history.at(key, self._time.at)
+        assert now is not None
+        if kind == "back":
+            # What it was before, once more: the state alone does not tell the two times apart.
+            earlier = [state for _, state in self.history.during(key, 0.0, self._time.at) if state is not None]
+            before = chance.one_of(earlier, *where)
+            self.write(key, {name: value for name, value in before.items() if name != "version"})
+            return
+        self.write(key, self._drawn(*where))
+
+    def _drawn(self, *where: object) -> dict[str, Any]:
+        chance = self._chance
+        return {
+            "status": chance.one_of(STATUSES, self.domain, "status", *where),
+            "amount": chance.count(1, 40, self.domain, "amount", *where) * 100,
+            "currency": chance.one_of(("EUR", "EUR", "EUR", "USD"), self.domain, "currency", *where),
+        }

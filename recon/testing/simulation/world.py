@@ -1,0 +1,303 @@
+"""A world: what is declared of it (`World`), and what comes of it from one seed (`Universe`)."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from recon.testing.simulation.application import Application, Webhooks
+from recon.testing.simulation.chance import Chance
+from recon.testing.simulation.clock import DAY, SLOT, DatabaseClock, Time
+from recon.testing.simulation.consumers import MOODS, Consumer
+from recon.testing.simulation.hosts import Hosts
+from recon.testing.simulation.oracle.facts import Facts
+from recon.testing.simulation.process import Fate, Process
+from recon.testing.simulation.project_files import write_project
+from recon.testing.simulation.story import Story
+from recon.testing.simulation.third_party import ThirdParty
+
+TAIL = 4
+"""Nights at the end on which nothing goes wrong, so that both sides can come together."""
+
+TROUBLES: Mapping[str, float] = {
+    "wiped": 0.04,
+    "wrong tenant": 0.04,
+    "clamped": 0.05,
+    "reads 404": 0.05,
+    "forbidden": 0.03,
+    "unreadable": 0.06,
+    "outage": 0.08,
+    "store away": 0.05,
+}
+"""States of a whole night, with the share of nights that have them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What is declared of a world: its third party, its application, its consumers, and how much goes wrong. Shares lie between 0 and 1.
+
+    `paging` is a key of `listing.RULES`; `absence` is how a read by id tells of a deletion: 404, 410 or marker; `handler` is one of
+    `application.HANDLERS`. `troubles` are states of a whole night (wiped, wrong tenant, clamped, reads 404, forbidden, unreadable,
+    outage, store away) with the share of nights that have them; `weights` changes how often a single fault is drawn, by name.
+    """
+
+    name: str
+    nights: int | None = None
+    records: tuple[int, int] = (5, 25)
+    domains: tuple[int, int] = (1, 2)
+    paging: str = "last_id"
+    page_size: int = 5
+    newest_first: bool = False
+    declares_total: bool = False
+    absence: str = "404"
+    list_only: bool = False
+    listing_lag: float = 0.0
+    replica_lag: float = 0.0
+    doubles: bool = False
+    handler: str = "naive"
+    careful: bool = True
+    batch: int = 3
+    changes: tuple[int, int] = (2, 8)
+    lost: float = 0.12
+    late: float = 0.1
+    twice: float = 0.08
+    trouble: float = 0.35
+    item_trouble: float = 0.12
+    troubles: Mapping[str, float] = field(default_factory=lambda: TROUBLES)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    moods: Mapping[str, float] = field(default_factory=lambda: MOODS)
+    crashes: float = 0.25
+    freezes: float = 0.1
+    hosts: int = 1
+    stepped_clock: float = 0.05
+    missed: float = 0.05
+    by_hand: float = 0.15
+    acks: float = 0.1
+    edits: float = 0.03
+    settle: float = 120.0
+    floor: int = 3
+
+    def weight(self, fault: str) -> float:
+        """How often this fault is drawn, against the others."""
+        return self.weights.get(fault, 1.0)
+
+    def but(self, **changes: Any) -> "World":
+        """The same world with something else."""
+        return replace(self, **changes)
+
+
+COMPARED = (("status", "amount"), ("status", "amount", "currency"))
+"""The fields that count, before and after the job's file is edited."""
+
+
+class Universe:
+    """A world at work under one seed, in a folder of its own."""
+
+    def __init__(
+        self, world: World, seed: int, folder: Path, template: Path, *, nights: int | None = None, masked: Collection[str] = ()
+    ) -> None:
+        self.world = world
+        self.folder = folder
+        self.template = template
+        self.chance = Chance(seed, masked)
+        self.time = Time()
+        self.database_clock = DatabaseClock(self.time)
+        self.story = Story(self.time)
+        self.facts = Facts()
+        self.compared: tuple[str, ...] = COMPARED[0]
+        self.steps: Counter[str] = Counter()
+        drawn = self.chance.count(5, 12, "nights")
+        self.nights = nights if nights is not None else world.nights or drawn
+        self.domains = ("orders", "refunds")[: self.chance.count(*world.domains, "domains")]
+        self.skew: dict[str, float] = {}
+        self.parties: dict[str, ThirdParty] = {}
+        self.applications: dict[str, Application] = {}
+        self.consumers: dict[str, Consumer] = {}
+        self.numbers = 0
+        self.hosts = Hosts(self)
+        self._settle_in()
+
+    def _settle_in(self) -> None:
+        """Both sides as they are at the beginning: alike."""
+        for domain in self.domains:
+            application = Application(self, domain, self.folder / f"{domain}.db")
+            party = ThirdParty(domain, self.time, self.chance, Webhooks(self, application))
+            party.fill(self.chance.count(*self.world.records, "records", domain))
+            for key in party.places:
+                state = party.history.at(key, 0.0)
+                application.rows[key] = state
+                application.told[key] = state["version"] if state else 0
+                application._replicate(key, state)  # noqa: SLF001 - what stood there before the world began is no write of a handler
+            self.parties[domain], self.applications[domain] = party, application
+            self.consumers[domain] = Consumer(self, application, careful=self.world.careful)
+            self.facts.source[domain], self.facts.target[domain] = party.history, application.history
+        for host in self.hosts.names:
+            self.skew[host] = 0.0
+            write_project(self, host)
+
+    # -- what is so tonight -------------------------------------------------------------------------------------------------
+
+    @property
+    def night(self) -> int:
+        """The number of the day."""
+        return int(self.time.at // DAY)
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing goes wrong any more."""
+        return self.night >= self.nights
+
+    def night_faults(self, domain: str) -> frozenset[str]:
+        """The states of the whole night."""
+        if self.calm:
+            return frozenset()
+        return frozenset(
+            name
+            for name, share in self.world.troubles.items()
+            if name != "store away" and self.chance.happens(name, share, domain, self.night)
+        )
+
+    def mood(self, domain: str, sort: str) -> float:
+        """The share of requests that something strikes tonight: none on most nights."""
+        if self.calm:
+            return 0.0
+        share = self.world.trouble if sort == "page" else self.world.item_trouble
+        drawn = self.chance.between(0, 1, "mood", domain, sort, self.night)
+        return 0.0 if drawn < 0.5 else share * 0.4 if drawn < 0.8 else share
+
+    def lag(self, domain: str) -> float:
+        """How far the listing is behind tonight, in seconds."""
+        if not self.world.listing_lag or self.calm or not self.chance.happens("listing lag", 0.5, domain, self.night):
+            return 0.0
+        return self.chance.between(1.0, self.world.listing_lag, "lag", domain, self.night)
+
+    def outage(self, domain: str) -> bool:
+        """Whether no webhook arrives today."""
+        return "outage" in self.night_faults(domain)
+
+    def unreadable(self, domain: str) -> frozenset[str]:
+        """Keys whose items nobody can read tonight."""
+        if "unreadable" not in self.night_faults(domain):
+            return frozenset()
+        keys = sorted(self.parties[domain].places)
+        return frozenset(self.chance.stream("unreadable keys", domain, self.night).sample(keys, min(2, len(keys))))
+
+    def consumer_mood(self) -> str:
+        """How the destination is tonight."""
+        if self.calm:
+            return "prompt"
+        mood = self.chance.weighted(dict(self.world.moods), "mood", self.night)
+        return mood if mood == "prompt" or self.chance.let(f"consumer {mood}", self.night) else "prompt"
+
+    # -- processes ----------------------------------------------------------------------------------------------------------
+
+    def process(self, host: str) -> Process:
+        """A new process on this host, with its fate."""
+        self.numbers += 1
+        number, chance = self.numbers, self.chance
+        fates = []
+        if not self.calm:
+            draw = chance.stream("fate", number)
+            for what, share in (("crash", self.world.crashes), ("freeze", self.world.freezes)):
+                if draw.random() < share:
+                    kinds = {
+                        "": 4.0,
+                        "sql": 1,
+                        "commit": 2,
+                        "committed": 2,
+                        "request": 1,
+                        "publish": 1.5,
+                        "published": 1.5,
+                        "write": 1,
+                        "fsync": 1,
+                        "rename": 1,
+                        "sleep": 1,
+                    }
+                    kind = draw.choices(list(kinds), list(kinds.values()))[0]
+                    nth = (
+                        int(2 ** draw.uniform(0, 8.6))
+                        if not kind
+                        else 1 + int(draw.expovariate(0.25 if kind in {"sql", "commit", "committed"} else 0.8))
+                    )
+                    fates.append(Fate(what=what, kind=kind, nth=nth, seconds=draw.choice([90.0, 400.0, 1800.0, 8 * 3600.0])))
+        return Process(self, number, host, fates)
+
+    def freeze(self, process: Process, seconds: float, kind: str) -> None:
+        """The process stands still; the world goes on, and another process takes over meanwhile."""
+        self.hosts.freeze(process, seconds, kind)
+
+    # -- the world's own course ---------------------------------------------------------------------------------------------
+
+    def live(self) -> None:
+        """Every day, from the first to the last of the calm ones."""
+        for night in range(self.nights + TAIL):
+            self._plan(night)
+            self.time.go_on((night + 1) * DAY)
+            if night == self.nights - 1:
+                self.facts.calm = self.time.at
+                self._come_to_rest()
+        self.hosts.look()
+
+    def _plan(self, night: int) -> None:
+        """What is to happen this day, at its times."""
+        begin, chance = night * DAY, self.chance
+        self.hosts.plan(night)
+        if night >= self.nights:
+            return
+        for domain in self.domains:
+            party = self.parties[domain]
+            for number in range(chance.count(*self.world.changes, "changes", domain, night)):
+                at = chance.between(0, DAY, "when", domain, night, number)
+                if chance.between(0, 1, "near", domain, night, number) < 0.4:
+                    at = SLOT + chance.between(-60, 400, "near when", domain, night, number)
+                self.time.later(begin + at, partial(self._change, party, night * 1000 + number))
+            self._store_troubles(domain, night)
+        for host in self.hosts.names:
+            if chance.happens("clock stepped", self.world.stepped_clock, host, night):
+                at = begin + chance.between(SLOT - 600, SLOT + 900, "step when", host, night)
+                self.time.later(at, partial(self._step_clock, host, night))
+
+    def _change(self, party: ThirdParty, number: int) -> None:
+        if self.chance.happens("change", 1.0, party.domain, number):
+            party.change(number)
+
+    def _store_troubles(self, domain: str, night: int) -> None:
+        application, chance, begin = self.applications[domain], self.chance, night * DAY
+        if chance.happens("store away", self.world.troubles.get("store away", 0.0), domain, night):
+            at = begin + SLOT + chance.between(-5, 300, "away", domain, night)
+            self.time.later(at, application.lose)
+            self.time.later(at + chance.between(5, 4000, "away for", domain, night), application.find)
+        if self.world.doubles and chance.happens("key doubled", 0.3, domain, night):
+            self.time.later(begin + SLOT - 30, lambda: self._double(domain, night))
+
+    def _double(self, domain: str, night: int) -> None:
+        """A key stands twice in the table, until somebody cleans up."""
+        application, key = self.applications[domain], self.chance.one_of(sorted(self.parties[domain].places), "doubled", domain, night)
+        if application.double(key):
+            end = self.time.at + DAY * 0.9
+            self.facts.doubled.append((domain, key, self.time.at, end))
+            self.story.tell("application", f"{domain} {key} stands there twice")
+            # A write of the same row takes both copies away first.
+            self.time.later(end, lambda: application.write(key, application.rows.get(key)))
+
+    def _step_clock(self, host: str, night: int) -> None:
+        by = self.chance.one_of((-7200.0, -600.0, 900.0, 10_800.0), "step", host, night)
+        self.chance.reach("clock forward" if by > 0 else "clock back")
+        self.skew[host] += by
+        self.story.tell(host, f"its clock is stepped by {by:+.0f} s")
+
+    def _come_to_rest(self) -> None:
+        self.chance.resting = True
+        for host in self.skew:
+            self.skew[host] = 0.0
+        for application in self.applications.values():
+            application.find()
+        self.story.tell("world", "from here on nothing goes wrong")
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        self.hosts.close()
+        for application in self.applications.values():
+            application.close()
