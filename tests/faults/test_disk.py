@@ -69,7 +69,7 @@ def fail(open_: Campaign, place: Path, every: int) -> None:
     assert not wrong, "\n".join(f"{where}: {what}" for where, what in wrong.items())
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_disk_that_fails_at_every_twentieth_operation() -> None:
     """An operation that fails is told with place, cause, room and way out, exit 75, loses nothing, and the next run ends like any other."""
     with ground() as place, campaign() as open_:

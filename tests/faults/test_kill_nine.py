@@ -84,7 +84,7 @@ def massacre(open_: Campaign, place: Path, wanted: int) -> None:
     assert not wrong, "\n".join(f"{where}: {what}" for where, what in wrong.items())
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_sixty_kills() -> None:
     """Sixty living processes, killed in runs, approvals, publishing and the making of the state database, lose and double nothing."""
     with ground() as place, campaign() as open_:

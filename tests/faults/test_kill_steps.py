@@ -58,7 +58,7 @@ def kill(open_: Campaign, place: Path, every: int) -> None:
     assert not wrong, "\n".join(f"{where}: {what}" for where, what in wrong.items())
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_killed_at_every_thirtieth_step() -> None:
     """A night killed before a statement, commit, request, publish, write or rename ends, by the next run, as one without a fault."""
     with ground() as place, campaign() as open_:

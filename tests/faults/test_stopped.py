@@ -87,14 +87,14 @@ def stops(place: Path, dialect: str, count: int, server: PostgresServer | None) 
         assert not wrong, "\n".join(f"{numbers[int(n)]} {steps[numbers[int(n)] - 1]}: {said}" for n, said in wrong.items())
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_stopped_and_overtaken_on_sqlite() -> None:
     """Ten processes stopped at ten places: another finishes the night, and the awakened writes and sends nothing more."""
     with ground() as place:
         stops(place, "SQLite", 10, None)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_stopped_and_overtaken_on_postgresql(postgres: PostgresServer) -> None:
     """The same on PostgreSQL, within transactions too: the server ends the session that keeps the lease's row locked."""
     with ground() as place:

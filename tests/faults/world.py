@@ -121,7 +121,10 @@ class World:
         """Rows of the state database; none where it has no such table yet."""
         if self.postgres:
             with psycopg.connect(self.postgres, autocommit=True) as connection:
-                return connection.execute(query).fetchall()
+                try:
+                    return connection.execute(query).fetchall()
+                except psycopg.errors.UndefinedTable:
+                    return []
         path = self.folder / ".recon/state.db"
         if not path.exists():
             return []
@@ -135,10 +138,12 @@ class World:
 
     def a_minute_passes(self) -> None:
         """The leases of the dead run out."""
+        if not self.state("select 1 from recon_leases"):
+            return
         if self.postgres:
             with psycopg.connect(self.postgres, autocommit=True) as connection:
                 connection.execute("update recon_leases set expires_at = 0 where owner is not null")
-        elif self.state("select 1 from recon_leases"):
+        else:
             self.sql("update recon_leases set expires_at = 0 where owner is not null", database=".recon/state.db")
 
     def fence(self) -> int:
