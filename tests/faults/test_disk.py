@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -96,6 +97,7 @@ def drifted(place: Path, server: FaultServer, nursery: Nursery) -> tuple[World, 
 
 def test_no_file_may_grow() -> None:
     """With a bound on the size of files (RLIMIT_FSIZE) that SQLite, DuckDB and we run into in turn, each run ends clearly; without it the night ends well."""
+    began = time.monotonic()
     bounds = [1 << 10, 16 << 10, 64 << 10, 100 << 10, 130 << 10, 150 << 10]
     with ground() as place, FaultServer() as server, Nursery() as nursery:
         world, wanted = drifted(place, server, nursery)
@@ -108,12 +110,13 @@ def test_no_file_may_grow() -> None:
 
         assert codes[0] == 75, codes
         assert broken(world, wanted) == []
-    record("bounded files", len(bounds), len(bounds), seconds=0, note="RLIMIT_FSIZE from 1 kB to 150 kB")
+    record("bounded files", len(bounds), len(bounds), seconds=time.monotonic() - began, note="RLIMIT_FSIZE from 1 kB to 150 kB")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
 def test_a_disk_that_is_full() -> None:
     """On real small disks that fill up at the state database, the pages or the snapshot the run says so; with room it ends well."""
+    began = time.monotonic()
     sizes = [16, 64, 160, 200, 240, 280, 320]
     with ground() as place, FaultServer() as server, Nursery() as nursery:
         world, wanted = drifted(place, server, nursery)
@@ -126,7 +129,7 @@ def test_a_disk_that_is_full() -> None:
             codes = []
             for size in sizes:
                 subprocess.run(["mount", "-o", f"remount,size={size}k", disk], check=True)
-                ended = nursery.run(world.folder, "run", "orders")
+                ended = nursery.run(world.folder, "run", "orders", ttl=0.2)
                 codes.append(ended.code)
                 assert told(ended, world.folder) == [], f"a disk of {size} kB"
             subprocess.run(["mount", "-o", "remount,size=32m", disk], check=True)
@@ -136,4 +139,10 @@ def test_a_disk_that_is_full() -> None:
             assert broken(world, wanted) == []
         finally:
             subprocess.run(["umount", disk], check=True)
-    record("full disks", len(sizes), len(sizes), seconds=0, note=f"tmpfs of {sizes[0]} to {sizes[-1]} kB; exit codes {codes}")
+    record(
+        "full disks",
+        len(sizes),
+        len(sizes),
+        seconds=time.monotonic() - began,
+        note=f"tmpfs of {sizes[0]} to {sizes[-1]} kB; exit codes {codes}",
+    )
