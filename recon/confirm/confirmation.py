@@ -15,6 +15,7 @@ import msgspec
 from recon.compare import Look
 from recon.discrepancy import Discrepancy, DiscrepancyKind
 from recon.errors import ProviderError
+from recon.files import LocalFile
 from recon.job import Job
 from recon.personal import Veil
 from recon.progress import Progress
@@ -102,7 +103,7 @@ def confirm(
     outcome = Confirmation(file)
     rest = iter(suspects)
     done = 0
-    with file.open("wb") as out:
+    with LocalFile(file) as out:
         while chunk := list(islice(rest, CHUNK)):
             for found in _confirm_chunk(look, chunk, controls, outcome, whole=whole, veil=veil):
                 outcome.waiting += waits is not None and waits(found)
@@ -195,7 +196,7 @@ def _leave_open(outcome: Confirmation, key: str, why: str) -> None:
 
 def write_discrepancies(file: Path, found: Iterable[Discrepancy]) -> None:
     """The same file for discrepancies that were not confirmed, such as those of a plan that is held before the second look."""
-    with file.open("wb") as out:
+    with LocalFile(file) as out:
         for one in found:
             out.write(msgspec.json.encode(one) + b"\n")
 

@@ -98,7 +98,7 @@ def send_approved(night: Night) -> int:
         night.account.plan = planned
         raise _unproven(run, planned, found)
     in_plan = set(plans.keys(run.id))
-    with night.state.begin() as conn:
+    with night.fenced() as conn:
         if not taken_up:
             # Held before its second look: only now is there something that the ledger may believe.
             night.account.ledger = ledger.record_in(
@@ -135,7 +135,7 @@ def _too_late(night: Night) -> int:
 def _ended(night: Night, reason: str) -> int:
     """Ends a run whose plan was approved and can no longer be sent; answers the exit code."""
     run = night.claim.run
-    with night.state.begin() as conn:
+    with night.fenced() as conn:
         night.account.plan = Plans(night.state).expire_in(conn, run, reason)
         night.claim = night.runs.advance_in(conn, night.claim, RunState.EXPIRED, reason=reason)
     error = StalePlan(f"{run.domain}: the plan of run {run.id} was {reason}; nothing was sent", hint=f"recon run {run.domain}")

@@ -42,7 +42,7 @@ from recon.run.account import Account
 from recon.run.guarding import rolling_guards, terms
 from recon.run.listing import landed, sealing
 from recon.state.database import State
-from recon.state.lease import Heartbeat
+from recon.state.lease import Heartbeat, check
 from recon.state.run import Claim, Run, RunState
 from recon.state.runs import Runs
 from recon.stores.base import Selection
@@ -224,7 +224,7 @@ class Night:
         """The plan made, judged, and held or emitted: no other run can count or be counted between the judgement and what follows."""
         rows = self._rows(self.account.comparison, "target") if self.account.comparison is not None else None
         limit = self.project.settings.guards.total
-        with self.stage("plan"), self.state.begin() as conn:
+        with self.stage("plan"), self.fenced() as conn:
             self._record_in(conn, found, unknown=unknown, complete=believed, touch=believed, only_keys=only_keys)
             self.account.guards += rolling_guards(self.state, conn, self.claim.run, self.job, limit=limit, target_rows=rows)
             expires_at = self.state.now(conn) + timedelta(seconds=seconds_of(self.job.hold_expires))
@@ -269,7 +269,7 @@ class Night:
 
     def write_down(self, found: Confirmation, *, unknown: list[str], only_keys: list[str] | None, to: RunState, **facts: Any) -> None:
         """What was found, and the run's move, in one transaction, where there is nothing to send."""
-        with self.stage("plan"), self.state.begin() as conn:
+        with self.stage("plan"), self.fenced() as conn:
             self._record_in(conn, found, unknown=unknown, complete=True, touch=True, only_keys=only_keys)
             self._advance_in(conn, to, **facts)
 
@@ -309,6 +309,13 @@ class Night:
         return UNDELIVERED if self.account.delivery.waiting or self.account.delivery.dead or elsewhere else 0
 
     # -- what is written down ----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def fenced(self) -> Iterator[Connection]:
+        """A writing transaction that begins with the lease's row, as a take-over does: locked in one order, none waits for the other."""
+        with self.state.begin() as conn:
+            check(conn, self.claim.lease)
+            yield conn
 
     def advance(self, to: RunState, **facts: Any) -> None:
         """Moves the run in a transaction of its own."""

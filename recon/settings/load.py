@@ -34,8 +34,6 @@ ADDRESSES = {("heartbeat", "url"), ("notify", "url")}
 NOWHERE = "(none)"
 
 
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """What the comparison may use: memory as DuckDB writes it (`1GiB`) and threads; None leaves it to the engine."""
