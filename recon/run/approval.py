@@ -17,7 +17,7 @@ from recon.run.guarding import terms
 from recon.run.night import Night
 from recon.run.shelf import shelve
 from recon.state.database import State
-from recon.state.lease import owner
+from recon.state.lease import check, owner
 from recon.state.run import Claim, Run, RunState
 from recon.state.runs import Runs
 
@@ -35,6 +35,7 @@ def approve(project: Project, state: State, run: str, *, plan: str, reason: str,
     claim = runs.resume(held.id, owner())
     try:
         with state.begin() as conn:
+            check(conn, claim.lease)
             Plans(state).approve_in(conn, claim.run, plan, by, reason)
             claim = runs.advance_in(conn, claim, RunState.APPROVED)
     except BaseException:
@@ -52,6 +53,7 @@ def reject(state: State, run: str, *, reason: str, by: str) -> None:
     claim = runs.resume(held.id, owner())
     try:
         with state.begin() as conn:
+            check(conn, claim.lease)
             Plans(state).reject_in(conn, claim.run, by, reason)
             runs.advance_in(conn, claim, RunState.REJECTED, reason=f"rejected by {by}: {reason}")
     finally:
