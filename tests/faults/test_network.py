@@ -102,7 +102,7 @@ def test_a_network_that_is_reset_on_the_way_to_the_state_database(postgres: Post
 
 
 @pytest.mark.timeout(180)
-def test_the_state_database_restarts_between_two_statements(postgres: PostgresServer) -> None:
+def test_the_state_database_ends_its_sessions_between_two_transactions(postgres: PostgresServer) -> None:
     """Sessions ended by the server while a run is stopped at a step: the run is refused or goes on, says so, and the next one is right."""
     with ground() as place, FaultServer() as shop, Nursery() as nursery:
         third_party(shop)
