@@ -52,7 +52,7 @@ class Work:
         if overdue and why is None:
             from recon.schedule.telling import tell_overdue
 
-            why = tell_overdue(self.project, self.state, self.frame.clock)
+            why = tell_overdue(self.project, state=self.state, clock=self.frame.clock)
         if why is not None:
             self.unheard.append(why)
             self.frame.console.complain(terminal(why))

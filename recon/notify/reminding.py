@@ -108,7 +108,7 @@ class Reminding:
         say: Callable[[str], None],
         *,
         every: float = EVERY_SECONDS,
-        also: Callable[[], str | None] = lambda: None,
+        also: Callable[[Project], str | None] = lambda _: None,
     ) -> None:
         self._project, self._state, self._say, self._every, self._also = project, state, say, every, also
         self._said: str | None = None
@@ -120,15 +120,18 @@ class Reminding:
             done = remind(self._project, self._state)
             if done.told:
                 self._say(f"notify: {plural(done.told, 'notice')} told")
-            why = done.why or self._also()
+            why = done.why or self._also(self._project)
             if why is not None and why != self._said:
                 self._say(why)
             self._said = why
             self._stop.wait(self._every)
 
+    def adopt(self, project: Project) -> None:
+        """Goes on with the settings of a project that was loaded anew, from the next look on."""
+        self._project = project
+
     def __enter__(self) -> Self:
-        if self._project.settings.notify.url is not None:
-            self._thread.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -11,7 +11,6 @@ from sqlalchemy import Row, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from recon.clock import iso
-from recon.notify import Notice, lost
 from recon.schedule.due import BASELINE, RETRY_SECONDS
 from recon.schedule.trigger import Timetable
 from recon.state import lease as leases
@@ -41,12 +40,6 @@ class Overdue:
         """Since when, why, and what was last."""
         last = f"the last finished run ended {iso(_second(self.last))}" if self.last is not None else "no run of it ever finished"
         return f"no finished run since its slot of {iso(self.slot)}: {self.why}; {last}"
-
-
-def notice_of(one: Overdue) -> Notice:
-    """What people are told of it, once for each slot."""
-    ways = {"look": f"recon doctor {one.domain} --overdue", "run": f"recon run {one.domain}"}
-    return lost(one.domain, f"{one.domain} {iso(one.slot)}", one.words, kind="overdue", next_commands=ways)
 
 
 def find_overdue(tables: Mapping[str, Timetable], state: State, *, now: datetime, allowed: float) -> list[Overdue]:

@@ -28,14 +28,14 @@ from recon.duration import words_of
 from recon.errors import BadRequest, ReconError
 from recon.inert import terminal
 from recon.job import Job
-from recon.notify import Reminding, tell
+from recon.notify import Reminding
 from recon.project import Project
 from recon.redact import redact
 from recon.schedule.children import Children
 from recon.schedule.due import RETRY_SECONDS, find_one, set_baseline, shared_now, timetables
 from recon.schedule.firing import Firing
 from recon.schedule.hands import Hands
-from recon.schedule.overdue import Overdue, find_overdue, notice_of
+from recon.schedule.overdue import find_overdue
 from recon.schedule.reload import Plan, Source, changes
 from recon.schedule.telling import tell_overdue
 from recon.state.database import State
@@ -60,7 +60,7 @@ def say_on_stderr(text: str) -> None:
 class Service:
     """The loop. `run` works until it is told to stop, and answers the exit code. `source` gives a new plan where the project has changed.
 
-    `notify` tells people of an overdue domain, and answers why that could not be done.
+    `adopted` is told of each project that was loaded anew.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Service:
         look: float = LOOK_SECONDS,
         keep: float = TAKE_SECONDS,
         source: Callable[[bool], Plan | None] | None = None,
-        notify: Callable[[Overdue], str | None] | None = None,
+        adopted: Callable[[Project], None] | None = None,
     ) -> None:
         self._plan = Plan(jobs=dict(jobs), parallel=parallel, catch_up=catch_up, overdue=overdue)
         self._tables = timetables(jobs)
@@ -90,7 +90,7 @@ class Service:
         self._grace = grace
         self._look_every = look
         self._source = source
-        self._notify = notify
+        self._adopted = adopted
         self._hands = Hands(self._slots, children, say=say, retries=retries, keep=keep)
         self._fired: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._trouble = False
@@ -235,13 +235,9 @@ class Service:
     def _tell_overdue(self, allowed: float) -> None:
         now = shared_now(self._state, self._clock)
         for one in find_overdue(self._tables, self._state, now=now, allowed=allowed):
-            # Told again at each look, since it is sent only once, by whichever host is first, and later where the receiver is away.
-            why = self._notify(one) if self._notify is not None else None
             if (one.domain, one.slot) not in self._told:
                 self._told.add((one.domain, one.slot))
                 self._say(f"{one.domain}: OVERDUE: {one.words}; {one.way_out}")
-                if why is not None:
-                    self._say(why)
 
     def _adopt(self, plan: Plan) -> None:
         """Goes on with a project that was loaded anew. Runs at work are processes of their own, and feel nothing of it."""
@@ -249,6 +245,8 @@ class Service:
         for line in changes(self._plan, plan):
             self._say(line)
         self._plan, self._tables = plan, timetables(plan.jobs)
+        if self._adopted is not None and plan.project is not None:
+            self._adopted(plan.project)
         if {domain: (table.line, table.zone) for domain, table in before.items()} != {
             domain: (table.line, table.zone) for domain, table in self._tables.items()
         }:
@@ -281,6 +279,7 @@ def serve(project: Project, state: State, *, clock: Clock | None = None) -> int:
         msg = f"{project.folder}: no job has a schedule"
         raise BadRequest(msg, hint='add schedule = "0 3 * * *" to a job, or to its [jobs.NAME] table in recon.toml')
     settings = project.settings
+    reminding = Reminding(project, state, say_on_stderr, also=partial(tell_overdue, state=state, clock=clock or SystemClock()))
     service = Service(
         project.jobs,
         state,
@@ -290,10 +289,9 @@ def serve(project: Project, state: State, *, clock: Clock | None = None) -> int:
         overdue=settings.schedule.overdue,
         clock=clock,
         source=Source(project, say_on_stderr),
-        notify=lambda one: tell(project, state, notice_of(one)),
+        adopted=reminding.adopt,
     )
-    also = partial(tell_overdue, project, state, clock or SystemClock())
-    with Reminding(project, state, say_on_stderr, also=also), _signals(service):
+    with reminding, _signals(service):
         return service.run()
 
 

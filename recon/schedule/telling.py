@@ -11,7 +11,7 @@ from recon.state.database import State
 from recon.state.runs import Runs
 
 
-def tell_overdue(project: Project, state: State, clock: Clock) -> str | None:
+def tell_overdue(project: Project, *, state: State, clock: Clock) -> str | None:
     """Posts a notice for every slot that has had no finished run in `[schedule] overdue`; answers why it could not, or None.
 
     Why the night did not happen is left to `recon doctor --overdue`: the reason of a run that failed may speak of records.

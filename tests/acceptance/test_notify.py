@@ -164,10 +164,10 @@ def test_a_night_that_did_not_happen_is_told_once(shop: Shop, receiver: Receiver
         assert host.night("good").exit_code == 75
         assert host.night("bad").verdict.value == "held"
         for _ in range(3):
-            assert tell_overdue(host.project, host.state, host.clock) is None
+            assert tell_overdue(host.project, state=host.state, clock=host.clock) is None
         first = told(receiver)
         host.later(DAY)
-        assert tell_overdue(host.project, host.state, host.clock) is None
+        assert tell_overdue(host.project, state=host.state, clock=host.clock) is None
 
     assert [(notice["kind"], notice["domain"]) for notice in first] == [("overdue", "good")]
     assert "2026-01-05T02:00:00Z" in first[0]["text"]
@@ -199,6 +199,22 @@ def test_beside_a_service_it_looks_by_itself_and_says_a_trouble_once(shop: Shop,
     assert len(said) == 2
     assert "answered 500" in said[0]
     assert said[1] == "notify: 1 notice told"
+
+
+def test_a_service_that_loads_its_project_anew_tells_whom_that_names(shop: Shop, receiver: Receiver) -> None:
+    """An address that was written into recon.toml while the service ran is told of the plan that waits, with no restart."""
+    toml = shop.folder / "recon.toml"
+    with_address = toml.read_text()
+    toml.write_text(with_address.replace('url = { env = "NOTIFY_URL" }', ""))
+    spoken = threading.Event()
+    with house(shop) as host:
+        host.night()
+        toml.write_text(with_address)
+        with house(shop, host.clock) as anew, Reminding(host.project, host.state, lambda _: spoken.set(), every=0.01) as reminding:
+            reminding.adopt(anew.project)
+            assert spoken.wait(30)
+
+    assert [notice["kind"] for notice in told(receiver)] == ["held"]
 
 
 def test_no_address_no_message(shop: Shop, receiver: Receiver) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from recon.schedule.overdue import notice_of
 from recon.schedule.trigger import Timetable
 from recon.state.database import State
 from recon.state.run import RunState
@@ -214,14 +213,10 @@ def test_the_service_says_it_too(tmp_path: Path) -> None:
     with State.open(f"sqlite:///{tmp_path}/state.db", clock=(clock := At(NOW))) as state:
         Slots(state).due("orders", TONIGHT)
         Slots(state).finish("orders", TONIGHT, state=SlotState.SKIPPED, reason="its run failed with exit 2")
-        told = []
-        with Rig(tmp_path, state, WRITE, clock=clock, overdue=3600.0, notify=told.append) as rig:
+        with Rig(tmp_path, state, WRITE, clock=clock, overdue=3600.0) as rig:
             rig.wait(lambda: rig.heard("OVERDUE: no finished run since its slot of 2026-03-10T03:00:00Z: its run failed with exit 2"))
             rig.wait(lambda: rig.heard("recon run orders runs it now"))
     assert sum("OVERDUE" in line for line in rig.said) == 1
-    notice = notice_of(told[0])
-    assert (notice.kind, notice.subject) == ("overdue", "orders 2026-03-10T03:00:00Z")
-    assert "look: recon doctor orders --overdue, run: recon run orders." in notice.text
 
 
 def test_status(shell: Shell, state: State) -> None:
