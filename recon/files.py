@@ -48,7 +48,7 @@ def way_out(code: int | None, path: Path) -> str:
         return f"make room on the disk of {path.parent} (df -h {path.parent}), then run the command again"
     if code in SHUT:
         return f"the user that runs recon must be able to write in {path.parent} (ls -ld {path.parent})"
-    if code == errno.ENOTDIR:
+    if code in {errno.ENOTDIR, errno.EEXIST}:
         return f"a part of {path} is a file and not a folder; move it away or name another folder"
     if code == errno.ELOOP:
         return f"{path} is or leads through a symbolic link; recon follows none: name the real place"
