@@ -6,10 +6,10 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench soak lock clean
+.PHONY: help demo test lint format bench soak reliability lock audit sbom clean
 
 help:  ## What can be done here
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 13
 
 demo: $(VENV)/.runtime  ## Set up, then five nights on a pretended third party
 	@$(BIN)/recon demo
@@ -33,8 +33,18 @@ bench: $(VENV)/.dev  ## Measure against the peers and the floor; writes bench/RE
 soak: $(VENV)/.dev  ## The long campaigns
 	@$(BIN)/python -m pytest -m soak --timeout=3600 $(ARGS)
 
+reliability: $(VENV)/.dev  ## Run the fault campaigns; writes the table of docs/reliability.md
+	@$(BIN)/python -m tests.faults.report $(ARGS)
+
 lock: $(VENV)/.dev  ## Pin every dependency anew, with hashes (needs uv)
 	@sh scripts/lock
+
+audit: $(VENV)/.dev  ## Known vulnerabilities of what is locked (needs a vulnerability service)
+	@$(BIN)/python scripts/audit.py requirements/runtime.lock
+
+sbom: $(VENV)/.dev  ## What the program is made of, as CycloneDX: dist/sbom.cdx.json
+	@mkdir -p dist
+	@$(BIN)/python -m cyclonedx_py requirements requirements/runtime.lock --output-reproducible --of JSON -o dist/sbom.cdx.json
 
 clean:  ## Remove the environment and what was built
 	@rm -rf $(VENV) bench/.venv-* dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("recon.commands.run:run", "Reconcile domains: fetch, compare, confirm, emit, report.", "Reconcile"),
     "publish": ("recon.commands.publish:publish", "Deliver events that still wait in the outbox.", "Reconcile"),
     "schedule": ("recon.commands.schedule:schedule", "Run each job at its time, in the foreground; or print units.", "Reconcile"),
+    "prune": ("recon.commands.prune:prune", "Remove by age what ended runs left.", "Reconcile"),
     "runs": ("recon.commands.runs:runs", "List past runs and since when each domain agrees.", "Look"),
     "show": ("recon.commands.show:show", "Show the discrepancies of a run.", "Look"),
     "explain": ("recon.commands.explain:explain", "Tell the life of one key across nights.", "Look"),

@@ -6,7 +6,7 @@ They are imported from their modules on first use, so that `import recon` costs 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from recon.discrepancy import Discrepancy, DiscrepancyKind

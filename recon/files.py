@@ -3,9 +3,12 @@
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from recon.errors import LocalFault
 
@@ -16,25 +19,71 @@ GATHER_BYTES = 256 * 1024
 
 @contextmanager
 def local_faults(path: Path, doing: str) -> Iterator[None]:
-    """Translates OSError into LocalFault: what was being done to which path, why it failed, and the way out."""
+    """Translates OSError into LocalFault: what was being done to which path, why it failed, what room is left, and the way out."""
     try:
         yield
     except OSError as error:
-        why = os.strerror(error.errno).lower() if error.errno else str(error)
-        msg = f"{doing} {path}: {why}"
-        raise LocalFault(msg, hint=_way_out(error.errno, path)) from error
+        raise fault_of(path, doing, error) from error
 
 
-def _way_out(code: int | None, path: Path) -> str:
+def fault_of(path: Path, doing: str, error: OSError) -> LocalFault:
+    """This machine's fault in words."""
+    why = os.strerror(error.errno).lower() if error.errno else str(error)
+    return LocalFault(f"{doing} {path}: {why}{room_left(path)}", hint=way_out(error.errno, path))
+
+
+def room_left(path: Path) -> str:
+    """What is free on the disk of `path`, as the tail of a message; nothing where that cannot be told."""
+    for place in (path, *path.parents):
+        try:
+            return f"; {shutil.disk_usage(place).free / 1e6:,.1f} MB are free"
+        except OSError:
+            continue
+    return ""
+
+
+def way_out(code: int | None, path: Path) -> str:
+    """What to do about an error of the system at `path`."""
     if code in FULL:
         return f"make room on the disk of {path.parent} (df -h {path.parent}), then run the command again"
     if code in SHUT:
         return f"the user that runs recon must be able to write in {path.parent} (ls -ld {path.parent})"
-    if code == errno.ENOTDIR:
+    if code in {errno.ENOTDIR, errno.EEXIST}:
         return f"a part of {path} is a file and not a folder; move it away or name another folder"
     if code == errno.ELOOP:
         return f"{path} is or leads through a symbolic link; recon follows none: name the real place"
     return f"look at {path.parent}, then run the command again"
+
+
+class LocalFile:
+    """A new file that is written piece by piece, mode 0600, and closed at the end; what the disk does wrong is a LocalFault, and nothing else is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Self:
+        with local_faults(self.path, "writing"):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._handle = os.open(self.path, flags, 0o600)
+        self._gathered = bytearray()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self._flush()
+        finally:
+            os.close(self._handle)
+
+    def write(self, piece: bytes) -> None:
+        """Appends the piece."""
+        self._gathered += piece
+        if len(self._gathered) >= GATHER_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        with local_faults(self.path, "writing"):
+            _write_all(self._handle, bytes(self._gathered))
+        self._gathered.clear()
 
 
 def private_folder(path: Path) -> Path:

@@ -65,8 +65,14 @@ def week(guard: Guard, *, emitted: int, added: int, target_rows: int) -> GuardFi
         floor=guard.floor,
         tripped=tripped,
         message=message if tripped else "",
-        hint="each night was small, together they are not: does something go wrong a little every night?" if tripped else "",
+        hint=_week_hint(emitted, added) if tripped else "",
     )
+
+
+def _week_hint(emitted: int, added: int) -> str:
+    if added > emitted:
+        return "most of it is in this plan, on top of a week that was not quiet"
+    return "each night was small, together they are not: does something go wrong a little every night?"
 
 
 def total(limit: int, *, emitted: int, added: int) -> GuardFigure:

@@ -37,6 +37,8 @@ class Field:
     `tolerance` is the largest difference that still counts as equal: in units of the value, minor units
     for money, seconds for timestamps. `compare=False` shows the field and compares nothing.
     `normalize` gets each side's wire value and returns the one to compare: the slow path, row by row.
+    `personal` says that the value is of a person: reports, logs, messages and commands show a short keyed hash of it, by which
+    equal values still look equal. Events carry it as it is, since consumers have to heal with it.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Field:
     tolerance: float | None = None
     compare: bool = True
     normalize: Callable[[Any], Any] | None = None
+    personal: bool = False
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -151,6 +154,7 @@ class Job:
     when an item came into being, `updated` the one that says when it last changed, `money` the money field
     that is at risk. `settle` is how long to wait between the first look and the second.
     `schedule` is a cron line of five fields, read in `timezone`. `params` go to the provider's listing.
+    `personal_key` says that the key itself is of a person, such as a mail address: it is shown as a personal field is.
     """
 
     domain: str
@@ -177,6 +181,7 @@ class Job:
     hold_expires: str | float = "36h"
     correct: Callable[[Discrepancy], Correction | None] | None = None
     description: str = ""
+    personal_key: bool = False
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.domain):
@@ -192,6 +197,7 @@ class Job:
             msg = f"{self.domain}: {'field key is reserved' if 'key' in names else 'field ' + twice[0] + ' is declared twice'}"
             raise BadJob(msg)
         self._refuse_named(names)
+        self._refuse_bare()
         for f in self.fields:
             kind = f.of_kind
             if isinstance(kind, Money) and kind.currency.islower() and kind.currency not in names:
@@ -205,6 +211,22 @@ class Job:
             if name is not None and (name not in names or not isinstance(self.field(name).of_kind, wanted)):
                 msg = f"{self.domain}: {label}={name!r} names no {wanted.__name__.lower()} field; fields are {', '.join(names)}"
                 raise BadJob(msg)
+
+    def _refuse_bare(self) -> None:
+        bare = next((f.name for f in self.fields if f.personal and self._is_key(f)), None)
+        if bare is not None and not self.personal_key:
+            msg = f"{self.domain}: field {bare!r} is personal and is the key as well; without personal_key=True the key would show it"
+            raise BadJob(msg)
+
+    def _is_key(self, one: Field) -> bool:
+        """Whether the field has what the key has, at the provider or in the store."""
+        in_column = one.expression is None and isinstance(self.table, Table) and (one.column or one.name) == self.table.key
+        return in_column or one.at == self.key_path
+
+    @property
+    def personal(self) -> tuple[str, ...]:
+        """The names of the personal fields, and `key` (which no field may be called) where the key itself is personal."""
+        return (*(("key",) if self.personal_key else ()), *(f.name for f in self.fields if f.personal))
 
     def _refuse_times(self) -> None:
         if self.delete_nights not in range(1, MOST_NIGHTS + 1):

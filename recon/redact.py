@@ -1,7 +1,8 @@
 """No secret leaves in words: every text that is logged or printed as an error passes here.
 
 Masked are all secrets that this process has resolved, as they are and in the forms they travel in (base64 at any alignment,
-URL-encoded, JSON- and repr-escaped), the password of each database URL among them, and the password of any URL whatever.
+URL-encoded in any mix, JSON- and repr-escaped, hexadecimal), the password of each database URL among them, and the password of any
+URL whatever. While `hiding` is open, the personal values that are being worked on are masked as well.
 """
 
 import base64
@@ -11,7 +12,9 @@ import re
 import sys
 import threading
 import traceback
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
 from types import TracebackType
 from typing import TextIO
 from urllib.parse import quote, quote_plus, unquote, urlsplit
@@ -23,25 +26,101 @@ SHORTEST = 4
 #: A base64 core shorter than this could stand in any text by chance.
 SHORTEST_CORE = 6
 #: Libraries that log each of their steps.
-NOISY = ("alembic", "apscheduler", "sqlalchemy")
+NOISY = ("alembic", "apscheduler")
 URL_PASSWORD = re.compile(r"(?<=://)([^/?#:@\s'\"]*):([^/?#@\s'\"]+)@")
 
 
 def redact(text: str) -> str:
-    """The text with every known secret masked."""
+    """The text with every known secret masked, and every personal value that is being hidden."""
     pattern = _pattern(seen())
     if pattern is not None:
         text = pattern.sub(MASK, text)
+    for hidden in tuple(_hidden):
+        text = hidden.masked(text)
     return URL_PASSWORD.sub(rf"\1:{MASK}@", text)
+
+
+class _Hidden:
+    """Texts and what is shown for each; the expression is made when something is to be masked, which is seldom."""
+
+    def __init__(self, marks: Mapping[str, str]) -> None:
+        self.marks = marks
+
+    @cached_property
+    def _forms(self) -> dict[str, str]:
+        return {form: mark for text, mark in self.marks.items() for form in forms_of(text)}
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str] | None:
+        forms = sorted(self._forms, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, forms))) if forms else None
+
+    def masked(self, text: str) -> str:
+        if not text or self._pattern is None:
+            return text
+        return self._pattern.sub(lambda match: self._forms[match[0]], text)
+
+
+_hidden: list[_Hidden] = []
+
+
+@contextmanager
+def hiding(marks: Mapping[str, str]) -> Iterator[None]:
+    """While it is open, `redact` replaces each of these texts, in every form that it travels in, by what it maps to.
+
+    It holds for all threads. An exception that leaves it has its texts masked, its causes too, since it is shown later.
+    Texts shorter than `SHORTEST` are left: they would blot out half of every message.
+    """
+    hidden = _Hidden(marks)
+    _hidden.append(hidden)
+    try:
+        yield
+    except Exception as error:
+        _mask_error(error)
+        raise
+    finally:
+        _hidden.remove(hidden)
+
+
+def _mask_error(error: BaseException | None) -> None:
+    """Masks the texts of an exception and of all that led to it, in place."""
+    done: set[int] = set()
+    todo = [error]
+    while todo:
+        one = todo.pop()
+        if one is None or id(one) in done:
+            continue
+        done.add(id(one))
+        one.args = tuple(redact(arg) if isinstance(arg, str) else arg for arg in one.args)
+        for name in ("message", "hint"):
+            if isinstance(text := getattr(one, name, None), str):
+                setattr(one, name, redact(text))
+        if notes := getattr(one, "__notes__", None):
+            one.__notes__ = [redact(note) for note in notes]
+        todo += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
 
 
 @lru_cache(maxsize=4)
 def _pattern(secrets: frozenset[str]) -> re.Pattern[str] | None:
     """One expression for all forms of all secrets, longest first, so that no part of one is left over."""
-    forms = {form for secret in secrets for part in _parts(secret) for form in forms_of(part)}
+    parts = {part for secret in secrets for part in _parts(secret)}
+    forms = {(len(form), re.escape(form)) for part in parts for form in forms_of(part)}
+    forms |= {(3 * len(part), _in_urls(part)) for part in parts}
     if not forms:
         return None
-    return re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
+    return re.compile("|".join(form for _, form in sorted(forms, reverse=True)))
+
+
+def _in_urls(secret: str) -> str:
+    """An expression for the secret in a URL: libraries differ in which characters they encode, and in whose case."""
+
+    def one(character: str) -> str:
+        if character.isascii() and character.isalnum():
+            return character
+        octets = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
+        return f"(?:{re.escape(character)}|(?i:{octets}){'|[+]' if character == ' ' else ''})"
+
+    return "".join(map(one, secret))
 
 
 def _parts(secret: str) -> set[str]:
@@ -67,6 +146,7 @@ def forms_of(secret: str) -> set[str]:
     forms.add(quote(secret, safe="").replace("%", "%25"))
     forms.add(json.dumps(secret, ensure_ascii=False)[1:-1])
     raw = secret.encode("utf-8", "surrogatepass")
+    forms |= {raw.hex(), raw.hex().upper()}
     for shift in range(3):
         # Inside a longer text (`user:secret`) the same bytes stand at one of three alignments; the characters at the
         # seams depend on the neighbours, so only what the secret alone decides is looked for.
@@ -123,6 +203,8 @@ def install(level: int = logging.WARNING, stream: TextIO | None = None) -> loggi
     for noisy in NOISY:
         # At -v their chatter would bury ours; -vv shows it.
         logging.getLogger(noisy).setLevel(logging.DEBUG if level <= logging.DEBUG else logging.WARNING)
+    # Below INFO it logs each row that it reads, and rows are records of customers.
+    logging.getLogger("sqlalchemy").setLevel(logging.INFO if level <= logging.DEBUG else logging.WARNING)
     sys.excepthook = _excepthook
     threading.excepthook = _thread_excepthook
     return handler

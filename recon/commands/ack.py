@@ -21,6 +21,7 @@ def ack(frame: Frame, domain: str, key: str, until: datetime | None, reason: str
     It ends by itself when the discrepancy changes, or after the date.
     """
     from recon.ledger import Ledger
+    from recon.run import veil_of
 
     last = until.date() if until is not None else None
     with frame.both() as (project, state):
@@ -28,8 +29,11 @@ def ack(frame: Frame, domain: str, key: str, until: datetime | None, reason: str
         if last is not None and last < frame.clock.now().date():
             msg = f"--until {last} has passed"
             raise BadRequest(msg, hint="give a day from today on")
-        made = Ledger(state).ack(domain, key, until=last, by=who(), reason=reason)
-        frame.console.say(f"acknowledged {domain} {key} ({made.kind}): {made.words()}")
+        veil = veil_of(project, state, domain)
+        key = veil.typed(state, domain, key)
+        with veil.hiding([key]):
+            made = Ledger(state).ack(domain, key, until=last, by=who(), reason=reason)
+        frame.console.say(f"acknowledged {domain} {veil.key(key)} ({made.kind}): {made.words()}")
 
 
 @click.command()
@@ -39,12 +43,16 @@ def ack(frame: Frame, domain: str, key: str, until: datetime | None, reason: str
 def unack(frame: Frame, domain: str, key: str) -> None:
     """Take an acknowledgement back: the discrepancy counts again from the next run on."""
     from recon.ledger import Ledger
+    from recon.run import veil_of
 
-    with frame.both() as (_, state):
+    with frame.both() as (project, state):
+        veil = veil_of(project, state, domain)
+        key = veil.typed(state, domain, key)
+        shown = veil.key(key)
         if not Ledger(state).unack(domain, key):
-            msg = f"{domain} {key}: nothing is acknowledged"
-            raise BadRequest(msg, hint=f"recon explain {domain} {key}")
-        frame.console.say(f"taken back: {domain} {key}")
+            msg = f"{domain} {shown}: nothing is acknowledged"
+            raise BadRequest(msg, hint=f"recon explain {domain} {shown}")
+        frame.console.say(f"taken back: {domain} {shown}")
 
 
 def who() -> str:

@@ -1,6 +1,7 @@
 """`recon explain`."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ from recon.inert import terminal
 
 if TYPE_CHECKING:
     from recon.ledger.story import Story
+    from recon.personal import Veil
 
 
 @click.command()
@@ -21,16 +23,28 @@ def explain(frame: Frame, domain: str, key: str, as_json: bool) -> None:
     """Tell the life of one key: when it was first seen to differ, each run's word on it, and what became of its events."""
     from recon.ledger import Ledger
     from recon.report.json_ import wire
+    from recon.run import veil_of
 
     with frame.both() as (project, state):
         known(project, state, domain)
-        story = Ledger(state).story(domain, key)
+        veil = veil_of(project, state, domain)
+        story = shown(Ledger(state).story(domain, veil.typed(state, domain, key)), veil)
         job = project.jobs.get(domain)
     if as_json:
         frame.console.json({"schema": "recon.ledger.story/1", **wire(story)})
         return
     for text in told(story, delete_nights=job.delete_nights if job is not None else 1):
         frame.console.out(f"{terminal(text)}\n")
+
+
+def shown(story: "Story", veil: "Veil") -> "Story":
+    """The story with personal values as they are shown."""
+    told = tuple(replace(each, source=veil.record(each.source), target=veil.record(each.target)) for each in story.told)
+    ack = story.ack
+    if ack is not None and veil.names:
+        # The tokens are hashes without a key, by which values could be tried out.
+        ack = replace(ack, key=veil.key(ack.key), source_token="", target_token="")
+    return replace(story, key=veil.key(story.key), told=told, ack=ack)
 
 
 def told(story: "Story", *, delete_nights: int = 1) -> Iterator[str]:
@@ -40,7 +54,8 @@ def told(story: "Story", *, delete_nights: int = 1) -> Iterator[str]:
 
     if story.kind is None:
         yield f"{story.domain} {story.key}: never found to differ"
-        yield f"  look at it now:  recon check {story.domain} --id {story.key}"
+        # A personal key was typed by whoever asks; nothing has to show it again.
+        yield f"  look at it now:  recon check {story.domain} --id {'KEY' if story.key.startswith('hmac:') else story.key}"
         return
     standing = "open" if story.open else "resolved"
     yield f"{story.domain} {story.key}: {story.kind.value}, {standing}"

@@ -114,10 +114,10 @@ def _due(work: Work, several: Several, *, dry_run: bool) -> int:
         _run_due(work, several, slots, due, dry_run=dry_run)
     # A domain that cannot run has no schedule that could be read; that nothing ran for it must not pass in silence.
     several.each([broken.domain for broken in project.broken], lambda name: work.order(Order(domain=name, trigger="due", dry_run=dry_run)))
-    if not several.ended:
-        work.remind()
-        if not work.as_json:
-            work.frame.console.say("nothing is due")
+    if not dry_run:
+        work.remind(overdue=True)
+    if not several.ended and not work.as_json:
+        work.frame.console.say("nothing is due")
     return finish(work.frame, several, as_json=work.as_json)
 
 

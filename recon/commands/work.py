@@ -1,6 +1,6 @@
 """What `run` and `check` share: one domain worked on, its outcome printed as asked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,11 @@ class Work:
 
     def order(self, order: "Order") -> "RunFigures":
         """Runs the order, shows progress, prints the outcome."""
-        from recon.run import run_domain
+        from recon.run import run_domain, veil_of
 
+        if order.key is not None:
+            # A report shows a personal key by its mark, and the commands in it are meant to be typed.
+            order = replace(order, key=veil_of(self.project, self.state, order.domain).typed(self.state, order.domain, order.key))
         broken = self.project.found.broken.get(order.domain)
         for note in getattr(broken.error, "__notes__", ()) if broken is not None else ():
             self.frame.console.complain(terminal_lines(note))
@@ -39,13 +42,17 @@ class Work:
             self.remind()
         return figures
 
-    def remind(self) -> None:
-        """Has people told of what waits for them. A receiver that is away is said once, and not asked again by this command."""
+    def remind(self, *, overdue: bool = False) -> None:
+        """Has people told of what waits for them, and with `overdue` of nights that did not happen. A receiver that is away is said once, and not asked again by this command."""
         if self.project.settings.notify.url is None or self.unheard:
             return
         from recon.notify import remind
 
         why = remind(self.project, self.state).why
+        if overdue and why is None:
+            from recon.schedule.telling import tell_overdue
+
+            why = tell_overdue(self.project, state=self.state, clock=self.frame.clock)
         if why is not None:
             self.unheard.append(why)
             self.frame.console.complain(terminal(why))

@@ -12,6 +12,7 @@ ten million each), a changed row for its old self with one of changed rows / 2**
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,8 @@ def compare(job: Job, snapshot: Snapshot, scan: Scan, *, limits: Limits) -> Comp
         engine.close()
         if intake is not None:
             intake.close()
-        for leftover in ("store.parquet",):
-            (snapshot.folder / leftover).unlink(missing_ok=True)
+        with suppress(OSError):  # It is overwritten the next time, and nothing reads it.
+            (snapshot.folder / "store.parquet").unlink(missing_ok=True)
 
 
 def _demand_columns(job: Job, schema: pa.Schema) -> None:

@@ -16,6 +16,7 @@ from recon.compare.diff import Comparison
 from recon.compare.limits import engine_faults
 from recon.compare.snapshot import Snapshot
 from recon.discrepancy import DiscrepancyKind
+from recon.files import local_faults
 from recon.job import Job
 from recon.report.figures import Duplicate, Unreadable
 
@@ -44,7 +45,8 @@ def keep(comparison: Comparison, snapshot: Snapshot, mark: str) -> None:
 
 def drop(folder: Path) -> None:
     """Forgets the comparison kept in a snapshot's folder."""
-    (folder / FILE).unlink(missing_ok=True)
+    with local_faults(folder / FILE, "removing"):
+        (folder / FILE).unlink(missing_ok=True)
 
 
 def kept(job: Job, snapshot: Snapshot, mark: str) -> Comparison | None:

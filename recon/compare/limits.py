@@ -12,6 +12,7 @@ import duckdb
 
 from recon.compare.macros import MACROS
 from recon.errors import LocalFault
+from recon.files import room_left
 
 DEFAULT_MEMORY = "896MB"
 """What the engine may hold by default: enough to join ten million rows without spilling, which takes about 600 MB. Arrow batches, the driver
@@ -82,7 +83,7 @@ def local_fault(what: str, folder: Path | None, error: BaseException) -> LocalFa
     place = f" in {folder}" if folder is not None else ""
     if isinstance(error, OSError) or FULL.search(str(error)):
         return LocalFault(
-            f"{what}: cannot write{place}: {text}",
+            f"{what}: cannot write{place}: {text}{room_left(folder) if folder is not None else ''}",
             hint="free space there, or point the work folder at a larger disk; the fetched pages are kept",
         )
     if isinstance(error, duckdb.OutOfMemoryException):

@@ -65,6 +65,7 @@ def _result(f: Field, value: Any) -> str | Unreadable | None:
         result = f.normalize(wire(f.of_kind, value))
         return None if result is None else written(exact(result))
     except Unreadable as error:
-        return Unreadable(f"it returned {error}")
+        return Unreadable("it returned something else" if f.personal else f"it returned {error}")
     except Exception as error:  # noqa: BLE001  # A user's function may raise anything; it concerns this value only.
-        return Unreadable(f"{type(error).__name__}: {error}")
+        # What a function says of a value quotes it as a rule.
+        return Unreadable(type(error).__name__ if f.personal else f"{type(error).__name__}: {error}")

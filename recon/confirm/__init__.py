@@ -12,7 +12,7 @@ everything (`ByListing`).
 
 from recon.confirm.by_id import ById
 from recon.confirm.by_listing import ByListing
-from recon.confirm.confirmation import Confirmation, SecondLook, confirm, recheck, summary_of, write_discrepancies
+from recon.confirm.confirmation import Confirmation, SecondLook, confirm, recheck, summary_of, without, write_discrepancies
 from recon.confirm.in_flight import Sifted, revisit, sift
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "revisit",
     "sift",
     "summary_of",
+    "without",
     "write_discrepancies",
 ]

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,8 +15,11 @@ import msgspec
 from recon.compare import Look
 from recon.discrepancy import Discrepancy, DiscrepancyKind
 from recon.errors import ProviderError
+from recon.files import LocalFile
 from recon.job import Job
+from recon.personal import Veil
 from recon.progress import Progress
+from recon.redact import redact
 from recon.report.figures import AGREE, MOVED, InFlight
 
 SECONDS = re.compile(r"\b[0-9]+(\.[0-9]+)?s\b")
@@ -87,20 +91,21 @@ def confirm(
     progress: Progress,
     whole: bool = False,
     waits: Callable[[Discrepancy], bool] | None = None,
+    veil: Veil | None = None,
 ) -> Confirmation:
     """Reads every suspect again, in chunks, and writes the confirmed ones to `file`.
 
     `whole` asks that fields which are only shown are as at the first look too: what a person approved is what goes out. `waits` says
-    of a deletion that it is told only on a later night.
+    of a deletion that it is told only on a later night. What `veil` hides of the suspects stands in no reason and no error.
 
     `controls` are keys that the provider certainly had at the first look. Raises ProviderError or StoreError for what concerns all keys.
     """
     outcome = Confirmation(file)
     rest = iter(suspects)
     done = 0
-    with file.open("wb") as out:
+    with LocalFile(file) as out:
         while chunk := list(islice(rest, CHUNK)):
-            for found in _confirm_chunk(look, chunk, controls, outcome, whole=whole):
+            for found in _confirm_chunk(look, chunk, controls, outcome, whole=whole, veil=veil):
                 outcome.waiting += waits is not None and waits(found)
                 out.write(msgspec.json.encode(found) + b"\n")
             done += len(chunk)
@@ -109,10 +114,12 @@ def confirm(
 
 
 def _confirm_chunk(
-    look: SecondLook, chunk: list[Discrepancy], controls: Sequence[str], outcome: Confirmation, *, whole: bool
+    look: SecondLook, chunk: list[Discrepancy], controls: Sequence[str], outcome: Confirmation, *, whole: bool, veil: Veil | None
 ) -> Iterator[Discrepancy]:
     """The confirmed ones of a chunk, as the second look saw them."""
-    looks, unknown = look.at([suspect.key for suspect in chunk], controls)
+    sides = (side for suspect in chunk for side in (suspect.source, suspect.target))
+    with veil.hiding((), sides) if veil is not None else nullcontext():
+        looks, unknown = look.at([suspect.key for suspect in chunk], controls)
     for first in chunk:
         if first.key in unknown:
             outcome.unanswered += 1
@@ -120,7 +127,7 @@ def _confirm_chunk(
             continue
         now = looks.get(first.key)
         if now is None:
-            msg = f"{look.job.domain}: provider {look.job.provider} gave no answer for {first.key} among {len(chunk)} keys asked for"
+            msg = f"{look.job.domain}: provider {look.job.provider} gave no answer for {first.key if veil is None else veil.key(first.key)} among {len(chunk)} keys asked for"
             raise ProviderError(msg, hint="its get_many must answer each key exactly once")
         if now.unreadable is not None:
             _leave_open(outcome, first.key, f"unreadable at the second look: {now.unreadable}")
@@ -176,15 +183,20 @@ def recheck(look: SecondLook, keys: Iterable[str], *, controls: Sequence[str], o
                 _leave_open(outcome, key, "open since an earlier night, and left out of tonight's listing")
 
 
+def without(key: str, why: str) -> str:
+    """The reason without its key."""
+    return why.replace(quote(key, safe=""), "…").replace(key, "…")
+
+
 def _leave_open(outcome: Confirmation, key: str, why: str) -> None:
     # One reason for many keys is one line of the report: what differs from key to key is taken out.
-    outcome.unconfirmed[SECONDS.sub("…s", why.replace(quote(key, safe=""), "…").replace(key, "…"))] += 1
+    outcome.unconfirmed[SECONDS.sub("…s", without(key, redact(why)))] += 1
     outcome.unknown_keys.append(key)
 
 
 def write_discrepancies(file: Path, found: Iterable[Discrepancy]) -> None:
     """The same file for discrepancies that were not confirmed, such as those of a plan that is held before the second look."""
-    with file.open("wb") as out:
+    with LocalFile(file) as out:
         for one in found:
             out.write(msgspec.json.encode(one) + b"\n")
 

@@ -21,6 +21,7 @@ from recon.clock import parse_iso
 from recon.compare import engine_faults
 from recon.confirm.confirmation import CHUNK, SAMPLES, Confirmation, SecondLook
 from recon.discrepancy import Discrepancy, DiscrepancyKind
+from recon.files import LocalFile
 from recon.job import Job
 from recon.report.figures import AGREE, InFlight
 
@@ -110,8 +111,8 @@ def sift(
     assert sifted.moving is not None
     with (
         engine_faults(f"{job.domain}: writing down the suspects", folder),
-        settled.open("wb") as rest,
-        sifted.moving.open("wb") as moving,
+        LocalFile(settled) as rest,
+        LocalFile(sifted.moving) as moving,
     ):
         for found in suspects():
             moment = changed_at(job, found)

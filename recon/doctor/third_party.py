@@ -61,11 +61,12 @@ def _by_id(provider: Provider, job: Job, page: Page, clock: Clock) -> Iterator[C
         error = Refused(f"the first item has no key at {path!r}", hint="correct the resource's key, or key_path= of the job")
         yield fail("by id", error, job.domain)
         return
+    shown = "(its key is personal)" if job.personal_key else str(key)
     lookup = next(iter(provider.get_many(job.resource, [str(key)], clock=clock)))
     if lookup.status is LookupStatus.FOUND:
-        yield ok("by id", f"item {key} of that page was read by id", job.domain)
+        yield ok("by id", f"item {shown} of that page was read by id", job.domain)
     else:
-        words = f"item {key} of the first page, read by id: {lookup.status.value} {lookup.why}".rstrip()
+        words = f"item {shown} of the first page, read by id: {lookup.status.value} {lookup.why.replace(str(key), shown)}".rstrip()
         yield fail("by id", Refused(words, hint=f"the credential needs the right to read single items; {ONE_BY_ONE}"), job.domain)
 
 

@@ -97,11 +97,20 @@ def next_time(first: datetime, now: datetime, expires: datetime | None, remind: 
 class Reminding:
     """`remind` once a minute beside a service, in a thread of its own, so that a slow receiver holds nothing up: a context manager.
 
-    What was told is said, and what could not be told is said once until it can.
+    What was told is said, and what could not be told is said once until it can. `also` tells what else there is to tell, and answers
+    why it could not.
     """
 
-    def __init__(self, project: Project, state: State, say: Callable[[str], None], *, every: float = EVERY_SECONDS) -> None:
-        self._project, self._state, self._say, self._every = project, state, say, every
+    def __init__(
+        self,
+        project: Project,
+        state: State,
+        say: Callable[[str], None],
+        *,
+        every: float = EVERY_SECONDS,
+        also: Callable[[Project], str | None] = lambda _: None,
+    ) -> None:
+        self._project, self._state, self._say, self._every, self._also = project, state, say, every, also
         self._said: str | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, name="reminders", daemon=True)
@@ -111,14 +120,18 @@ class Reminding:
             done = remind(self._project, self._state)
             if done.told:
                 self._say(f"notify: {plural(done.told, 'notice')} told")
-            if done.why is not None and done.why != self._said:
-                self._say(done.why)
-            self._said = done.why
+            why = done.why or self._also(self._project)
+            if why is not None and why != self._said:
+                self._say(why)
+            self._said = why
             self._stop.wait(self._every)
 
+    def adopt(self, project: Project) -> None:
+        """Goes on with the settings of a project that was loaded anew, from the next look on."""
+        self._project = project
+
     def __enter__(self) -> Self:
-        if self._project.settings.notify.url is not None:
-            self._thread.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:

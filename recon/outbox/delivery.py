@@ -7,15 +7,18 @@ at a time per destination and domain, by a lease; within a deadline, so that a d
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Row, and_, bindparam, func, literal_column, or_, select, update
 
 from recon.clock import Clock
 from recon.errors import LeaseHeld
 from recon.outbox.breaker import Breaker
+from recon.personal import Veil
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
 from recon.redact import redact
 from recon.report.figures import DeliveryFigure
@@ -63,13 +66,15 @@ def drain(
     domain: str | None = None,
     clock: Clock,
     deadline: float = DEADLINE,
+    veils: Callable[[str], Veil] | None = None,
     on_batch: Callable[[DeliveryFigure], None] | None = None,
 ) -> DeliveryFigure:
     """Delivers what waits for the destination `name`, of one domain or of all, for at most `deadline` seconds.
 
     The figure counts what this call did; `waiting` is what is left, to be delivered by the next call. A receiver that asks for time
     (RETRY, `after` honoured) or gives no usable answer (UNKNOWN) leaves the event waiting, and later events of the same key behind
-    it; REJECTED makes it a dead letter. Raises LostLease where another process took the delivery over, StateError and LocalFault
+    it; REJECTED makes it a dead letter. `veils` says how a domain's values may be shown: what a receiver quotes of a personal one is not
+    kept. Raises LostLease where another process took the delivery over, StateError and LocalFault
     for the state database; never for the destination.
     """
     until = clock.monotonic() + deadline
@@ -77,7 +82,7 @@ def drain(
     reason = ""
     breaker = Breaker()
     for one in _domains(state, name) if domain is None else [domain]:
-        work = _Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch)
+        work = _Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, veils(one) if veils is not None else None)
         try:
             work.run()
         except LeaseHeld as error:
@@ -100,6 +105,7 @@ class _Drain:
         breaker: Breaker,
         counts: Counter[str],
         on_batch: Callable[[DeliveryFigure], None] | None,
+        veil: Veil | None,
     ) -> None:
         self.state = state
         self.publisher = publisher
@@ -110,6 +116,7 @@ class _Drain:
         self.breaker = breaker
         self.counts = counts
         self.on_batch = on_batch
+        self.veil = veil
         self.reason = ""
         self.left = 0
         self.answered: list[_Answered] = []
@@ -237,7 +244,8 @@ class _Drain:
             )
             for row in rows
         ]
-        outcomes = self._published(batch)
+        with self._hiding(batch):
+            outcomes = self._published(batch)
         self.answered += [_Answered(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
         failed = [outcome for outcome in outcomes if outcome.kind in {OutcomeKind.RETRY, OutcomeKind.UNKNOWN}]
         if len(failed) < len(outcomes):
@@ -245,6 +253,14 @@ class _Drain:
         else:
             after = max((outcome.after or 0.0 for outcome in failed), default=0.0)
             self.breaker.failure(self.clock.monotonic(), after=after)
+
+    def _hiding(self, batch: list[Message]) -> AbstractContextManager[None]:
+        """While these events are out, what is personal in them is not logged, and not taken from what is answered."""
+        if self.veil is None or not self.veil.names:
+            return nullcontext()
+        said = [msgspec.json.decode(message.body)["data"] for message in batch]
+        records = [record for data in said for record in (data.get("state"), data.get("before")) if isinstance(record, dict)]
+        return self.veil.hiding([message.partitionkey for message in batch], records)
 
     def _published(self, batch: list[Message]) -> Sequence[Outcome]:
         """The outcomes, one for each message. A publisher that breaks its protocol has said nothing: every event is UNKNOWN."""

@@ -73,17 +73,17 @@ def encoded(job: Job, event: Event) -> bytes:
     try:
         return event.encode()
     except (msgspec.EncodeError, TypeError, ValueError) as error:
-        msg = f"{job.domain} {event.partitionkey}: its event cannot be written as JSON: {error}"
+        msg = f"{job.domain} {_named(job, event.partitionkey)}: its event cannot be written as JSON{_said(job, error)}"
         raise BadDefinition(msg) from error
 
 
 def _asked(job: Job, found: Discrepancy) -> Correction | None:
     assert job.correct is not None
-    where = f"{job.domain}: correct() for {found.kind} key {found.key}"
+    where = f"{job.domain}: correct() for {found.kind} key {_named(job, found.key)}"
     try:
         answer: Any = job.correct(found)
     except Exception as error:  # A job's own code may raise anything; the message must name the job and the key.
-        msg = f"{where} raised {error.__class__.__name__}: {error}"
+        msg = f"{where} raised {error.__class__.__name__}{_said(job, error)}"
         raise BadDefinition(
             msg, hint="mend the job's correct function; nothing was sent, and the run goes on when it is run again"
         ) from error
@@ -100,9 +100,18 @@ def _asked(job: Job, found: Discrepancy) -> Correction | None:
             # The standard library's encoder is the strict one: no dates, no decimals, no NaN.
             json.dumps(answer.state, allow_nan=False, check_circular=True)
         except (TypeError, ValueError, RecursionError) as error:
-            msg = f"{where}: its state is not JSON: {error}"
+            msg = f"{where}: its state is not JSON{_said(job, error)}"
             raise BadDefinition(msg, hint="texts, numbers, booleans, null, lists and objects; write times and decimals as text") from error
     return answer
+
+
+def _named(job: Job, key: str) -> str:
+    return "(personal)" if job.personal_key else key
+
+
+def _said(job: Job, error: Exception) -> str:
+    """The words of an error, which quote a value as a rule: none where any is personal."""
+    return "" if job.personal else f": {error}"
 
 
 def _time(job: Job, run: Run, found: Discrepancy) -> datetime:

@@ -274,6 +274,8 @@ class RunFigures:
     stages: Mapping[str, float] | None = None
     history: tuple[RunPoint, ...] = ()
     dry_run: bool = False
+    #: Fields, and `key` for the key, that are personal: shown by a keyed hash, `hmac:…`, wherever they stand.
+    personal: tuple[str, ...] = ()
 
     @property
     def discrepancies(self) -> int:

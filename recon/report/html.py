@@ -68,6 +68,10 @@ def context(figures: RunFigures, *, csv: str | None = None) -> dict[str, Any]:
         "banner": banner(figures),
         "said": said,
         "compared": was_compared(figures),
+        "looked_again": "confirm" in (figures.stages or {})
+        or figures.guards == ()
+        or figures.plan is None
+        or figures.plan.approved_by is not None,
         "single": single(figures),
         "tiles": [_tile(figures, kind) for kind in DiscrepancyKind],
         "fields": field_rows(figures),

@@ -119,7 +119,10 @@ def _discrepancies(figures: RunFigures) -> Statement:
         return Statement("DRY RUN", f"{found}, nothing was emitted{would}")
     if plan is not None and plan.state in {"rejected", "expired", "stale"}:
         why = f": {plan.reason}" if plan.reason else ""
-        return Statement(plan.state.upper(), f"{found}, nothing was emitted: the plan was {plan.state}{why}")
+        return Statement(
+            plan.state.upper(),
+            f"{found}, nothing was emitted: the plan {'expired' if plan.state == 'expired' else f'was {plan.state}'}{why}",
+        )
     if plan is not None and plan.state == "approved":
         return Statement("APPROVED", f"{plural(plan.events, 'event')} approved, and not sent yet", _problem(figures))
     wait = f"; {plural(figures.waiting, 'deletion')} wait{'s' if figures.waiting == 1 else ''} for another night" if figures.waiting else ""

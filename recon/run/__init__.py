@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator
 
-from recon.clock import Clock
+from recon.clock import Clock, iso
 from recon.errors import BadRequest, LeaseHeld, ReconError, SlotTaken
 from recon.heartbeat import Heartbeat, beating
 from recon.outbox import Outbox
@@ -15,17 +15,17 @@ from recon.project import Project
 from recon.report.figures import DeliveryFigure, Item, RunFigures
 from recon.run.account import Account, stored
 from recon.run.approval import approve, reject, resumed, send_approved
-from recon.run.attic import tidy
+from recon.run.attic import Pruned, prune, tidy
 from recon.run.night import PUBLISH_SECONDS, Night
 from recon.run.order import Order, claim, left_to_finish
-from recon.run.shelf import items, shelve
+from recon.run.shelf import items, shelve, veil_of
 from recon.run.single import look_at_one
 from recon.state.database import State
 from recon.state.lease import owner
 from recon.state.run import RunState
 from recon.state.runs import Runs
 
-__all__ = ["Order", "approve", "figures_of", "items_of", "publish", "reject", "run_domain", "shelve"]
+__all__ = ["Order", "Pruned", "approve", "figures_of", "items_of", "prune", "publish", "reject", "run_domain", "shelve", "veil_of"]
 
 UNSENT = frozenset({"approved", "expired"})
 """States of an approved run that could not be sent: tonight's run goes ahead all the same, and the next tries the approved one again."""
@@ -106,11 +106,12 @@ def _finish(night: Night) -> RunFigures:
     if figures.problem is not None and figures.problem.kind == "LostLease":
         # Another process goes on with this run; its report is not ours to write.
         return figures
-    tidy(night.project, night.state, figures.domain)
     for older in night.superseded:
         if (told := stored(older)) is not None:
             shelve(night.project, night.state, told)
-    return shelve(night.project, night.state, figures)
+    shelved = shelve(night.project, night.state, figures)
+    tidy(night.project, night.state, figures.domain, clock=night.clock, progress=night.progress)
+    return shelved
 
 
 def publish(project: Project, state: State, domain: str | None, *, clock: Clock, progress: Progress) -> list[DeliveryFigure]:
@@ -119,13 +120,27 @@ def publish(project: Project, state: State, domain: str | None, *, clock: Clock,
     done = []
     for name in sorted({waiting.publisher for waiting in Outbox(state).waiting() if domain in {None, waiting.domain}}):
         progress.stage(f"publish to {name}")
-        done.append(drain(state, project.publisher(name), name=name, domain=domain, clock=clock, deadline=PUBLISH_SECONDS))
+        publisher = project.publisher(name)
+        done.append(
+            drain(
+                state,
+                publisher,
+                name=name,
+                domain=domain,
+                clock=clock,
+                deadline=PUBLISH_SECONDS,
+                veils=lambda one: veil_of(project, state, one),
+            )
+        )
     return done
 
 
 def figures_of(state: State, run: str) -> RunFigures:
-    """The figures of a run, by its id or the beginning of it. Raises BadRequest for one that has none yet."""
+    """The figures of a run, by its id or the beginning of it. Raises BadRequest for one that has none yet, or whose findings were pruned."""
     found = Runs(state).get(run)
+    if found.pruned_at is not None:
+        msg = f"run {found.id} of {found.domain}: its discrepancies were removed by age at {iso(found.pruned_at)}"
+        raise BadRequest(msg, hint=f"recon runs {found.domain} still has its counts; [retention] findings says how long the rest is kept")
     figures = stored(found)
     if figures is None:
         msg = f"run {found.id} of {found.domain} is {found.state} and has no figures yet"
@@ -135,4 +150,5 @@ def figures_of(state: State, run: str) -> RunFigures:
 
 def items_of(state: State, run: str, project: Project | None = None) -> Iterator[Item]:
     """The discrepancies of a run, in order, then what it saw resolved; with a project, each with its link to the third party."""
-    return items(project, state, figures_of(state, run))
+    found = stored(Runs(state).get(run))
+    return items(project, state, found if found is not None else figures_of(state, run))

@@ -21,6 +21,7 @@ from recon.fetch.coverage import Coverage
 from recon.job import Job
 from recon.ledger import Ledger
 from recon.ledger.findings import LedgerSummary
+from recon.personal import KEY, Veil
 from recon.redact import redact
 from recon.report.created import CreatedCounts
 from recon.report.figures import MOVED, DeliveryFigure, GuardFigure, PlanFigure, Problem, RunFigures, RunPoint, StoreRead, Verdict
@@ -68,6 +69,8 @@ class Account:
     plan: PlanFigure | None = None
     delivery: DeliveryFigure | None = None
     problem: Problem | None = None
+    #: How personal values are shown; None until the job is known.
+    veil: Veil | None = None
     stages: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -103,7 +106,15 @@ class Account:
         known |= self._compared() | self._confirmed() | self._found(state)
         drawn = replace(self.before, **known) if self.before is not None else self._first(known)
         judged = replace(drawn, verdict=judge(drawn, only_key=self.only_key))
-        return replace(judged, consistent_as_of=self._consistent(state, judged.verdict), history=self._history(state, judged))
+        drawn = replace(judged, consistent_as_of=self._consistent(state, judged.verdict), history=self._history(state, judged))
+        # Here, where figures come into being, and not in each place that shows them.
+        return self.veil.figures(drawn) if self.veil is not None else drawn
+
+    def written(self, figures: RunFigures) -> dict[str, Any]:
+        """Figures as they are written down: with the controls as they are, since an approval has to read them again."""
+        controls = self.comparison.controls if self.comparison is not None else controls_of(self.run)
+        document: dict[str, Any] = msgspec.to_builtins(figures, str_keys=True)
+        return {**document, "controls": list(controls)}
 
     def _history(self, state: State | None, figures: RunFigures) -> tuple[RunPoint, ...]:
         """The runs before this one, and this one last, for the sparkline; a dry run and a look at one key are no night."""
@@ -243,7 +254,7 @@ def history(state: State, domain: str, *, before: Run | None) -> tuple[RunPoint,
 
 
 def stored(run: Run) -> RunFigures | None:
-    """The figures that a run wrote down, or None where it has none yet.
+    """The figures that a run wrote down, or None where it has none yet. Controls whose keys are personal are left out.
 
     A held run is ended by a person or by the clock without its figures being written anew: what became of its plan is said here.
     """
@@ -253,4 +264,9 @@ def stored(run: Run) -> RunFigures | None:
     if run.state in {RunState.REJECTED, RunState.EXPIRED} and figures.plan is not None and figures.plan.state == "held":
         plan = replace(figures.plan, state=run.state.value, reason=run.reason)
         figures = replace(figures, plan=plan, state=run.state.value, verdict=Verdict.DISCREPANCIES)
-    return figures
+    return replace(figures, controls=()) if KEY in figures.personal else figures
+
+
+def controls_of(run: Run | None) -> tuple[str, ...]:
+    """The controls that a run wrote down, as they are."""
+    return () if run is None or run.figures is None else tuple(run.figures.get("controls") or ())

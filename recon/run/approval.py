@@ -12,12 +12,12 @@ from recon.progress import Progress
 from recon.project import Project
 from recon.report.figures import PlanFigure, RunFigures
 from recon.run import looking
-from recon.run.account import Account, stored
+from recon.run.account import Account, controls_of, stored
 from recon.run.guarding import terms
 from recon.run.night import Night
 from recon.run.shelf import shelve
 from recon.state.database import State
-from recon.state.lease import owner
+from recon.state.lease import check, owner
 from recon.state.run import Claim, Run, RunState
 from recon.state.runs import Runs
 
@@ -35,6 +35,7 @@ def approve(project: Project, state: State, run: str, *, plan: str, reason: str,
     claim = runs.resume(held.id, owner())
     try:
         with state.begin() as conn:
+            check(conn, claim.lease)
             Plans(state).approve_in(conn, claim.run, plan, by, reason)
             claim = runs.advance_in(conn, claim, RunState.APPROVED)
     except BaseException:
@@ -52,6 +53,7 @@ def reject(state: State, run: str, *, reason: str, by: str) -> None:
     claim = runs.resume(held.id, owner())
     try:
         with state.begin() as conn:
+            check(conn, claim.lease)
             Plans(state).reject_in(conn, claim.run, by, reason)
             runs.advance_in(conn, claim, RunState.REJECTED, reason=f"rejected by {by}: {reason}")
     finally:
@@ -86,18 +88,19 @@ def send_approved(night: Night) -> int:
     found = confirm(
         looking.second_look(night, looking.APPROVED, before=coverage.records if coverage is not None else 0),
         ledger.discrepancies(run.id),
-        controls=before.controls if before is not None else (),
+        controls=controls_of(run),
         file=private_folder(night.folder) / "approved.jsonl",
         total=planned.events if planned is not None else 0,
         progress=night.progress,
         whole=True,
+        veil=night.veil,
     )
     night.account.confirmation = found
     if planned is not None and planned.events and found.unanswered and not found.confirmed:
         night.account.plan = planned
         raise _unproven(run, planned, found)
     in_plan = set(plans.keys(run.id))
-    with night.state.begin() as conn:
+    with night.fenced() as conn:
         if not taken_up:
             # Held before its second look: only now is there something that the ledger may believe.
             night.account.ledger = ledger.record_in(
@@ -134,7 +137,7 @@ def _too_late(night: Night) -> int:
 def _ended(night: Night, reason: str) -> int:
     """Ends a run whose plan was approved and can no longer be sent; answers the exit code."""
     run = night.claim.run
-    with night.state.begin() as conn:
+    with night.fenced() as conn:
         night.account.plan = Plans(night.state).expire_in(conn, run, reason)
         night.claim = night.runs.advance_in(conn, night.claim, RunState.EXPIRED, reason=reason)
     error = StalePlan(f"{run.domain}: the plan of run {run.id} was {reason}; nothing was sent", hint=f"recon run {run.domain}")

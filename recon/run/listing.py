@@ -50,5 +50,5 @@ def landed(night: "Night", spool: Spool, snapshot: Sealing, tell: Callable[[Cove
         return land(night.project.provider(night.job.provider), listing, spool, clock=night.clock, on_page=arrived)
     except ReconError as error:
         if latest is not None:
-            tell(replace(latest, whole=False, proof=redact(error.message)))
+            tell(replace(latest, whole=False, proof=night.veil.message(redact(error.message))))
         raise

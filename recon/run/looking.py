@@ -19,6 +19,7 @@ from recon.files import private_folder
 from recon.ledger.flights import flights_of
 from recon.redact import redact
 from recon.report.figures import Verdict
+from recon.run.discreet import discreet
 from recon.run.listing import landed, sealing
 from recon.state.run import RunState
 
@@ -115,6 +116,7 @@ def look_again(night: "Night", comparison: Comparison, sieve: Sifted, snapshot: 
                 total=sieve.total,
                 progress=night.progress,
                 waits=waits_for(night),
+                veil=night.veil,
             )
         revisit(look, night.job, sieve, controls=comparison.controls, outcome=found)
     if left and look is not None:
@@ -165,9 +167,10 @@ def can_get(night: "Night") -> bool:
     return night.project.provider(night.job.provider).can_get(night.job.resource)
 
 
-def by_id(night: "Night") -> ById:
+def by_id(night: "Night") -> SecondLook:
     """Both places, to be read by id."""
-    return ById(night.job, night.project.provider(night.job.provider), night.project.store(night.job.store), night.clock)
+    look = ById(night.job, night.project.provider(night.job.provider), night.project.store(night.job.store), night.clock)
+    return discreet(look, night.veil)
 
 
 def second_look(night: "Night", name: str, *, before: int) -> SecondLook:
@@ -191,7 +194,8 @@ def second_look(night: "Night", name: str, *, before: int) -> SecondLook:
             coverage = landed(night, spool, snapshot, tell)
             sealed = snapshot.finish()
     night.account.second = replace(coverage, unreadable=sealed.unreadable_items)
-    return ByListing(night.job, sealed, night.account.second, night.project.store(night.job.store), before)
+    look = ByListing(night.job, sealed, night.account.second, night.project.store(night.job.store), before)
+    return discreet(look, night.veil)
 
 
 # -- a run that broke off during its second listing ----------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from recon.ledger import Ledger
 from recon.ledger.flights import keep_in
 from recon.outbox import Outbox
 from recon.outbox.delivery import drain
+from recon.personal import Veil
 from recon.plan import Plans
 from recon.progress import Progress
 from recon.project import Project
@@ -41,7 +42,7 @@ from recon.run.account import Account
 from recon.run.guarding import rolling_guards, terms
 from recon.run.listing import landed, sealing
 from recon.state.database import State
-from recon.state.lease import Heartbeat
+from recon.state.lease import Heartbeat, check
 from recon.state.run import Claim, Run, RunState
 from recon.state.runs import Runs
 from recon.stores.base import Selection
@@ -69,6 +70,7 @@ class Night:
         self.runs = Runs(state)
         self.plans = Plans(state)
         self.ledger = Ledger(state)
+        self.veil = account.veil = Veil.of(state, account.job)
         #: When the first look ended, by a clock that only goes forward.
         self.looked = clock.monotonic()
         self.sieve: Sifted | None = None
@@ -222,7 +224,7 @@ class Night:
         """The plan made, judged, and held or emitted: no other run can count or be counted between the judgement and what follows."""
         rows = self._rows(self.account.comparison, "target") if self.account.comparison is not None else None
         limit = self.project.settings.guards.total
-        with self.stage("plan"), self.state.begin() as conn:
+        with self.stage("plan"), self.fenced() as conn:
             self._record_in(conn, found, unknown=unknown, complete=believed, touch=believed, only_keys=only_keys)
             self.account.guards += rolling_guards(self.state, conn, self.claim.run, self.job, limit=limit, target_rows=rows)
             expires_at = self.state.now(conn) + timedelta(seconds=seconds_of(self.job.hold_expires))
@@ -267,7 +269,7 @@ class Night:
 
     def write_down(self, found: Confirmation, *, unknown: list[str], only_keys: list[str] | None, to: RunState, **facts: Any) -> None:
         """What was found, and the run's move, in one transaction, where there is nothing to send."""
-        with self.stage("plan"), self.state.begin() as conn:
+        with self.stage("plan"), self.fenced() as conn:
             self._record_in(conn, found, unknown=unknown, complete=True, touch=True, only_keys=only_keys)
             self._advance_in(conn, to, **facts)
 
@@ -296,6 +298,7 @@ class Night:
                 domain=self.job.domain,
                 clock=self.clock,
                 deadline=PUBLISH_SECONDS,
+                veils=lambda _: self.veil,
                 on_batch=lambda done: self.progress.advance(done.confirmed, done.confirmed + done.waiting + done.dead, "events"),
             )
         elsewhere = [one for one in Outbox(self.state).waiting(self.job.domain) if one.publisher != name]
@@ -307,6 +310,13 @@ class Night:
 
     # -- what is written down ----------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def fenced(self) -> Iterator[Connection]:
+        """A writing transaction that begins with the lease's row, as a take-over does: locked in one order, none waits for the other."""
+        with self.state.begin() as conn:
+            check(conn, self.claim.lease)
+            yield conn
+
     def advance(self, to: RunState, **facts: Any) -> None:
         """Moves the run in a transaction of its own."""
         with self.state.begin() as conn:
@@ -314,7 +324,7 @@ class Night:
 
     def _advance_in(self, conn: Connection, to: RunState, **facts: Any) -> None:
         # What is known so far goes with every move, so that a run gone on with after a crash can still give its figures.
-        facts["figures"] = plain(self.account.figures(None, standing=to, exit_code=facts.get("exit_code", 0)))
+        facts["figures"] = self.account.written(self.account.figures(None, standing=to, exit_code=facts.get("exit_code", 0)))
         self.claim = self.runs.advance_in(conn, self.claim, to, **facts)
         self.account.run = self.claim.run
 
@@ -333,7 +343,7 @@ class Night:
         self.account.plan = self.account.ledger = None
         verdict = Verdict.FAILED if error.exit_code in {1, 2} else Verdict.INCOMPLETE
         try:
-            self.advance(RunState.FAILED, verdict=verdict, exit_code=error.exit_code, reason=redact(error.message))
+            self.advance(RunState.FAILED, verdict=verdict, exit_code=error.exit_code, reason=self.veil.message(redact(error.message)))
         except ReconError as worse:
             self.progress.note(f"{self.job.domain}: that the run ended could not be written down: {worse.message}")
 
@@ -342,7 +352,7 @@ class Night:
         sent = self.claim.run.state is RunState.EMITTED
         figures = self.account.figures(self.state, standing=RunState.DONE if sent else self.claim.run.state, exit_code=exit_code)
         facts: dict[str, Any] = {
-            "figures": plain(figures),
+            "figures": self.account.written(figures),
             "verdict": figures.verdict,
             "exit_code": exit_code,
             "discrepancies": figures.discrepancies,

@@ -10,6 +10,7 @@ from recon.compare import Snapshot
 from recon.compare.snapshot import Pages
 from recon.fetch.following import Following
 from recon.fetch.spool import Spool
+from recon.files import local_faults
 
 
 class Sealing:
@@ -35,7 +36,8 @@ class Sealing:
         self._pages.grown()
         if self._thread is None:
             # A page has come, so whatever was sealed here before was made of other pages.
-            self._manifest.unlink(missing_ok=True)
+            with local_faults(self._manifest, "removing"):
+                self._manifest.unlink(missing_ok=True)
             self._thread = Thread(target=self._work, name="sealing", daemon=True)
             self._thread.start()
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 from recon.discrepancy import DiscrepancyKind
 from recon.errors import ReconError
 from recon.ledger import Ledger
+from recon.personal import Veil
 from recon.project import Project
 from recon.redact import redact
 from recon.report import render
 from recon.report.figures import Item, Problem, RunFigures, Standing
 from recon.report.index import Domain
-from recon.run.account import history
+from recon.run.account import history, stored
 from recon.state.database import State
 from recon.state.runs import Runs
 
@@ -47,12 +48,23 @@ def items(project: Project | None, state: State, figures: RunFigures) -> Iterato
     def link(key: str) -> str | None:
         return provider.link(job.resource, key) if provider is not None and job is not None else None
 
-    ledger = Ledger(state)
-    for item in ledger.items(figures.run, link):
+    # What was personal when the run was made stays so, whatever the job says today.
+    ledger, veil = Ledger(state), Veil.of(state, job, figures.personal)
+    for item in veil.items(ledger.items(figures.run, link)):
         # What waits is said of the job as it was when it ran.
         waits = item.kind is DiscrepancyKind.EXTRA and item.standing is not Standing.ACKNOWLEDGED and item.nights < figures.delete_nights
         yield replace(item, waits=figures.delete_nights) if waits else item
-    yield from ledger.resolved_items(figures.run, link)
+    yield from veil.items(ledger.resolved_items(figures.run, link))
+
+
+def veil_of(project: Project, state: State, domain: str) -> Veil:
+    """How a domain's values are shown: as its job says; where there is none that loads, as its last run did."""
+    job = project.jobs.get(domain)
+    earlier: tuple[str, ...] = ()
+    if job is None:
+        last = next((figures for run in Runs(state).recent(domain, 10) if (figures := stored(run)) is not None), None)
+        earlier = last.personal if last is not None else ()
+    return Veil.of(state, job, earlier)
 
 
 def domains(project: Project, state: State) -> list[Domain]:

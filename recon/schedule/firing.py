@@ -43,7 +43,8 @@ class Firing:
         )
         for domain, table in tables.items():
             self._scheduler.add_job(self._fire, SlotTrigger(table), args=[domain], id=domain)
-        self._thread = threading.Thread(target=self._scheduler.start, name="schedule", daemon=True)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="schedule", daemon=True)
 
     def start(self) -> None:
         """Begin to fire."""
@@ -60,9 +61,18 @@ class Firing:
 
     def stop(self) -> None:
         """Fire no more."""
+        self._stopping = True
         if self._thread.is_alive() and self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         self._thread.join(5.0)
+
+    def _work(self) -> None:
+        try:
+            self._scheduler.start()
+        except Exception:
+            # Stopped in the middle of a look, it finds its own jobs gone; otherwise it dies, and `alive` tells.
+            if not self._stopping:
+                raise
 
     def _fire(self, domain: str) -> None:
         # Several missed firings come as one, so the slot is the latest there is, not the one that was waited for.

@@ -29,6 +29,8 @@ class Plan:
     parallel: int
     catch_up: float
     overdue: float | None = None
+    #: The project it was read from; None for the one that the service began with.
+    project: Project | None = None
 
 
 def changes(before: Plan, after: Plan) -> Iterator[str]:
@@ -91,7 +93,7 @@ class Source:
         self._places = places | {domain: self._places[domain] for domain in kept}
         self._jobs = jobs = jobs | kept
         schedule = settings.schedule
-        return Plan(jobs=jobs, parallel=schedule.parallel, catch_up=schedule.catch_up, overdue=schedule.overdue)
+        return Plan(jobs=jobs, parallel=schedule.parallel, catch_up=schedule.catch_up, overdue=schedule.overdue, project=project)
 
     def _kept(self, broken: list[Broken]) -> dict[str, Job]:
         """The jobs that do not load any more, as they were: their slots still come, and their runs fail loudly until they are mended."""

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from types import FrameType
 
 from recon.clock import Clock, SystemClock, iso
@@ -36,6 +37,7 @@ from recon.schedule.firing import Firing
 from recon.schedule.hands import Hands
 from recon.schedule.overdue import find_overdue
 from recon.schedule.reload import Plan, Source, changes
+from recon.schedule.telling import tell_overdue
 from recon.state.database import State
 from recon.state.slots import TAKE_SECONDS, Slots
 
@@ -56,7 +58,10 @@ def say_on_stderr(text: str) -> None:
 
 
 class Service:
-    """The loop. `run` works until it is told to stop, and answers the exit code. `source` gives a new plan where the project has changed."""
+    """The loop. `run` works until it is told to stop, and answers the exit code. `source` gives a new plan where the project has changed.
+
+    `adopted` is told of each project that was loaded anew.
+    """
 
     def __init__(
         self,
@@ -74,6 +79,7 @@ class Service:
         look: float = LOOK_SECONDS,
         keep: float = TAKE_SECONDS,
         source: Callable[[bool], Plan | None] | None = None,
+        adopted: Callable[[Project], None] | None = None,
     ) -> None:
         self._plan = Plan(jobs=dict(jobs), parallel=parallel, catch_up=catch_up, overdue=overdue)
         self._tables = timetables(jobs)
@@ -84,6 +90,7 @@ class Service:
         self._grace = grace
         self._look_every = look
         self._source = source
+        self._adopted = adopted
         self._hands = Hands(self._slots, children, say=say, retries=retries, keep=keep)
         self._fired: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._trouble = False
@@ -108,9 +115,10 @@ class Service:
 
     def run(self) -> int:
         """Work until stopped."""
+        # Before the first look: a clock that is set while that goes on is noticed, too.
+        offset = self._offset()
         self._announce(self._tables)
         self.firing.start()
-        offset = self._offset()
         while self._stopped_by is None:
             if not self.firing.alive():
                 self._say("the scheduler's thread has died: nothing would run any more, so the service ends; start it again (exit 1)")
@@ -237,6 +245,8 @@ class Service:
         for line in changes(self._plan, plan):
             self._say(line)
         self._plan, self._tables = plan, timetables(plan.jobs)
+        if self._adopted is not None and plan.project is not None:
+            self._adopted(plan.project)
         if {domain: (table.line, table.zone) for domain, table in before.items()} != {
             domain: (table.line, table.zone) for domain, table in self._tables.items()
         }:
@@ -269,6 +279,7 @@ def serve(project: Project, state: State, *, clock: Clock | None = None) -> int:
         msg = f"{project.folder}: no job has a schedule"
         raise BadRequest(msg, hint='add schedule = "0 3 * * *" to a job, or to its [jobs.NAME] table in recon.toml')
     settings = project.settings
+    reminding = Reminding(project, state, say_on_stderr, also=partial(tell_overdue, state=state, clock=clock or SystemClock()))
     service = Service(
         project.jobs,
         state,
@@ -278,8 +289,9 @@ def serve(project: Project, state: State, *, clock: Clock | None = None) -> int:
         overdue=settings.schedule.overdue,
         clock=clock,
         source=Source(project, say_on_stderr),
+        adopted=reminding.adopt,
     )
-    with Reminding(project, state, say_on_stderr), _signals(service):
+    with reminding, _signals(service):
         return service.run()
 
 

@@ -29,9 +29,9 @@ KEEP_EVENTS = 400 * DAY
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|KiB|MB|MiB|GB|GiB|TB|TiB)", re.IGNORECASE)
 #: Keys whose plain text is masked wherever settings are shown, since somebody will write a secret there one day.
 HIDING = re.compile(r"secret|token|passw|api_?key|bearer|credential|private", re.IGNORECASE)
-
 #: Addresses that whoever knows them may post to.
 ADDRESSES = {("heartbeat", "url"), ("notify", "url")}
+NOWHERE = "(none)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +148,8 @@ class Settings:
             (("schedule", "parallel"), self.schedule.parallel),
             (("schedule", "catch_up"), words_of(self.schedule.catch_up)),
             (("schedule", "overdue"), words_of(self.schedule.overdue)),
-            (("heartbeat", "url"), "(none)"),
-            (("notify", "url"), "(none)"),
+            (("heartbeat", "url"), NOWHERE),
+            (("notify", "url"), NOWHERE),
             (("notify", "remind"), words_of(self.notify.remind)),
             (("guards", "total"), self.guards.total or "(no limit)"),
             (("retention", "files"), words_of(self.retention.files)),
@@ -342,7 +342,7 @@ def shown(path: KeyPath, value: Any) -> str:
         return f"{{ {', '.join(f'{key} = {shown((*path, key), inner)}' for key, inner in value.items())} }}" if value else "{}"
     if isinstance(value, list):
         return f"[{', '.join(shown(path, inner) for inner in value)}]"
-    if isinstance(value, str) and _hidden(path):
+    if isinstance(value, str) and _hidden(path) and value != NOWHERE:
         return MASK
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return re.sub(r"(://[^/:@\s]*:)[^@\s]*(@)", rf"\1{MASK}\2", text)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from recon.clock import Clock
 from recon.errors import LocalFault
+from recon.files import room_left, way_out
 from recon.state import engine as engines
 from recon.state import faults, upgrade
 from recon.state.tables import moment
@@ -66,6 +67,8 @@ class State:
         On SQLite it takes the write lock at once (`BEGIN IMMEDIATE`), so what is read inside is what is written upon.
         """
         with faults.translated(self.url), self.engine.connect() as conn, conn.execution_options(recon_write=True).begin():
+            if self.dialect == "postgresql":
+                conn.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {round(engines.IDLE_SECONDS * 1000)}")
             yield conn
 
     @contextmanager
@@ -105,7 +108,7 @@ def _make_private(path: Path) -> None:
     folder = path.parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             status = os.fstat(handle)
             if status.st_mode & 0o077 and status.st_uid == os.geteuid():
@@ -113,6 +116,5 @@ def _make_private(path: Path) -> None:
         finally:
             os.close(handle)
     except OSError as error:
-        msg = f"state database {path}: {error.strerror or error.__class__.__name__}"
-        hint = "make the folder writable for the user that runs recon, or set [state] url to another place"
-        raise LocalFault(msg, hint=hint) from error
+        msg = f"state database {path}: {error.strerror or error.__class__.__name__}{room_left(path)}"
+        raise LocalFault(msg, hint=f"{way_out(error.errno, path)}, or set [state] url to another place") from error

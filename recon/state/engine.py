@@ -13,6 +13,13 @@ from recon.errors import BadSetting
 BUSY_SECONDS = 120.0
 """How long a SQLite writer waits for another one. They are short, but for a plan: one of a million events takes over a minute."""
 
+LIVENESS = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+"""A server that vanished without a word is noticed within a minute. https://www.postgresql.org/docs/current/libpq-connect.html"""
+
+IDLE_SECONDS = 60.0
+"""How long a writing transaction on PostgreSQL may stand idle: a process that is stopped inside one, or whose host is cut off, would
+keep its lease's row locked, and nobody could take over. As long as a lease lasts."""
+
 FORMS = "write sqlite:///path/to/state.db or postgresql://user@host/database"
 
 
@@ -39,7 +46,9 @@ def _postgres(url: URL) -> Engine:
     url = url.set(drivername="postgresql+psycopg")
     # hide_parameters, here and below: what is bound are records of customers, and errors reach logs.
     # UTC, so that nothing said by the server depends on its settings; a connection that was cut is found out before it is used.
-    options = {"options": "-c timezone=UTC", "application_name": "nightly-recon", "connect_timeout": 10}
+    # A lock is waited for as long as on SQLite.
+    session = f"-c timezone=UTC -c lock_timeout={round(BUSY_SECONDS * 1000)}"
+    options = {"options": session, "application_name": "nightly-recon", "connect_timeout": 10, **LIVENESS}
     given = {name: value for name, value in options.items() if name not in url.query}
     return create_engine(url, connect_args=given, pool_pre_ping=True, pool_size=4, hide_parameters=True)
 

@@ -3,11 +3,13 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from recon.errors import LocalFault, ReconError, StateError
+from recon.files import room_left
 
 #: A fragment of SQLite's message -> (whether the machine is at fault, what to say, the way out).
 SQLITE_FAULTS = (
@@ -30,6 +32,15 @@ SQLITE_FAULTS = (
     ("malformed", False, "the file is damaged", "restore it from a backup, or move it away: the next run starts a fresh ledger"),
 )
 
+#: The class of PostgreSQL's error -> (what to say, or nothing for its own words; the way out).
+POSTGRES_FAULTS = {
+    "LockNotAvailable": ("another process has kept it locked for too long", "see `recon runs` for what is at work, then try again"),
+    "InsufficientPrivilege": (
+        "",
+        "give this user CREATE on the schema for the upgrade, and SELECT, INSERT, UPDATE and DELETE on the tables recon_*",
+    ),
+}
+
 
 @contextmanager
 def translated(url: str) -> Iterator[None]:
@@ -51,10 +62,10 @@ def leaf(error: Exception, url: str) -> ReconError:
     if isinstance(cause, sqlite3.Error):
         for fragment, machine, what, hint in SQLITE_FAULTS:
             if fragment in words.lower():
-                return (LocalFault if machine else StateError)(f"state database {url}: {what}", hint=hint)
-    if cause.__class__.__name__ == "InsufficientPrivilege":
-        hint = "give this user CREATE on the schema for the upgrade, and SELECT, INSERT, UPDATE and DELETE on the tables recon_*"
-        return StateError(f"state database {url}: {words}", hint=hint)
+                room = room_left(Path(url.partition(":///")[2])) if machine else ""
+                return (LocalFault if machine else StateError)(f"state database {url}: {what}{room}", hint=hint)
+    if known := POSTGRES_FAULTS.get(cause.__class__.__name__):
+        return StateError(f"state database {url}: {known[0] or words}", hint=known[1])
     if "No space left on device" in words:
         return LocalFault(f"state database {url}: its server's disk is full", hint="free some space at the database server, then try again")
     if isinstance(error, DBAPIError) and (

@@ -13,9 +13,9 @@ import threading
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recon.clock import iso
@@ -26,6 +26,9 @@ from recon.state.tables import leases
 
 TTL_SECONDS = 60.0
 """How long a holder may be silent before another one may take over."""
+
+STEP_SECONDS = 5.0
+"""A renewal farther ahead than this means that the database's clock was set back; without this, a dead holder would keep its domain for as long."""
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +68,7 @@ def acquire(state: State, conn: Connection, domain: str, owner: str, ttl: float 
     conn.execute(insert(leases).values(blank).on_conflict_do_nothing())
     row = conn.execute(select(leases).where(leases.c.domain == domain).with_for_update()).one()
     now = state.now(conn)  # Read again: the lock may have been waited for.
-    if row.owner is not None and row.expires_at > now:
+    if _stands(row, now):
         left = words_of((row.expires_at - now).total_seconds())
         msg = f"{domain}: {row.owner} is at work on it since {iso(row.acquired_at)}; its lease ends at {iso(row.expires_at)} unless renewed"
         raise LeaseHeld(msg, hint=f"`recon runs` shows where it stands; if that process is dead, try again in {left}")
@@ -112,9 +115,14 @@ def release(state: State, conn: Connection, lease: Lease) -> None:
 def holder(state: State, conn: Connection, domain: str) -> Holder | None:
     """Who holds the domain now; None where it is free or its lease has expired."""
     row = conn.execute(select(leases).where(leases.c.domain == domain)).one_or_none()
-    if row is None or row.owner is None or row.expires_at <= state.now(conn):
+    if row is None or not _stands(row, state.now(conn)):
         return None
     return Holder(domain=domain, owner=row.owner, fence=row.fence, acquired_at=row.acquired_at, expires_at=row.expires_at)
+
+
+def _stands(row: Row[Any], now: datetime) -> bool:
+    """Whether somebody holds it. A renewal that lies ahead was made before the clock was set back: a living holder renews again at once."""
+    return row.owner is not None and row.expires_at > now and row.renewed_at <= now + timedelta(seconds=STEP_SECONDS)
 
 
 class Heartbeat:

@@ -68,6 +68,9 @@ TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
 OPEN = frozenset({S.PLANNED, S.FETCHING, S.SEALED, S.DIFFED, S.CONFIRMING, S.APPROVED, S.EMITTED})
 """States of a run that has something left to do by itself (a held one waits for a person)."""
 
+ENDED = frozenset({S.REJECTED, S.EXPIRED, S.DONE, S.FAILED})
+"""States of a run that is over; a failed one may be gone on with by hand."""
+
 EARLY = frozenset({S.PLANNED, S.FETCHING, S.SEALED, S.DIFFED, S.CONFIRMING})
 """States of a run that has sent nothing, and may be given up for a newer one."""
 
@@ -130,6 +133,11 @@ class Run:
     version: str = ""
     #: When its findings and events were removed by age; its figures stay.
     pruned_at: datetime | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over."""
+        return self.state in ENDED
 
     @property
     def unfinished(self) -> bool:

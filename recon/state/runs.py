@@ -16,12 +16,11 @@ from recon.errors import BadRequest, SlotTaken, StateError
 from recon.state import lease as leases
 from recon.state.database import State
 from recon.state.lease import TTL_SECONDS, Lease
-from recon.state.run import ALPHABET, EARLY, FACTS, TRANSITIONS, Claim, Run, RunState, new_id, typed_id
+from recon.state.run import ALPHABET, EARLY, ENDED, FACTS, TRANSITIONS, Claim, Run, RunState, new_id, typed_id
 from recon.state.tables import plans, runs
 
 __all__ = ["TRANSITIONS", "Claim", "Run", "RunState", "Runs"]
 
-ENDED = frozenset({RunState.REJECTED, RunState.EXPIRED, RunState.DONE, RunState.FAILED})
 UNDECIDED = "nobody decided in time"
 """The reason of a held run whose time ran out."""
 NAMES = tuple(f.name for f in fields(Run))
@@ -200,6 +199,11 @@ class Runs:
         """The newest runs, newest first."""
         query = select(runs).order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit)
         return self._list(query if domain is None else query.where(runs.c.domain == domain))
+
+    def domains(self) -> list[str]:
+        """Every domain that ever ran."""
+        with self.state.read() as conn:
+            return list(conn.execute(select(runs.c.domain).distinct().order_by(runs.c.domain)).scalars())
 
     def by_slot(self, domain: str, slot: datetime) -> Run | None:
         """The run of a scheduled instant."""

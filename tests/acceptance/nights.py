@@ -177,7 +177,7 @@ class Doubles(Project):
 class Nights:
     """A domain and its nights. `there` and `here` are the two sides, key to record; `put` writes one with its time of change."""
 
-    def __init__(self, folder: Path, given: Job | None = None) -> None:
+    def __init__(self, folder: Path, given: Job | None = None, *, state: str | None = None) -> None:
         self.moments = Moments()
         self.clock = SettlingClock(self.moments)
         self.third_party = ThirdParty(self.moments)
@@ -185,7 +185,7 @@ class Nights:
         self.publisher = RecordingPublisher(name="bus")
         parts = {"provider": self.third_party, "store": self.store, "publisher": self.publisher}
         self.project = Doubles(folder, given or job(), parts)
-        self.state = State.open(f"sqlite:///{folder}/state.db", clock=self.clock)
+        self.state = State.open(state or f"sqlite:///{folder}/state.db", clock=self.clock)
         self.there, self.here = self.third_party.held, self.store.held
 
     def record(self, key: str, status: str = "paid", *, amount: int = 1, age: float = 86400.0) -> dict[str, Any]:
@@ -211,6 +211,10 @@ class Nights:
     def told(self) -> list[tuple[str, str]]:
         """Key and operation of everything published."""
         return [(event["data"]["key"], event["type"].rpartition(".")[2]) for event in self.events]
+
+    def page(self, figures: RunFigures) -> str:
+        """The run's report, as it lies on the shelf."""
+        return (self.project.reports_folder / figures.run / "index.html").read_text()
 
     def close(self) -> None:
         self.state.close()

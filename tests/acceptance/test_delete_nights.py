@@ -61,6 +61,7 @@ def test_the_report_says_what_waits(nights: Nights) -> None:
 
     assert "no event was emitted; 1 deletion waits for another night" in plain(summary(first))
     assert "waits for a second night (1 of 2)" in shown
+    assert "1 deletion not told yet: each is once it was confirmed on 2 nights" in nights.page(first)
     assert "waits" not in plain(listing(second, items_of(nights.state, second.run, nights.project)))
 
 
@@ -141,6 +142,20 @@ def test_the_ledger_has_it_from_the_first_night(nights: Nights) -> None:
     story = Ledger(nights.state).story("orders", "k03")
 
     assert (story.open, story.nights, story.sent) == (True, 1, ())
+
+
+def test_the_same_on_postgresql(tmp_path: Path, database: str) -> None:
+    """With the state in PostgreSQL: a deletion waits for its second night, and a wrong clock is believed on its second."""
+    nights = Nights(tmp_path, job(delete_nights=2, updated="updated"), state=database)
+    nights.both(*(f"k{n:02}" for n in range(10)))
+    del nights.there["k03"]
+    nights.there["k04"] = nights.record("k04", "refunded", age=-400 * 86400)
+    found = [nights.night(), nights.night()]
+    told = sorted(nights.told())
+    nights.close()
+
+    assert [(each.waiting, each.in_flight) for each in found] == [(1, 1), (0, 0)]
+    assert told == [("k03", "deleted"), ("k04", "updated")]
 
 
 def test_explain_and_settings(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from recon.errors import Unreachable
 from recon.fetch.page import LookupStatus
 from recon.report.figures import AGREE, MOVED
 from recon.report.text import plain, summary
+from recon.state.tables import runs
 from tests.acceptance.nights import Nights, job
 
 
@@ -34,6 +35,7 @@ def test_what_changed_during_the_fetch_is_in_flight(nights: Nights) -> None:
     assert (first.verdict, nights.events) == ("discrepancies", [])
     assert "in flight" in plain(summary(first))
     assert "k3" in plain(summary(first))
+    assert "1 suspect in flight" in nights.page(first)
     assert nights.night().missing == 0
     assert nights.told() == [("k3", "updated")]
 
@@ -183,6 +185,39 @@ def test_a_second_look_without_an_answer_is_tried_again(nights: Nights) -> None:
     assert (well.run, well.exit_code, well.state) == (away.run, 0, "done")
     assert (nights.third_party.listings, sum(nights.clock.slept)) == (1, 120)
     assert nights.told() == [("k3", "updated")]
+
+
+def test_pages_of_before_another_hosts_fetch_are_fetched_again(nights: Nights) -> None:
+    """Another host has fetched this run since, and its watermark is newer than the pages here: they are not taken for what it saw."""
+    nights.third_party.fail_page = {3: Unreachable("GET /items -> 503")}
+    broken = nights.night()
+    nights.clock.advance(60)
+    with nights.state.begin() as conn:
+        conn.execute(runs.update().where(runs.c.id == broken.run).values(host="another", watermark=nights.clock.now()))
+    nights.third_party.fail_page = {}
+    before = nights.third_party.listings
+    figures = nights.night(hours=0.1)
+
+    assert figures.run == broken.run
+    assert nights.third_party.listings - before == 1
+    assert figures.coverage is not None
+    assert not figures.coverage.resumed
+    assert figures.consistent_as_of == nights.clock.now()
+
+
+def test_one_item_alone_may_be_in_flight(nights: Nights) -> None:
+    """`--id` of an item that changed a minute ago sends nothing; of one that gets no answer it ends with exit 75."""
+    nights.clock.advance(86400)
+    nights.there["k3"] = nights.record("k3", "refunded", age=60)
+    moving = nights.night(hours=0, key="k3")
+    nights.third_party.answers = {"k3": LookupStatus.UNKNOWN}
+    unknown = nights.night(hours=1, key="k3")
+    nights.third_party.answers = {}
+    told = nights.night(hours=1, key="k3")
+
+    assert (moving.in_flight, moving.verdict) == (1, "discrepancies")
+    assert (unknown.exit_code, unknown.verdict) == (75, "incomplete")
+    assert (told.exit_code, nights.told()) == (0, [("k3", "updated")])
 
 
 def test_an_outage_of_half_the_reads_sends_the_other_half(nights: Nights) -> None:

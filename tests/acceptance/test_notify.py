@@ -12,10 +12,11 @@ import pytest
 
 from recon.notify import Reminding, lost, remind, tell
 from recon.run import reject
+from recon.schedule.telling import tell_overdue
 from tests.acceptance.commands import recon
-from tests.acceptance.house import house, settings
+from tests.acceptance.house import DAY, house, settings
 from tests.acceptance.shop import Shop
-from tests.servers.fault_server import FaultServer
+from tests.servers.fault_server import Answer, FaultServer
 from tests.servers.receiver import Receiver, Reply
 
 HOUR = 3600.0
@@ -154,6 +155,28 @@ def test_what_else_goes_wrong_is_told_once_or_every_so_often(shop: Shop, receive
     assert [notice["reminder"] for notice in told(receiver) if notice["kind"] == "overdue"] == [0, 1, 2]
 
 
+def test_a_night_that_did_not_happen_is_told_once(shop: Shop, receiver: Receiver) -> None:
+    """A slot without a finished run is told once by any of the hosts, one whose plan is held by its own notice alone, and the next slot again."""
+    toml = shop.folder / "recon.toml"
+    toml.write_text(toml.read_text().replace('publisher = "out"', 'publisher = "out"\nschedule = "0 2 * * *"'))
+    shop.server.on("/good", Answer(status=401))
+    with house(shop) as host:
+        assert host.night("good").exit_code == 75
+        assert host.night("bad").verdict.value == "held"
+        for _ in range(3):
+            assert tell_overdue(host.project, state=host.state, clock=host.clock) is None
+        first = told(receiver)
+        host.later(DAY)
+        assert tell_overdue(host.project, state=host.state, clock=host.clock) is None
+
+    assert [(notice["kind"], notice["domain"]) for notice in first] == [("overdue", "good")]
+    assert "2026-01-05T02:00:00Z" in first[0]["text"]
+    assert first[0]["commands"] == {"look": "recon doctor --overdue", "run": "recon run good"}
+    assert [notice["id"] for notice in told(receiver) if notice["domain"] == "good"] == [
+        f"overdue:good 2026-01-0{day}T02:00:00Z:0" for day in (5, 6)
+    ]
+
+
 def test_beside_a_service_it_looks_by_itself_and_says_a_trouble_once(shop: Shop, receiver: Receiver) -> None:
     """The thread beside the service tells a held plan that it finds, and of a receiver that is away it says one line."""
     said: list[str] = []
@@ -176,6 +199,22 @@ def test_beside_a_service_it_looks_by_itself_and_says_a_trouble_once(shop: Shop,
     assert len(said) == 2
     assert "answered 500" in said[0]
     assert said[1] == "notify: 1 notice told"
+
+
+def test_a_service_that_loads_its_project_anew_tells_whom_that_names(shop: Shop, receiver: Receiver) -> None:
+    """An address that was written into recon.toml while the service ran is told of the plan that waits, with no restart."""
+    toml = shop.folder / "recon.toml"
+    with_address = toml.read_text()
+    toml.write_text(with_address.replace('url = { env = "NOTIFY_URL" }', ""))
+    spoken = threading.Event()
+    with house(shop) as host:
+        host.night()
+        toml.write_text(with_address)
+        with house(shop, host.clock) as anew, Reminding(host.project, host.state, lambda _: spoken.set(), every=0.01) as reminding:
+            reminding.adopt(anew.project)
+            assert spoken.wait(30)
+
+    assert [notice["kind"] for notice in told(receiver)] == ["held"]
 
 
 def test_no_address_no_message(shop: Shop, receiver: Receiver) -> None:

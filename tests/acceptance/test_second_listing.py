@@ -49,6 +49,8 @@ def test_both_listings_must_agree(nights: Nights) -> None:
     assert figures.second is not None
     assert (figures.coverage.whole, figures.second.whole, figures.second.records) == (True, True, 19)
     assert "again" in plain(summary(figures))
+    assert "Second listing:" in nights.page(figures)
+    assert "looked at again in a second listing" in nights.page(figures)
 
 
 def test_a_clean_night_lists_once(nights: Nights) -> None:

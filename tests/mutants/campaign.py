@@ -22,7 +22,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from tests.mutants.mechanisms import MECHANISMS, removed
 Killer = Seed | Test
 PATIENCE = 90.0
 """Seconds after which a trial is given up: the mutant is not counted as killed."""
-TRIED = 60
+TRIED = 32
 """Seeds that are tried for each mechanism."""
 
 
@@ -187,19 +187,21 @@ def pair_trials(chosen: Sequence[tuple[str, str]], jobs: int) -> Iterator[Verdic
 
 
 def find(names: Sequence[str], jobs: int, say: Callable[[str], None]) -> dict[str, Seed]:
-    """For each mechanism a seed under which the oracle speaks up without it, and is silent with it; none for those it cannot see."""
+    """For each mechanism a seed under which the oracle speaks up without it, and is silent with it, written down as it is found."""
     found = {}
     for name in names:
         search: Search = SEARCHES[name]
         for first in range(0, TRIED, 2 * jobs):
             tries = [Seed(world=search.world, seed=seed, nights=search.nights) for seed in range(first, first + 2 * jobs)]
-            spoken = {v.trial.killer: v for v in run([Trial(gone=(name,), killer=one) for one in tries], jobs) if v.outcome == "killed"}
-            silent = [v.trial.killer for v in run([Trial(gone=(), killer=one) for one in spoken], jobs) if v.outcome == "survived"]
-            if silent:
-                best: Any = min(silent, key=lambda one: spoken[one].seconds)
-                found[name] = Seed(world=best.world, seed=best.seed, nights=best.nights, law=spoken[best].words)
+            spoken = [v for v in run([Trial(gone=(name,), killer=one) for one in tries], jobs) if v.outcome == "killed"]
+            silent = [v.trial.killer for v in run([Trial(gone=(), killer=v.trial.killer) for v in spoken], jobs) if v.outcome == "survived"]
+            kept = [v for v in spoken if v.trial.killer in silent]
+            if kept:
+                best = min(kept, key=lambda v: v.seconds)
+                found[name] = replace(best.trial.killer, law=best.words)  # type: ignore[arg-type]  # only seeds are looked for
                 break
         say(f"{name}: {found[name].words() if name in found else f'none of {TRIED} seeds'}")
+        SEEDS.write_text(json.dumps({one: asdict(seed) for one, seed in sorted({**seeds(), **found}.items())}, indent=1) + "\n")
     return found
 
 
@@ -252,8 +254,7 @@ def main(words: Sequence[str]) -> int:
     asked = parser.parse_args(words)
     warm()
     if asked.find:
-        found = {**seeds(), **find([name for name in SEARCHES if name in asked.only], asked.jobs, print)}
-        SEEDS.write_text(json.dumps({name: asdict(seed) for name, seed in sorted(found.items())}, indent=1) + "\n")
+        find([name for name in SEARCHES if name in asked.only], asked.jobs, print)
         return 0
     singles = list(run([trial for trial in alone() if trial.gone[0] in asked.only], asked.jobs))
     silent = list(run(controls(), asked.jobs)) if asked.controls else []
@@ -267,7 +268,9 @@ def main(words: Sequence[str]) -> int:
     if asked.json:
         every = [{**asdict(v), "killer": v.trial.killer.words()} for v in [*singles, *silent, *(paired or ())]]
         asked.json.write_text(json.dumps({"figures": told, "verdicts": every}, indent=1))
-    alive = [v for v in [*singles, *(paired or ())] if v.outcome != "killed"] + [v for v in silent if v.outcome != "survived"]
+    noticed = {v.trial.gone for v in singles if v.outcome == "killed"}
+    alive = [v for v in [*singles, *(paired or ())] if v.outcome == "broken" or (v.outcome != "killed" and v.trial.gone not in noticed)]
+    alive += [v for v in silent if v.outcome != "survived"]
     return 1 if alive else 0
 
 

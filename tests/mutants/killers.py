@@ -95,21 +95,27 @@ TESTS = {
 }
 """Mechanism -> the named test that fails without it."""
 
+HELD = {"troubles": {"wrong tenant": 0.6}, "crashes": 0.0, "freezes": 0.0}
+DRIFT = {"lost": 0.4, "changes": (8, 16), "crashes": 0.0, "freezes": 0.0}
 SEARCHES = {
-    "whole_or_nothing": Search(world={"trouble": 0.8, "changes": (1, 3)}),
-    "second_look": Search(world={"lost": 0.3, "changes": (8, 16)}),
-    "in_flight": Search(world={"changes": (10, 20)}),
-    "positive_control": Search(world={"troubles": {"reads 404": 0.9}, "lost": 0.3}),
-    "guards": Search(world={"troubles": {"wiped": 0.9}}),
-    "guard_of_kinds": Search(world={"troubles": {"wrong tenant": 0.9}}),
-    "plan_apart": Search(world={"troubles": {"wiped": 0.9}}),
-    "unreadable_is_unknown": Search(world={"troubles": {"unreadable": 0.9}}),
-    "fence": Search(world={"freezes": 0.9, "hosts": 2, "lost": 0.3}, nights=3),
-    "id_of_the_fact": Search(world={"lost": 0.4, "moods": {"down": 1.0}}),
-    "withdrawal": Search(world={"lost": 0.4, "moods": {"down": 1.0}, "changes": (8, 16)}, nights=3),
-    "approval_binds_the_plan": Search(world={"troubles": {"wrong tenant": 0.9}}, nights=3),
-    "proven_clean": Search(world={"trouble": 0.8, "troubles": {"unreadable": 0.5}}),
-    "settle": Search(world={"replica_lag": 45.0, "changes": (10, 20)}),
+    "second_look": Search(world=DRIFT),
+    "in_flight": Search(world={**DRIFT, "changes": (14, 28)}),
+    "guards": Search(world=HELD),
+    "guard_of_kinds": Search(world=HELD),
+    "plan_apart": Search(world=HELD),
+    "approval_binds_the_plan": Search(world=HELD, nights=3),
+    "decided_once_in_time": Search(world=HELD, nights=3),
+    "look_before_sending": Search(world={**HELD, "changes": (10, 20)}, nights=3),
+    "unreadable_is_unknown": Search(world={**DRIFT, "troubles": {"unreadable": 0.9}}),
+    "proven_clean": Search(world={**DRIFT, "lost": 0.0, "late": 0.0, "twice": 0.0, "troubles": {"unreadable": 0.9}}),
+    "fence": Search(world={"freezes": 0.9, "crashes": 0.0, "hosts": 2, "lost": 0.4}, nights=3),
+    "lease_is_held": Search(world={"freezes": 0.9, "crashes": 0.0, "hosts": 2, "lost": 0.4, "by_hand": 0.9}, nights=3),
+    "id_of_the_fact": Search(world={"lost": 0.4, "crashes": 0.9, "moods": {"down": 1.0, "prompt": 1.0}}, nights=3),
+    "generation": Search(world={**DRIFT, "careful": False}, nights=4),
+    "withdrawal": Search(world={**DRIFT, "moods": {"down": 1.0, "prompt": 1.0}}, nights=4),
+    "send_then_mark": Search(world={**DRIFT, "moods": {"down": 1.0, "losing": 1.0, "unknown": 1.0}}),
+    "first_bytes": Search(world={**DRIFT, "moods": {"unknown": 1.0}}),
+    "acknowledgement": Search(world={**DRIFT, "acks": 0.9}),
 }
 """Mechanisms whose absence the simulation's oracle is to see too."""
 

@@ -77,6 +77,9 @@ class FaultServer:
         outer = self
 
         class Handler(socketserver.StreamRequestHandler):
+            # Head and body are written apart: with Nagle's algorithm each answer would wait 40 ms for the client's acknowledgement.
+            disable_nagle_algorithm = True
+
             def handle(self) -> None:
                 outer._talk(self)
 

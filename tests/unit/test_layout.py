@@ -21,6 +21,7 @@ FLOORS = [
     "http_provider publishers",
     "report",
     "compare state",
+    "personal",
     "guard ledger confirm",
     "plan",
     "outbox",

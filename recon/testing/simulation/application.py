@@ -3,13 +3,16 @@
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recon.testing.simulation.oracle.history import History, Values
 from recon.testing.simulation.third_party import Change
 
 if TYPE_CHECKING:
     from recon.testing.simulation.world import Universe
+
+Handler = Callable[[dict[str, Any], sqlite3.Connection], None]
+"""What a user's own handler is: it gets the event as JSON has it, and the application's database, in a transaction."""
 
 COLUMNS = ("status", "amount", "currency", "version")
 
@@ -28,7 +31,8 @@ class Application:
         self.told: dict[str, int] = {}
         self._universe = universe
         self._database = sqlite3.connect(file, isolation_level=None)
-        self._database.execute("pragma journal_mode = memory")
+        # A reader that stands still in the middle of its read must not hold up the writers.
+        self._database.execute("pragma journal_mode = wal")
         self._database.execute("pragma synchronous = off")
         unique = "" if universe.world.doubles else " primary key"
         self._database.execute(f"create table {domain} (id text{unique}, status text, amount integer, currency text, version integer)")
@@ -43,13 +47,8 @@ class Application:
             self._replicate(key, state)
 
     def _replicate(self, key: str, state: Values) -> None:
-        if self.away.exists():
-            # The file is out of reach of its readers, not of its writers.
-            self.away.rename(self.file)
-            self._put(key, state)
-            self.file.rename(self.away)
-        else:
-            self._put(key, state)
+        # A file that is away is out of reach of its readers, not of its writer, who has it open.
+        self._put(key, state)
         self.history.put(self._universe.time.at, key, state)
 
     def _put(self, key: str, state: Values) -> None:
@@ -58,6 +57,17 @@ class Application:
         if state is not None:
             self._database.execute(f"insert into {self.domain} values (?,?,?,?,?)", (key, *(state[name] for name in COLUMNS)))
         self._database.execute("commit")
+
+    def handled(self, event: dict[str, Any], handle: Handler) -> None:
+        """Lets a handler of a user's own make what it will of an event, in a transaction, and takes note of what the row is then."""
+        key = event["data"]["key"]
+        self._database.execute("begin")
+        handle(event, self._database)
+        self._database.execute("commit")
+        row = self._database.execute(f"select {', '.join(COLUMNS)} from {self.domain} where id = ?", (key,)).fetchone()
+        state = None if row is None else dict(zip(COLUMNS, row, strict=True))
+        self.rows[key] = state
+        self.history.put(self._universe.time.at, key, state)
 
     def double(self, key: str) -> bool:
         """Writes the row of a key a second time, as a table without a unique index allows; False where there is none."""

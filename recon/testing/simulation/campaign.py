@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
@@ -92,8 +92,13 @@ def _live(world: World, seed: int) -> _Lived:
     )
 
 
-def campaign(worlds: Sequence[World], *, nights: int, seed: int, workers: int | None = None) -> Campaign:
-    """Lives world after world, seeds counted up from `seed`, until so many nights have been lived. The seeds do not depend on the machine."""
+def campaign(
+    worlds: Sequence[World], *, nights: int, seed: int, workers: int | None = None, hear: Callable[[Broken], None] = lambda _: None
+) -> Campaign:
+    """Lives world after world, seeds counted up from `seed`, until so many nights have been lived. The seeds do not depend on the machine.
+
+    `hear` is told of a violated world as soon as it is found.
+    """
     done = Campaign(seed=seed)
     begun = time.monotonic()
     for lived in _in_order(worlds, seed, workers or os.cpu_count() or 1):
@@ -104,6 +109,7 @@ def campaign(worlds: Sequence[World], *, nights: int, seed: int, workers: int | 
         done.coverage.update(lived.coverage)
         if lived.violations:
             done.broken.append(Broken(world=lived.world, seed=lived.seed, violations=lived.violations))
+            hear(done.broken[-1])
         if done.nights >= nights:
             break
     done.seconds = time.monotonic() - begun

@@ -17,10 +17,14 @@ def main(worlds: Sequence[World], arguments: Sequence[str] | None = None, *, pro
     asked = _parser(program).parse_args(arguments)
     if asked.seed is not None:
         return _one(worlds, asked, program)
-    done = campaign(worlds, nights=asked.nights or 2000, seed=asked.base, workers=asked.workers)
+    done = campaign(
+        worlds,
+        nights=asked.nights or 2000,
+        seed=asked.base,
+        workers=asked.workers,
+        hear=lambda broken: print(told(worlds, broken, program), flush=True),
+    )
     print(done.words())
-    for broken in done.broken:
-        print(told(worlds, broken, program))
     if asked.json:
         Path(asked.json).write_text(json.dumps(done.figures(), indent=2) + "\n", encoding="utf-8")
     if done.broken and asked.shrink:

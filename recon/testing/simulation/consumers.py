@@ -1,11 +1,11 @@
 """The destination of corrective events: a publisher for the code under test, and behind it consumers of several characters."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
-from recon.testing.simulation.application import Application, words
+from recon.testing.simulation.application import Application, Handler, words
 from recon.testing.simulation.oracle.facts import Applied, Delivery
 from recon.testing.simulation.oracle.history import Values
 from recon.testing.simulation.process import Process
@@ -31,9 +31,7 @@ MOODS = {
 class Consumer:
     """One domain's consumer. `careful`: it looks whether the row is still as the event found it, as the docs advise; else it goes by ids alone."""
 
-    def __init__(
-        self, universe: "Universe", application: Application, *, careful: bool, handle: Callable[[dict[str, Any]], None] | None = None
-    ) -> None:
+    def __init__(self, universe: "Universe", application: Application, *, careful: bool, handle: Handler | None) -> None:
         self._universe = universe
         self._application = application
         self._careful = careful
@@ -46,7 +44,10 @@ class Consumer:
         data = event["data"]
         key, before = data["key"], application.rows.get(data["key"])
         if self._handle is not None:
-            self._handle(event)
+            application.handled(event, self._handle)
+            after = application.rows[key]
+            universe.story.tell("handler", f"{key}: {words(before)} becomes {words(after)} by {event['id'][:8]}")
+            self._note(event, before, after)
             return
         if self._careful:
             if not same(before, data["before"], universe.compared):
@@ -61,10 +62,12 @@ class Consumer:
         if state is not None and state["version"] is not None:
             application.told[key] = max(application.told.get(key, 0), state["version"])
         universe.story.tell("consumer", f"{key}: {words(before)} becomes {words(state)} by {event['id'][:8]}")
-        universe.facts.applied.append(
-            Applied(
-                at=universe.time.at, domain=application.domain, id=event["id"], key=key, before=before, after=state, careful=self._careful
-            )
+        self._note(event, before, state)
+
+    def _note(self, event: dict[str, Any], before: Values, after: Values) -> None:
+        at, domain = self._universe.time.at, self._application.domain
+        self._universe.facts.applied.append(
+            Applied(at=at, domain=domain, id=event["id"], key=event["data"]["key"], before=before, after=after, careful=self._careful)
         )
 
 

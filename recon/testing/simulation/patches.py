@@ -7,9 +7,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 from unittest.mock import patch
 
+from recon.compare import diff, snapshot
+from recon.compare.limits import small
 from recon.errors import LostLease, ReconError
 from recon.report import render
-from recon.run import night, sealing
+from recon.run import night, pages, sealing
 from recon.state import lease as leases
 from recon.state import runs
 from recon.testing.simulation.process import CURRENT, stepping
@@ -88,10 +90,14 @@ def patched(reach: Callable[[str], None]) -> Iterator[None]:
         (leases, "Heartbeat", Beats),
         (runs.Runs, "advance_in", observed),
         (night, "gethostname", lambda: CURRENT[-1].host),
+        (pages, "gethostname", lambda: CURRENT[-1].host),
         (secrets, "token_bytes", drawn),
         (secrets, "token_hex", lambda size=None: drawn(size).hex()),
         (render, "write_run", sometimes(render.write_run)),
         (render, "write_index", sometimes(render.write_index)),
+        # An engine is opened once for all, and connected to: every night's tables are temporary, and its connection's own.
+        (snapshot, "connect", lambda *_: small()),
+        (diff, "connect", lambda *_: small()),
         (os, "write", stepping("write", os.write)),
         (os, "fsync", stepping("fsync", lambda _: None)),
         (os, "replace", stepping("rename", os.replace)),

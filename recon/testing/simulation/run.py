@@ -3,8 +3,8 @@
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Collection
-from contextlib import closing
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -50,15 +50,26 @@ def template() -> Path:
     return file
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """What goes wrong in a world is meant to: its log lines stay out, and afterwards all is as it was."""
+    log = logging.getLogger("recon")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
 def run_world(world: World, seed: int, *, nights: int | None = None, masked: Collection[str] = ()) -> Result:
     """Lives the world through to its end and has the oracle judge it. `nights` are those on which things go wrong; some calm ones follow.
 
     The same world and seed give the same result, story and all. `masked` are occurrences (or kinds of them) that shall not happen.
     """
-    logging.getLogger("recon").setLevel(logging.CRITICAL)
     folder = scratch()
     try:
-        with closing(Universe(world, seed, folder, template(), nights=nights, masked=masked)) as universe:
+        with quiet(), closing(Universe(world, seed, folder, template(), nights=nights, masked=masked)) as universe:
             with patched(universe.chance.reach):
                 universe.live()
             return Result(

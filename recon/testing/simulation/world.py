@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recon.testing.simulation.application import Application, Webhooks
+from recon.testing.simulation.application import Application, Handler, Webhooks
 from recon.testing.simulation.chance import Chance
 from recon.testing.simulation.clock import DAY, SLOT, DatabaseClock, Time
 from recon.testing.simulation.consumers import MOODS, Consumer
@@ -39,7 +39,8 @@ class World:
     """What is declared of a world: its third party, its application, its consumers, and how much goes wrong. Shares lie between 0 and 1.
 
     `paging` is a key of `listing.RULES`; `absence` is how a read by id tells of a deletion: 404, 410 or marker; `handler` is one of
-    `application.HANDLERS`. `troubles` are states of a whole night (wiped, wrong tenant, clamped, reads 404, forbidden, unreadable,
+    `application.HANDLERS`; `careful` says that the consumer of events looks at the row first, and `handle` is a consumer of your own.
+    `troubles` are states of a whole night (wiped, wrong tenant, clamped, reads 404, forbidden, unreadable,
     outage, store away) with the share of nights that have them; `weights` changes how often a single fault is drawn, by name.
     """
 
@@ -58,6 +59,7 @@ class World:
     doubles: bool = False
     handler: str = "naive"
     careful: bool = True
+    handle: Handler | None = None
     batch: int = 3
     changes: tuple[int, int] = (2, 8)
     lost: float = 0.12
@@ -131,7 +133,7 @@ class Universe:
                 application.told[key] = state["version"] if state else 0
                 application._replicate(key, state)  # noqa: SLF001 - what stood there before the world began is no write of a handler
             self.parties[domain], self.applications[domain] = party, application
-            self.consumers[domain] = Consumer(self, application, careful=self.world.careful)
+            self.consumers[domain] = Consumer(self, application, careful=self.world.careful, handle=self.world.handle)
             self.facts.source[domain], self.facts.target[domain] = party.history, application.history
         for host in self.hosts.names:
             self.skew[host] = 0.0

@@ -219,7 +219,7 @@ def test_a_folder_that_cannot_be_made_is_this_machines_fault(tmp_path: Path) -> 
         State.open(f"sqlite:///{tmp_path}/blocked/state.db")
 
     assert "blocked" in failed.value.message
-    assert "writable" in (failed.value.hint or "")
+    assert "is a file and not a folder" in (failed.value.hint or "")
     assert failed.value.exit_code == 75
 
 

@@ -89,6 +89,22 @@ def test_an_expired_lease_is_taken_over_with_the_next_fence(state: State, clock:
         lease.check(conn, new)
 
 
+def test_a_clock_that_is_set_back_leaves_no_domain_to_the_dead(state: State, clock: FixedClock) -> None:
+    """A renewal that lies ahead keeps nobody out; who is alive renews, and holds again."""
+    clock.advance(3600)
+    with state.begin() as conn:
+        dead = lease.acquire(state, conn, "orders", "a:1", 60)
+        alive = lease.acquire(state, conn, "refunds", "a:2", 60)
+    clock.advance(-3600)
+    with state.begin() as conn:
+        lease.renew(state, conn, alive)
+
+    with state.begin() as conn:
+        assert lease.acquire(state, conn, "orders", "b:1", 60).fence == dead.fence + 1
+    with pytest.raises(LeaseHeld), state.begin() as conn:
+        lease.acquire(state, conn, "refunds", "b:2", 60)
+
+
 def test_an_expired_lease_that_nobody_took_still_serves(state: State, clock: FixedClock) -> None:
     """The fence is what counts: a process that was late, and alone, may go on and renew."""
     with state.begin() as conn:

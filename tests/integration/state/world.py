@@ -50,7 +50,7 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def migrated_url(postgres: PostgresServer) -> str:
     """A migrated PostgreSQL database, emptied for each test."""
-    url = postgres.new_database("recon_state")
+    url = postgres.new_database()
     State.open(url).close()
     return url
 

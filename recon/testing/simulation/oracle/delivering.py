@@ -27,7 +27,9 @@ def one_id(facts: Facts) -> Iterator[str]:
         begin = facts.rows[before.event["reconrunid"]].started if before.event["reconrunid"] in facts.rows else before.at
         still = source.constant(key, begin, delivery.at) and target.constant(key, begin, delivery.at)
         edited = len({run.fields for run in facts.ended if begin <= run.began <= delivery.at}) > 1
-        nights = sum(1 for run in whole_runs(facts, delivery.domain) if before.at < run.began <= delivery.at)
+        nights = sum(1 for run in whole_runs(facts, delivery.domain) if first[before.id].at < run.began <= delivery.at)
+        # The night that tells it has not come to its end yet.
+        nights += 1
         if still and not edited and nights < PATIENCE:
             yield f"{names(delivery)}: nothing has changed since {names(before)}, which had another id"
 

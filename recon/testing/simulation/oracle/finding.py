@@ -92,8 +92,8 @@ def nothing_dropped(facts: Facts) -> Iterator[str]:
 
 def _lasting(facts: Facts, run: Ended) -> list[str]:
     source, target = facts.source[run.domain], facts.target[run.domain]
-    # A run that was gone on with has looked before: what counts is what stood since it began.
-    began = min(run.began, facts.rows[run.run].started if run.run in facts.rows else run.began)
+    # Not from when the process took it up: one that was gone on with has looked before, one that came after another has not.
+    began = facts.rows[run.run].started
     found = []
     for key in sorted({*source.keys(), *target.keys()}):
         still = source.constant(key, began, run.ended) and target.constant(key, began, _before_delivery(facts, run, key))
@@ -108,10 +108,11 @@ def _lasting(facts: Facts, run: Ended) -> list[str]:
 
 def _before_delivery(facts: Facts, run: Ended, key: str) -> float:
     """Until when the target counts as untouched: the run's own event may have corrected it."""
+    began = facts.rows[run.run].started
     mine = [
         one.at
         for one in facts.deliveries
-        if one.process == run.process and one.domain == run.domain and one.event["data"]["key"] == key and run.began <= one.at <= run.ended
+        if one.process == run.process and one.domain == run.domain and one.event["data"]["key"] == key and began <= one.at <= run.ended
     ]
     return min(mine, default=run.ended) - 1e-6
 

@@ -14,7 +14,9 @@ def held_back(facts: Facts) -> Iterator[str]:
         held = facts.held.get(str(delivery.event["reconrunid"]))
         if held is None or delivery.id not in held.ids or delivery.at < held.at:
             continue
-        if not _approved(facts, held.run, delivery) and not _found_again(facts, delivery, held.at):
+        # Held again by a later run, it may go out by the approval of that one's plan.
+        plans = [one.run for one in facts.held.values() if delivery.id in one.ids]
+        if not any(_approved(facts, run, delivery) for run in plans) and not _found_again(facts, delivery, held.at):
             yield f"{names(delivery)}: its run {held.run} is held since {when(held.at)}, and nobody approved it"
 
 

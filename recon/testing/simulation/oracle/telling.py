@@ -18,7 +18,7 @@ def clean_is_clean(facts: Facts) -> Iterator[str]:
         for run in whole_runs(facts, domain):
             if run.verdict != "clean":
                 continue
-            began = min(run.began, facts.rows[run.run].started)
+            began = facts.rows[run.run].started
             source, target = facts.source[domain], facts.target[domain]
             pages = [page for page in looks(facts, domain, run.process, "listing") if page.at <= run.ended]
             listed = {key for page in pages for key, _ in page.items}
