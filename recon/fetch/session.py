@@ -14,7 +14,7 @@ from recon.errors import MissingSecret, ReconError, Refused
 from recon.fetch.auth import Auth
 from recon.fetch.body import Bounds
 from recon.fetch.classify import Action, Classifier, change_wanted
-from recon.fetch.limiter import limiters
+from recon.fetch.limiter import Limiter, limiters
 from recon.fetch.listing import Meter
 from recon.fetch.origin import BadUrl, Location, Origins, parse_url
 from recon.fetch.rate import Rate
@@ -66,6 +66,7 @@ class Session:
     ) -> None:
         self.origins = origins
         self.connections = terms.connections
+        self._rates = terms.rates
         self._auth = auth
         self._headers = dict(terms.headers)
         self._before = before
@@ -85,9 +86,14 @@ class Session:
         self._retrier = Retrier(terms.policy, self._limiter, on_retry=self._count_failure, classifier=terms.classifier)
 
     def through(self, network: Network, *, chance: random.Random) -> None:
-        """Sends every request from here on through `network`, with the jitter of its retries drawn from `chance`: for the simulation."""
+        """Sends every request from here on through `network`, with the jitter of its retries drawn from `chance`: for the simulation.
+
+        Its limiter is its own from then on: many processes are simulated in one, and real ones share nothing of it.
+        """
         self._transport.close()
-        self._transport, self._retrier.rng = network, chance
+        self._leave()
+        self._limiter = Limiter(self._rates, width=self.connections)
+        self._transport, self._retrier.rng, self._retrier.limiter = network, chance, self._limiter
 
     def get(self, location: Location, *, params: Mapping[str, Scalar] | None = None, clock: Clock) -> Response:
         """The final answer, whatever its status.
