@@ -1,6 +1,6 @@
 """`make bench`: every measurement, side by side, written to bench/RESULTS.md.
 
-`--quick` leaves out the ten million rows; `--only comparison|night|start` measures one part and leaves the others' figures as they were.
+`--quick` leaves out the ten million rows; `--only comparison|night|start|limits` measures one part and leaves the others' figures as they were.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 RECORD = HERE / "results.json"
-PARTS = ("comparison", "night", "start")
+PARTS = ("comparison", "night", "start", "limits")
 WORDS = {
     "floor": "floor: both sides read once, same drivers",
     "ours": "**this**: duplicates checked, every field difference read back",
@@ -44,6 +44,51 @@ def night() -> dict:
 def start() -> dict:
     """`recon --help` beside an empty Python."""
     return json.loads(subprocess.run([sys.executable, str(HERE / "start.py")], check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def limits() -> dict:
+    """Fetches at the third party's own speed."""
+    return json.loads(subprocess.run([sys.executable, str(HERE / "limits.py")], check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+LIMITS = {
+    "window": "60 in each second of the clock, 429 with Retry-After; declared",
+    "leaky": "a bucket that holds 40 and leaks 60 a second, 429 with Retry-After; declared",
+    "points": "600 points a second, 10 for a request, told beside each answer, 200 with THROTTLED; nothing declared",
+}
+
+
+def half_line(half: dict) -> str:
+    """The server that allows half of what is declared."""
+    return (
+        f"A server that allows 30 where 60 is declared: {half['seconds']:.1f} s, {half['ratio']:.2f} of requests / allowed rate, {half['throttled']} throttled "
+        f"({half['throttled_share']:.1%}); over the last three quarters {half['later_ratio']:.2f}, {half['later_throttled']} throttled."
+    )
+
+
+def limits_section(record: dict) -> list[str]:
+    """Each kind of limited server, and the one that allows half of what is declared."""
+    return [
+        "",
+        f"## A limited third party: {record['pages']} pages, one after another, from servers that let 60 requests a second through",
+        "",
+        "Wall time beside requests / allowed rate (at most 1.05), and the requests that were throttled (at most 1%). Servers that give some away at once can be",
+        "done sooner than that; the third figure leaves those out of the reckoning.",
+        "",
+        "| server | seconds | ratio | less what is free at once | throttled |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {words} | {one['seconds']:.1f} | {one['ratio']:.3f}: {mark(reached=one['ratio'] <= 1.05)} | {one['strict_ratio']:.3f} | "
+            f"{one['throttled']} ({one['throttled_share']:.1%}): {mark(reached=one['throttled_share'] <= 0.01)} |"
+            for one, words in [(record[kind], words) for kind, words in LIMITS.items()]
+        ),
+        "",
+        half_line(record["half"]),
+        "",
+    ]
+
+
+MEASURES = {"night": night, "start": start, "limits": limits}
 
 
 def mark(*, reached: bool) -> str:
@@ -108,7 +153,7 @@ def render(record: dict) -> str:
         "## Start",
         "",
         f"`recon --help` takes {help_['more_ms']:.0f} ms of CPU more than `python -c pass` ({help_['help_ms']:.0f} against {help_['pass_ms']:.0f}; at most 150: {mark(reached=help_['more_ms'] <= 150)}).",
-        "",
+        *limits_section(record["limits"]),
     ]
     return "\n".join(lines)
 
@@ -122,7 +167,7 @@ def main() -> None:
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     for part in options.only or PARTS:
         print(f"measuring {part} …", file=sys.stderr, flush=True)
-        record[part] = comparison(quick=options.quick) if part == "comparison" else night() if part == "night" else start()
+        record[part] = comparison(quick=options.quick) if part == "comparison" else MEASURES[part]()
     record["date"] = f"{datetime.now(UTC):%Y-%m-%d}"
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
     if all(part in record for part in PARTS):

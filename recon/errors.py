@@ -18,6 +18,9 @@ ReconError
     + EndlessListing        a cursor or a page came twice: the listing never ends
     + ForeignOrigin         a URL on a host that was not declared
     + OversizedBody         a body larger than the bound
+    + PageTooLarge          the third party cannot give so many items a page
+    + RangeTooWide          the third party cannot give so wide a range
+    + ItemRefused           the third party does not give out this one item
     + Unconfirmed           the second look got no answer that proves anything
   x StoreError              our own database's side (exit 75)
     + StoreUnreachable      no connection, or it went away mid-read
@@ -120,6 +123,18 @@ class ForeignOrigin(ProviderError):
 
 class OversizedBody(ProviderError):
     """A body is larger, encoded or decoded, than the bound allows."""
+
+
+class PageTooLarge(ProviderError):
+    """The third party asks for fewer items a page."""
+
+
+class RangeTooWide(ProviderError):
+    """The third party asks for a narrower range."""
+
+
+class ItemRefused(ProviderError):
+    """The third party does not give out this one item; of the others this says nothing."""
 
 
 class Unconfirmed(ProviderError):

@@ -9,30 +9,51 @@ from urllib.parse import quote
 from recon.clock import Clock
 from recon.duration import seconds_of
 from recon.errors import BadRequest
-from recon.fetch.auth import Auth, Basic, Bearer, HeaderKey, QueryKey, auth_of
+from recon.fetch.auth import Auth, Basic, Bearer, HeaderKey, QueryKey
 from recon.fetch.body import MIB, Bounds
-from recon.fetch.limiter import Rate
+from recon.fetch.classify import Action, Classifier, Rule
+from recon.fetch.declared import rates_of, rules_of
 from recon.fetch.listing import Listing, Meter
 from recon.fetch.lookup import Reader
+from recon.fetch.oauth import OAuth2
 from recon.fetch.origin import BadUrl, Location, Origins, parse_url, shown
 from recon.fetch.page import Lookup, Page
 from recon.fetch.path import at_path
+from recon.fetch.rate import Rate
 from recon.fetch.resource import Resource
 from recon.fetch.retry import Policy
 from recon.fetch.session import Session, Terms
+from recon.fetch.signin import auth_of
+from recon.fetch.signing import Hmac
 from recon.fetch.transport import Request
 from recon.fetch.walk import Walk
+from recon.secret import Secret
 from recon.section import Section
 
-__all__ = ["Auth", "Basic", "Bearer", "HTTPProvider", "HeaderKey", "QueryKey", "Rate", "Request", "Resource"]
+__all__ = [
+    "Action",
+    "Auth",
+    "Basic",
+    "Bearer",
+    "HTTPProvider",
+    "HeaderKey",
+    "Hmac",
+    "OAuth2",
+    "QueryKey",
+    "Rate",
+    "Request",
+    "Resource",
+    "Rule",
+]
 
 
 class HTTPProvider:
     """A third party behind HTTP and JSON: implements `recon.provider.Provider`.
 
     A subclass sets the class attributes below; its table in recon.toml may set over them: `base_url`, `auth`, `headers`,
-    `rate = { requests, per }`, `timeout` (of one attempt), `tries`, `max_wait` (for one request with all its tries), `max_body`
-    (bytes), `origins`, `concurrency` (reads by id side by side), `insecure` (plain http to another machine). Raises BadSetting.
+    `rate = { requests, per, each }` or a list of them, `classify` (what answers mean, before the class's own rules), `timeout` (of one
+    attempt), `tries`, `max_wait` (for one request with all its tries), `retry_share` (retries for each request of a run), `max_body`
+    (bytes), `origins`, `concurrency` (requests side by side), `insecure` (plain http to another machine). Raises BadSetting.
     """
 
     #: By default the section's name.
@@ -42,16 +63,21 @@ class HTTPProvider:
     #: Other origins that this third party's own URLs lead to.
     origins: tuple[str, ...] = ()
     headers: Mapping[str, str] = {}
-    rate: Rate | None = None
+    #: What the third party allows: one rate, or several that hold together.
+    rate: Rate | tuple[Rate, ...] | None = None
+    #: What its answers mean where that differs from `recon.fetch.classify.DEFAULT`.
+    classify: tuple[Rule, ...] = ()
     catalogue: Mapping[str, Resource] = {}
     #: Seconds for one attempt, from connecting to the body's last byte.
     timeout: float = 30.0
     #: Attempts of one request, and seconds for all of them.
     tries: int = 8
     max_wait: float = 300.0
+    #: Retries that a run may spend for each of its requests, beside 50 in all.
+    retry_share: float = 0.25
     #: Bytes of one body, encoded and decoded.
     max_body: int = 64 * MIB
-    #: Reads by id side by side.
+    #: Requests side by side, all of a process under one credential together; halved while the third party throttles.
     concurrency: int = 4
 
     def __init__(self, section: Section) -> None:
@@ -63,17 +89,34 @@ class HTTPProvider:
         base = _location(section, "base_url", self.base_url, insecure=insecure)
         others = (*self.origins, *_texts(section, "origins"))
         origins = Origins(base, [_location(section, "origins", other, insecure=insecure).origin for other in others])
-        self.auth = auth_of(section) or self.auth
+        self.auth = auth_of(section, insecure=insecure) or self.auth
         self.headers = {**self.headers, **_table(section, "headers")}
-        self.rate = _rate(section) or self.rate
+        rates = rates_of(section)
+        self.rate = (rates[0] if len(rates) == 1 else rates) or self.rate
+        self.classify = (*rules_of(section), *self.classify)
         self.timeout = section.duration("timeout", self.timeout)
         self.concurrency = section.integer("concurrency", self.concurrency, low=1)
-        policy = Policy(tries=section.integer("tries", self.tries, low=1), max_wait=section.duration("max_wait", self.max_wait))
+        policy = Policy(
+            tries=section.integer("tries", self.tries, low=1),
+            max_wait=section.duration("max_wait", self.max_wait),
+            retry_share=_share(section, "retry_share", self.retry_share),
+        )
         bounds = Bounds(max_bytes=section.integer("max_body", self.max_body, low=1024))
         self.configure(section)
         section.finish()
+        if isinstance(self.auth, OAuth2) and self.auth.rotated is None:
+            self.auth.rotated = self.token_rotated
         terms = Terms(
-            headers=self.headers, rate=self.rate, timeout=self.timeout, policy=policy, bounds=bounds, connections=self.concurrency
+            headers=self.headers,
+            rates=self.rate if isinstance(self.rate, tuple) else (self.rate,) if self.rate else (),
+            # Without a credential of ours nothing tells accounts apart but the provider's own name.
+            account=None if self.auth is not None else self.name,
+            classifier=Classifier(self.classify),
+            endpoint=self._endpoint,
+            timeout=self.timeout,
+            policy=policy,
+            bounds=bounds,
+            connections=self.concurrency,
         )
         self.session = Session(origins, self.auth, terms, counts=self.meter, before=self.before_request)
 
@@ -82,6 +125,11 @@ class HTTPProvider:
 
     def before_request(self, request: Request) -> None:
         """Hook: called at every attempt, after the credentials; may change `request.headers` and `request.query`."""
+
+    def token_rotated(self, token: Secret) -> bool:
+        """Hook: OAuth 2 exchanged the refresh token for this one; keeps it for the next run, and says whether it did."""
+        del token
+        return False
 
     def deleted(self, resource: Resource, body: Any) -> bool:
         """Hook: whether the body of a read by id, decoded, says that the item was deleted."""
@@ -139,6 +187,12 @@ class HTTPProvider:
         except ValueError:
             return None
 
+    def _endpoint(self, path: str) -> str:
+        """The resource whose list, or an item of it, a path leads to: what a rate that is `each` endpoint's is counted by."""
+        base = self.session.origins.base.path.rstrip("/")
+        places = [resource.path if resource.path.startswith("/") else f"{base}/{resource.path}" for resource in self.catalogue.values()]
+        return max((place for place in places if path == place or path.startswith(f"{place.rstrip('/')}/")), key=len, default="")
+
     def close(self) -> None:
         self.session.close()
 
@@ -173,14 +227,8 @@ def _table(section: Section, key: str) -> dict[str, str]:
     return dict(table)
 
 
-def _rate(section: Section) -> Rate | None:
-    if "rate" not in section.table:
-        section.take("rate", None)
-        return None
-    inner = section.sub("rate")
-    requests, per = inner.number("requests"), inner.duration("per", 1.0)
-    inner.finish()
-    try:
-        return Rate(requests=requests, per=per)
-    except ValueError as error:
-        raise section.bad("rate", str(error)) from None
+def _share(section: Section, key: str, default: float) -> float:
+    share = float(section.number(key, default))
+    if not 0 <= share <= 1:
+        raise section.bad(key, f"is {share}, a number from 0 to 1 is wanted")
+    return share

@@ -1,14 +1,18 @@
-"""Credentials: four ways to sign a request, each applied anew at every attempt, none of them ever shown."""
+"""Credentials: four plain ways to sign a request (`oauth` and `signing` hold two more), each applied anew at every attempt, none of them ever shown."""
 
 import base64
-from collections.abc import Mapping
+import threading
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
+from recon.clock import Clock
 from recon.errors import MissingSecret
 from recon.secret import Secret, SecretRef
-from recon.section import Section
+
+if TYPE_CHECKING:
+    from recon.fetch.transport import Request
 
 Given = Secret | SecretRef
-FORMS = 'auth = { bearer = { env = "NAME" } }, or basic = { user, password }, header = { name, value }, query = { name, value }'
 
 
 class Credential:
@@ -42,6 +46,11 @@ class Credential:
             return " ".join(next(iter(self._given.reference.items()), ("",)))
         return self._given.origin
 
+    @property
+    def identity(self) -> Hashable:
+        """What tells this credential from others without reading it."""
+        return tuple(sorted(self._given.reference.items())) if isinstance(self._given, SecretRef) else self._given
+
     def _read(self) -> Secret:
         return self._given.get() if isinstance(self._given, SecretRef) else self._given
 
@@ -52,6 +61,33 @@ class Auth:
     credentials: tuple[Credential, ...] = ()
     #: Names of query parameters that carry a credential: they are cut out of URLs that the API hands back.
     query_names: tuple[str, ...] = ()
+
+    #: One renewal at a time, whoever renews: it takes moments, and is rare.
+    _renewing = threading.Lock()
+
+    def ready(self, clock: Clock) -> Hashable:
+        """Called before each attempt is signed, to obtain or refresh what the signature needs. Answers what it will be signed with.
+
+        Two answers are equal as long as the credential is the same. Raises MissingSecret, Refused, Unreachable.
+        """
+        del clock
+        return self._stamp()
+
+    def sign(self, request: "Request", clock: Clock) -> None:
+        """Called last, once the request is complete: for a signature over it. May change `request.headers` and `request.query`."""
+
+    def identity(self) -> Hashable:
+        """What tells the account from others at the same origin, without reading a secret: its requests share their limits."""
+        return (type(self).__name__, *(credential.identity for credential in self.credentials))
+
+    def renew_since(self, signed_with: Hashable, clock: Clock) -> bool:
+        """After a refusal: whether there is a newer credential than the one refused, renewed by another thread, or here and now."""
+        del clock
+        with self._renewing:
+            return self._stamp() != signed_with or self.renew()
+
+    def _stamp(self) -> Hashable:
+        return tuple(credential.text(sent_plain=False) for credential in self.credentials)
 
     def headers(self) -> dict[str, str]:
         """The headers to add; raises MissingSecret."""
@@ -69,6 +105,9 @@ class Auth:
         """Reads every secret again; whether any changed."""
         changed = [credential.renew() for credential in self.credentials]
         return any(changed)
+
+    def close(self) -> None:
+        """Ends its own connections, where it has any."""
 
     @property
     def origin(self) -> str:
@@ -128,39 +167,3 @@ class QueryKey(Auth):
 
     def query(self) -> dict[str, str]:
         return {self.query_names[0]: self._value.text()}
-
-
-def auth_of(section: Section) -> Auth | None:
-    """What the `auth` table of a provider's section says; None where there is none. Raises BadSetting.
-
-    Nothing is read from the environment here: a command that sends no request needs no secret.
-    """
-    table = section.take("auth", None)
-    if table is None:
-        return None
-    if not isinstance(table, Mapping) or len(table) != 1:
-        raise section.bad("auth", "wants a table with one way to sign", hint=FORMS)
-    way = next(iter(table))
-    auth = section.sub("auth")
-    if way == "bearer":
-        return Bearer(_given(auth, "bearer"))
-    if way not in ("basic", "header", "query"):
-        raise section.bad("auth", f"{way!r} is no way to sign", hint=FORMS)
-    inner = auth.sub(way)
-    made: Auth
-    if way == "basic":
-        user = inner.take("user")
-        made = Basic(user if isinstance(user, str) else _given(inner, "user"), _given(inner, "password"))
-    elif way == "header":
-        made = HeaderKey(inner.text("name"), _given(inner, "value"))
-    else:
-        made = QueryKey(inner.text("name"), _given(inner, "value"))
-    inner.finish()
-    return made
-
-
-def _given(section: Section, key: str) -> Given:
-    value = section.take(key)
-    if not isinstance(value, Secret | SecretRef):
-        raise section.bad(key, "a secret is given by reference only", hint=f'write {key} = {{ env = "NAME" }} or {{ file = "path" }}')
-    return value

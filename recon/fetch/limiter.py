@@ -1,60 +1,167 @@
-"""A declared rate, kept: a token bucket that all threads of one provider share, and that a Retry-After stops whole."""
+"""Limiter: when a request may go, for everything in this process that asks the same third party under the same credential."""
 
+import math
 import threading
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from recon.clock import Clock
+from recon.duration import words_of
+from recon.errors import Throttled
+from recon.fetch.pace import Pace
+from recon.fetch.quota import Points, Quota, Window
+from recon.fetch.rate import Bucket, Rate
+
+__all__ = ["Limiter", "Rate", "Turn", "limiters"]
+
+#: Clocks do not add up to the last bit.
+EPSILON = 1e-9
+WAY_OUT = "lower rate, or raise max_wait, in the provider's table of recon.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """At most `requests` in any `per` seconds on average, with bursts of no more than a second's worth (at least one)."""
+class Turn:
+    """A request's leave to go: when it got it, on the clock's monotonic scale, and the seconds that it waited for it."""
 
-    requests: float
-    per: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.requests <= 0 or self.per <= 0:
-            msg = f"rate of {self.requests} requests per {self.per} s: both must be above 0"
-            raise ValueError(msg)
+    at: float
+    waited: float = 0.0
 
 
 class Limiter:
-    """Lets requests through at the rate. Without a rate only `pause` holds anyone back.
+    """Lets requests through at the declared rates, at the pace that the third party has shown to take, within what it says is left.
 
-    Tokens are booked ahead: a thread takes its place in line under the lock and waits outside it, so that
-    waiting is fair and the lock is never held while sleeping.
+    `width` is how many may be under way at once: halved at a throttle, one more after each round that went through. A pause holds
+    everyone back. Safe to share between threads; no lock is held while someone sleeps.
     """
 
-    def __init__(self, rate: Rate | None) -> None:
-        self._interval = 0.0 if rate is None else rate.per / rate.requests
-        self._burst = 0.0 if rate is None else max(0.0, min(1.0, rate.per) - self._interval)
-        self._free_at = float("-inf")
-        self._paused_until = float("-inf")
-        self._lock = threading.Lock()
+    def __init__(self, rates: Sequence[Rate] = (), *, width: int = 1) -> None:
+        self._rates = tuple(dict.fromkeys(rates))
+        self._buckets: dict[tuple[Rate, str], Bucket] = {}
+        self._pace = Pace(self._rates)
+        self._quota = Quota()
+        self._paused_until = -math.inf
+        self._widest = width
+        self._width = float(width)
+        self._under_way = 0
+        self._changed = threading.Condition()
 
-    def wait(self, clock: Clock) -> float:
-        """Waits for this request's turn; answers the seconds waited."""
+    def take(self, clock: Clock, *, subject: str = "request", endpoint: str = "", longest: float = math.inf) -> Turn:
+        """Waits for this request's turn; Throttled where the third party asked for a pause that lasts longer than `longest` seconds."""
         waited = 0.0
-        with self._lock:
-            now = clock.monotonic()
-            turn = max(self._free_at, now - self._burst)
-            self._free_at = turn + self._interval
-            at = max(turn, self._paused_until)
-        # A pause may begin or grow while this thread waits, so the time is looked at again after each sleep.
-        while at > now:
-            asked = at - now
-            clock.sleep(asked)
-            before, now = now, clock.monotonic()
-            waited += now - before
-            if now - before < asked / 2:
+        while True:
+            with self._changed:
+                while self._under_way >= max(1, int(self._width)):
+                    self._changed.wait()
+                now = clock.monotonic()
+                if self._paused_until - now > longest:
+                    pause = words_of(self._paused_until - now)
+                    msg = f"{subject}: not sent, the third party asks for a pause of {pause}, max_wait is {words_of(longest)}"
+                    raise Throttled(msg, hint=WAY_OUT)
+                at = self._ready_at(now, endpoint)
+                if at <= now + EPSILON:
+                    return self._go(now, endpoint, waited)
+            clock.sleep(at - now)
+            slept = clock.monotonic() - now
+            waited += slept
+            if slept < (at - now) / 2:
                 # The sleep was cut short: the process is asked to stop, and must not spin here.
-                break
-            with self._lock:
-                at = max(turn, self._paused_until)
-        return waited
+                with self._changed:
+                    return self._go(clock.monotonic(), endpoint, waited)
+
+    def passed(self, turn: Turn, clock: Clock, told: Sequence[Window | Points] = ()) -> None:
+        """The request got an answer that is no throttle; `told` is what the answer says of the limits."""
+        with self._changed:
+            self._pace.passed(turn.at)
+            self._width = min(float(self._widest), self._width + 1 / max(1.0, self._width))
+            self._back(told, clock)
+
+    def throttled(self, turn: Turn, clock: Clock, told: Sequence[Window | Points] = ()) -> None:
+        """The request was told to slow down."""
+        with self._changed:
+            if self._pace.throttled(turn.at, clock.monotonic()):
+                self._width = max(1.0, self._width / 2)
+            self._back(told, clock)
+
+    def lost(self, clock: Clock) -> None:
+        """The request got no answer, or one that says nothing of rates: nothing is learned."""
+        with self._changed:
+            self._back((), clock)
 
     def pause(self, seconds: float, clock: Clock) -> None:
         """Lets nothing through for this long, as a Retry-After asks: it speaks to the credential, not to one request."""
-        with self._lock:
+        with self._changed:
             self._paused_until = max(self._paused_until, clock.monotonic() + seconds)
+
+    def widen(self, by: int, rates: Sequence[Rate] = ()) -> None:
+        """Takes in, or with a negative number lets go, someone who shares it; the rates of both hold."""
+        with self._changed:
+            self._widest = max(1, self._widest + by)
+            self._width = max(1.0, min(float(self._widest), self._width + max(0, by)))
+            if new := [rate for rate in rates if rate not in self._rates]:
+                self._rates = (*self._rates, *new)
+                self._pace.declare(self._rates)
+            self._changed.notify_all()
+
+    @property
+    def pace(self) -> float | None:
+        """Requests a second that it keeps to since a throttle; None while there was none."""
+        return self._pace.rate
+
+    def _ready_at(self, now: float, endpoint: str) -> float:
+        declared = (bucket.ready_at(now) for bucket in self._buckets_of(endpoint))
+        return max(now, self._paused_until, self._pace.ready_at(now), self._quota.ready_at(now), *declared)
+
+    def _go(self, now: float, endpoint: str, waited: float) -> Turn:
+        for bucket in self._buckets_of(endpoint):
+            bucket.take(now)
+        self._pace.take(now)
+        self._quota.take(now)
+        self._under_way += 1
+        return Turn(at=now, waited=waited)
+
+    def _back(self, told: Sequence[Window | Points], clock: Clock) -> None:
+        self._under_way -= 1
+        for one in told:
+            self._quota.note(one, clock.monotonic(), under_way=self._under_way)
+        self._changed.notify_all()
+
+    def _buckets_of(self, endpoint: str) -> list[Bucket]:
+        found = []
+        for rate in self._rates:
+            place = (rate, endpoint if rate.each == "endpoint" else "")
+            if place not in self._buckets:
+                self._buckets[place] = Bucket(rate)
+            found.append(self._buckets[place])
+        return found
+
+
+class _Limiters:
+    """The limiters of this process, one per account: whoever asks the same origin under the same credential shares one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._shared: dict[Hashable, tuple[Limiter, int]] = {}
+
+    def join(self, account: Hashable, rates: Sequence[Rate], width: int) -> Limiter:
+        """The account's limiter, which now holds these rates too and lets `width` more through at once."""
+        with self._lock:
+            limiter, count = self._shared.get(account, (None, 0))
+            if limiter is None:
+                limiter = Limiter(rates, width=width)
+            else:
+                limiter.widen(width, rates)
+            self._shared[account] = (limiter, count + 1)
+            return limiter
+
+    def leave(self, account: Hashable, width: int) -> None:
+        """One who joined is done; with the last one the limiter is forgotten."""
+        with self._lock:
+            limiter, count = self._shared[account]
+            if count == 1:
+                del self._shared[account]
+            else:
+                limiter.widen(-width)
+                self._shared[account] = (limiter, count - 1)
+
+
+limiters = _Limiters()

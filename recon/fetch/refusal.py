@@ -10,6 +10,7 @@ import msgspec
 TITLE = re.compile(rb"<title[^>]*>(.{0,200}?)</title", re.IGNORECASE | re.DOTALL)
 SHOWN = 200
 LOOKED_AT = 64 * 1024
+ERROR_KEYS = ("error", "errors", "fault", "problem")
 CODES = ("code", "type", "error", "error_code", "status", "name")
 WORDS = ("message", "detail", "error_description", "description", "title", "reason", "error_message")
 
@@ -45,9 +46,21 @@ def error_words(body: bytes) -> str:
     return ""
 
 
+def error_body_words(body: bytes) -> str:
+    """The same for an answer with status 200: only what stands at an error's key speaks, and GraphQL's `extensions.code` beside it."""
+    value = _decoded(body)
+    inner = next((value[n] for n in ERROR_KEYS if value.get(n)), None) if isinstance(value, dict) else None
+    if inner is None:
+        return ""
+    first = inner[0] if isinstance(inner, list) else inner
+    extensions = first.get("extensions") if isinstance(first, dict) else None
+    code = _first(extensions, CODES) if isinstance(extensions, dict) else None
+    return " ".join(part for part in (code, said(value)) if part)
+
+
 def said(value: Mapping[str, Any]) -> str | None:
     """`code: message` of an error body in the usual shapes (RFC 9457 problems among them); None where it is none."""
-    inner = next((value[n] for n in ("error", "errors", "fault", "problem") if value.get(n)), None)
+    inner = next((value[n] for n in ERROR_KEYS if value.get(n)), None)
     if isinstance(inner, list):
         inner = inner[0] if inner else None
     if isinstance(inner, dict):

@@ -3,7 +3,8 @@
 import base64
 import random
 import threading
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
@@ -12,11 +13,14 @@ from recon.clock import Clock
 from recon.errors import MissingSecret, ReconError, Refused
 from recon.fetch.auth import Auth
 from recon.fetch.body import Bounds
-from recon.fetch.limiter import Limiter, Rate
+from recon.fetch.classify import Action, Classifier, change_wanted
+from recon.fetch.limiter import Limiter, limiters
 from recon.fetch.listing import Meter
 from recon.fetch.origin import BadUrl, Location, Origins, parse_url
+from recon.fetch.rate import Rate
 from recon.fetch.refusal import error_words, inert
 from recon.fetch.retry import Policy, Retrier
+from recon.fetch.told import told
 from recon.fetch.transport import Request, Response, Transport
 from recon.job import Scalar
 from recon.secret import MASK
@@ -30,7 +34,12 @@ class Terms:
     """How a session goes about it."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
-    rate: Rate | None = None
+    rates: Sequence[Rate] = ()
+    #: What the rates are counted for, beside the origin and the credential.
+    account: Hashable = None
+    classifier: Classifier = field(default_factory=Classifier)
+    #: The endpoint that a path belongs to, for the rates that are each endpoint's.
+    endpoint: Callable[[str], str] = str
     timeout: float = 30.0
     policy: Policy = field(default_factory=Policy)
     bounds: Bounds = field(default_factory=Bounds)
@@ -57,6 +66,7 @@ class Session:
     ) -> None:
         self.origins = origins
         self.connections = terms.connections
+        self._rates = terms.rates
         self._auth = auth
         self._headers = dict(terms.headers)
         self._before = before
@@ -64,45 +74,85 @@ class Session:
         #: The Date header of the last answer, for a look at the clocks.
         self.date: str | None = None
         self._counting = threading.Lock()
-        self._limiter = Limiter(terms.rate)
+        account = (origins.base.origin, auth.identity() if auth is not None else None, terms.account)
+        self._limiter = limiters.join(account, terms.rates, terms.connections)
+        # Whoever forgets to close lets go of it too.
+        self._leave = weakref.finalize(self, limiters.leave, account, terms.connections)
+        self._leave.atexit = False
         self._transport: Network = Transport(origins, timeout=terms.timeout, bounds=terms.bounds)
-        self._retrier = Retrier(terms.policy, self._limiter, on_retry=self._count_failure)
+        self._classifier = terms.classifier
+        self._endpoint = terms.endpoint
+        self._longest = terms.policy.max_wait
+        self._retrier = Retrier(terms.policy, self._limiter, on_retry=self._count_failure, classifier=terms.classifier)
 
     def through(self, network: Network, *, chance: random.Random) -> None:
-        """Sends every request from here on through `network`, with the jitter of its retries drawn from `chance`: for the simulation."""
+        """Sends every request from here on through `network`, with the jitter of its retries drawn from `chance`: for the simulation.
+
+        Its limiter is its own from then on: many processes are simulated in one, and real ones share nothing of it.
+        """
         self._transport.close()
-        self._transport, self._retrier.rng = network, chance
+        self._leave()
+        self._limiter = Limiter(self._rates, width=self.connections)
+        self._transport, self._retrier.rng, self._retrier.limiter = network, chance, self._limiter
 
     def get(self, location: Location, *, params: Mapping[str, Scalar] | None = None, clock: Clock) -> Response:
-        """The final answer, whatever its status. Raises Unreachable, Throttled, OversizedBody, InvalidPage, ForeignOrigin."""
+        """The final answer, whatever its status.
+
+        Raises Unreachable, Throttled, OversizedBody, InvalidPage, ForeignOrigin; PageTooLarge, RangeTooWide and ItemRefused where
+        the answer asks for another request than this one.
+        """
         query = {name: wire(value) for name, value in params.items() if value is not None} if params else {}
+        subject = f"GET {location.path}"
+        signed_with: Hashable = None
+        action: Action | None = None
 
         def attempt() -> Response:
-            self._limiter.wait(clock)
-            # Signed anew each time: a token may have changed since the last try.
-            headers, signed = dict(self._headers), dict(query)
-            if self._auth is not None:
-                headers.update(self._auth.headers())
-                signed.update(self._auth.query())
-            request = Request(origin=location.origin, path=location.path, raw_query=location.query, query=signed, headers=headers)
-            self._before(request)
-            with self._counting:
-                self._counts.requests += 1
-            response = self._transport.send(request)
-            with self._counting:
-                self._counts.bytes += response.wire_bytes
-                self.date = response.headers.get("date")
+            nonlocal signed_with, action
+            request = Request(origin=location.origin, path=location.path, raw_query=location.query, query=dict(query))
+            request.headers.update(self._headers)
+            response, action, signed_with = self._attempt(request, subject, clock)
             return response
 
-        subject = f"GET {location.path}"
         try:
             response = self._retrier.call(attempt, subject, clock)
-            if response.status == 401 and self._auth is not None and self._auth.renew():
-                # A secret from a file or a command was exchanged since it was read.
+            if action is Action.REFRESH and self._auth is not None and self._auth.renew_since(signed_with, clock):
                 response = self._retrier.call(attempt, subject, clock)
+            if action is not None and (wanted := change_wanted(action, response, subject)) is not None:
+                raise wanted
         except ReconError as error:
             raise self.masked(error) from error.__cause__
         return response
+
+    def _attempt(self, request: Request, subject: str, clock: Clock) -> tuple[Response, Action | None, Hashable]:
+        """One request in its turn, signed anew, since a token may have changed since the last try; what it asks for; which credential it bore."""
+        signed_with: Hashable = None
+        turn = self._limiter.take(clock, subject=subject, endpoint=self._endpoint(request.path), longest=self._longest)
+        try:
+            if self._auth is not None:
+                signed_with = self._auth.ready(clock)
+                request.headers.update(self._auth.headers())
+                request.query.update(self._auth.query())
+            self._before(request)
+            if self._auth is not None:
+                self._auth.sign(request, clock)
+            with self._counting:
+                self._counts.requests += 1
+            response = self._transport.send(request)
+        except BaseException:
+            self._limiter.lost(clock)
+            raise
+        with self._counting:
+            self._counts.bytes += response.wire_bytes
+            self.date = response.headers.get("date")
+        action = self._classifier.action(response)
+        match action:
+            case Action.THROTTLE:
+                self._limiter.throttled(turn, clock, told(response, clock.now()))
+            case Action.RETRY:
+                self._limiter.lost(clock)
+            case _:
+                self._limiter.passed(turn, clock, told(response, clock.now()))
+        return response, action, signed_with
 
     def refusal(self, response: Response, subject: str) -> Refused:
         """The error for a final answer that is no page: what the API said, and never a query or a secret."""
@@ -151,11 +201,14 @@ class Session:
     def close(self) -> None:
         """Ends every connection."""
         self._transport.close()
+        if self._auth is not None:
+            self._auth.close()
+        self._leave()
 
-    def _count_failure(self, status: int | None) -> None:
+    def _count_failure(self, _: int | None, action: Action | None) -> None:
         with self._counting:
             self._counts.retries += 1
-            self._counts.throttled += status == 429
+            self._counts.throttled += action is Action.THROTTLE
 
 
 def wire(value: Scalar) -> str:

@@ -14,9 +14,12 @@ from recon.errors import (
     BadSetting,
     ForeignOrigin,
     InvalidPage,
+    ItemRefused,
     MissingSecret,
     OversizedBody,
+    PageTooLarge,
     ProviderError,
+    RangeTooWide,
     ReconError,
     Refused,
     Throttled,
@@ -334,11 +337,93 @@ def test_a_missing_secret_is_said_before_anything_is_sent(
 
 
 def test_the_declared_rate_is_kept_over_the_wire(fault_server: FaultServer, tmp_path: Path) -> None:
-    """Two requests a second: three pages wait their turn on the injected clock."""
+    """Two requests a minute: the third page waits for its turn on the injected clock."""
     fault_server.on("/v1/charges", stripe_like)
     clock = ManualClock()
-    fetched(Shop(section(fault_server, rate={"requests": 30, "per": "1m"})), tmp_path, clock)
-    assert clock.elapsed == pytest.approx(4)
+    fetched(Shop(section(fault_server, rate={"requests": 2, "per": "1m"})), tmp_path, clock)
+    assert clock.elapsed == pytest.approx(60 * 1.02)
+
+
+def test_two_providers_under_one_credential_share_one_rate(
+    fault_server: FaultServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two domains, each with its own provider of the same account, together ask no faster than one may; another account is not held back."""
+    monkeypatch.setenv("SHOP_TOKEN", TOKEN)
+    monkeypatch.setenv("OTHER_TOKEN", "tok-other-1234")
+    fault_server.on("/v1/charges", stripe_like)
+
+    def made(env: str) -> Shop:
+        token = SecretRef({"env": env}, where="w", folder=Path())
+        return Shop(section(fault_server, auth={"bearer": token}, rate={"requests": 4, "per": "1m"}))
+
+    clock = ManualClock()
+    one, two, other = made("SHOP_TOKEN"), made("SHOP_TOKEN"), made("OTHER_TOKEN")
+    listing = Listing(resource="charges", clock=clock)
+    assert len(list(one.fetch(listing))) == 3
+    assert clock.elapsed == 0
+    assert len(list(other.fetch(listing))) == 3
+    assert clock.elapsed == 0
+    assert len(list(two.fetch(listing))) == 3
+    assert clock.elapsed == pytest.approx(60 * 1.02)
+    for provider in (one, two, other):
+        provider.close()
+
+
+def test_a_pause_holds_for_the_other_provider_of_the_account(fault_server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One domain is told to wait two hours; the next one of the same account sends nothing to be told it again."""
+    monkeypatch.setenv("SHOP_TOKEN", TOKEN)
+    token = SecretRef({"env": "SHOP_TOKEN"}, where="w", folder=Path())
+    one, two = (Shop(section(fault_server, auth={"bearer": token})) for _ in range(2))
+    fault_server.on("/v1/charges", Answer(status=429, headers={"Retry-After": "7200"}))
+    clock = ManualClock()
+    for provider, words in ((one, "429, 1 try"), (two, "not sent, the third party asks for a pause of 2h 00m")):
+        with pytest.raises(Throttled, match=words):
+            list(provider.fetch(Listing(resource="charges", clock=clock)))
+        provider.close()
+    assert len(fault_server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        (
+            page({"message": "too big"}, status=413, X_Request_Id="r1"),
+            PageTooLarge,
+            r"413 \(request r1\): the page is too large for it: too big",
+        ),
+        (page({"message": "Narrow the range"}, status=422), RangeTooWide, "422: the range asked for is too wide for it"),
+        (page({"code": "corrupt"}, status=500), ItemRefused, "500: it does not give this one out"),
+    ],
+)
+def test_an_answer_that_wants_another_request_is_its_own_error(
+    fault_server: FaultServer, tmp_path: Path, answer: Answer, error: type[ReconError], words: str
+) -> None:
+    """Shrink, split and skip end the listing with a leaf of their own, after one request, and with a way out."""
+    fault_server.on("/v1/charges", answer)
+    rules = [{"status": 422, "body": "narrow", "do": "split"}, {"status": 500, "body": "corrupt", "do": "skip"}]
+    with pytest.raises(error, match=words) as caught:
+        fetched(Shop(section(fault_server, classify=rules)), tmp_path)
+    assert caught.value.hint
+    assert len(fault_server.requests) == 1
+
+
+def test_a_graphql_throttle_is_waited_out_though_it_is_a_200(fault_server: FaultServer, shop: Shop, tmp_path: Path) -> None:
+    """`errors` with THROTTLED, in an answer with status 200: it is asked again once the points are back, and a record of that word is a record."""
+    cost = {"requestedQueryCost": 100, "throttleStatus": {"maximumAvailable": 1000, "currentlyAvailable": 40, "restoreRate": 10}}
+    throttled = page({"errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}], "extensions": {"cost": cost}})
+    answers = iter([throttled])
+
+    def script(asked: Asked) -> Answer:
+        if not asked.query:
+            return page({"data": [{"id": "ch_009", "note": "throttled", "error": "THROTTLED"}], "has_more": True})
+        return next(answers, None) or stripe_like(asked)
+
+    fault_server.on("/v1/charges", script)
+    clock = ManualClock()
+    coverage, ids = fetched(shop, tmp_path, clock)
+    assert ids == ["ch_009", *KEYS[10:]]
+    assert (coverage.requests, coverage.throttled) == (4, 1)
+    assert 6 <= clock.slept[0] < 7
 
 
 LOOKUPS: dict[str, tuple[Answer, LookupStatus, str]] = {

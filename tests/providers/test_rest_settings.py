@@ -9,7 +9,9 @@ import pytest
 
 from providers.rest import RULES, Rest, read_resource
 from recon.errors import BadSetting
+from recon.fetch.classify import Action, Rule
 from recon.fetch.paging import CursorInBody, LastId, LinkHeader, NextUrlInBody, NextUrlInHeader, Offset, PageNumber, Single
+from recon.fetch.rate import Rate
 from recon.section import Section
 from tests.providers.sections import section
 
@@ -158,3 +160,66 @@ def test_an_unknown_key_of_the_provider_is_refused() -> None:
     with pytest.raises(BadSetting, match=r"\[providers\.shop\] base_ulr: is not a setting") as caught:
         Rest(section("providers.shop", settings))
     assert caught.value.hint == "did you mean 'base_url'?"
+
+
+def rest(**settings: Any) -> Rest:
+    """A provider of one resource with these keys beside it."""
+    made = Rest(section("providers.shop", {"base_url": "https://api.shop.example/", "resources": {"orders": GOOD}, **settings}))
+    made.close()
+    return made
+
+
+def test_rates_are_one_or_several() -> None:
+    """A table is one rate; a list of them hold together, each for the account or for each endpoint."""
+    assert rest().rate is None
+    assert rest(rate={"requests": 190, "per": "10s"}).rate == Rate(requests=190, per=10)
+    assert rest(rate=[{"requests": 100}, {"requests": 25, "per": 1, "each": "endpoint"}]).rate == (
+        Rate(requests=100),
+        Rate(requests=25, each="endpoint"),
+    )
+
+
+def test_what_answers_mean_is_declared_in_order() -> None:
+    """Status or statuses, a header with or without its value, words of the body, and what to do."""
+    rules = rest(
+        classify=[
+            {"status": 403, "body": "rate limit", "do": "throttle"},
+            {"status": [500, 502], "header": {"name": "X-Final"}, "do": "give up"},
+            {"header": {"name": "X-Reason", "is": "busy"}, "do": "retry"},
+        ]
+    ).classify
+    assert rules == (
+        Rule(statuses=frozenset({403}), body="rate limit", do=Action.THROTTLE),
+        Rule(statuses=frozenset({500, 502}), header=("X-Final", None), do=Action.GIVE_UP),
+        Rule(header=("X-Reason", "busy"), do=Action.RETRY),
+    )
+
+
+SHOP = "recon.toml [providers.shop"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rate": 5}, f"{SHOP}] rate: wants a table or a list of tables"),
+        ({"rate": []}, f"{SHOP}] rate: wants a table or a list of tables"),
+        ({"rate": {"requests": 0}}, f"{SHOP}.rate] requests: rate of 0 requests per 1.0 s: both must be above 0"),
+        ({"rate": {"requests": 5, "pre": 1}}, f"{SHOP}.rate] pre: is not a setting"),
+        ({"rate": {"requests": 5, "each": "page"}}, f"{SHOP}.rate] each: 'page' is none of account, endpoint"),
+        ({"rate": [{"requests": 5}, {"request": 5}]}, f"{SHOP}.rate 2] requests: is missing"),
+        ({"classify": {"status": 403, "do": "retry"}}, f"{SHOP}] classify: wants a list of tables"),
+        ({"classify": [{"status": 403}]}, f"{SHOP}.classify] do: is missing"),
+        ({"classify": [{"status": 403, "do": "wait"}]}, f"{SHOP}.classify] do: 'wait' is none of retry, throttle"),
+        ({"classify": [{"do": "retry"}]}, f"{SHOP}.classify] do: stands alone"),
+        ({"classify": [{"status": 200, "do": "retry"}]}, f"{SHOP}.classify] status: 200 alone would fit every page"),
+        ({"classify": [{"status": "403", "do": "retry"}]}, f"{SHOP}.classify] status: wants a status such as 403"),
+        ({"classify": [{"status": 403, "body": " ", "do": "retry"}]}, f"{SHOP}.classify] body: is empty"),
+        ({"classify": [{"status": 403, "header": {"is": "x"}, "do": "retry"}]}, f"{SHOP}.classify.header] name: is missing"),
+        ({"retry_share": 2}, f"{SHOP}] retry_share: is 2.0, a number from 0 to 1 is wanted"),
+    ],
+)
+def test_a_wrong_rate_or_rule_names_its_place(settings: dict[str, Any], message: str) -> None:
+    """Each mistake in the provider's own table is refused where it stands."""
+    with pytest.raises(BadSetting) as caught:
+        rest(**settings)
+    assert caught.value.message.startswith(message)

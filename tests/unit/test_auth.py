@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from recon.errors import BadSetting, MissingSecret
-from recon.fetch.auth import Auth, Basic, Bearer, HeaderKey, QueryKey, auth_of
+from recon.fetch.auth import Auth, Basic, Bearer, HeaderKey, QueryKey
+from recon.fetch.signin import auth_of
 from recon.secret import Secret, SecretRef
 from recon.section import Section
 

@@ -22,6 +22,12 @@ SAID = [
     "bytes became more than",
     "bytes are announced",
     "was cut after",
+    "not sent, the third party asks for a pause of",
+    "no retries are left:",
+    "so there is no token",
+    "exchanged the refresh token",
+    "the page is too large for it",
+    "the range asked for is too wide for it",
 ]
 
 
@@ -41,12 +47,13 @@ def test_each_paging_line_of_the_docs_loads(line: str) -> None:
 
 
 def test_the_defaults_in_the_docs_are_the_codes() -> None:
-    """timeout, tries, max_wait, max_body and concurrency."""
+    """timeout, tries, max_wait, max_body, retry_share and concurrency."""
     rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", TEXT, re.MULTILINE))
     assert seconds_of(rows["timeout"]) == HTTPProvider.timeout
     assert int(rows["tries"]) == HTTPProvider.tries
     assert seconds_of(rows["max_wait"]) == HTTPProvider.max_wait
     assert int(rows["max_body"]) == HTTPProvider.max_body
+    assert float(rows["retry_share"]) == HTTPProvider.retry_share
     assert int(rows["concurrency"]) == HTTPProvider.concurrency
 
 
