@@ -123,12 +123,13 @@ def comparison_table(one: dict) -> list[str]:
 def render(record: dict) -> str:
     """The page."""
     machine = record["comparison"]["machine"]
+    measured = ", ".join(f"{part} {record['dates'][part]}" for part in PARTS)
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     walk, help_ = record["night"], record["start"]
     lines = [
         "# Figures",
         "",
-        f"Written by `make bench` on {record['date']}; {machine['cores']} cores, {machine['machine']}, {machine['system']}, Python {machine['python']}; {versions}.",
+        f"Written by `make bench`, measured {measured}; {machine['cores']} cores, {machine['machine']}, {machine['system']}, Python {machine['python']}; {versions}.",
         "Seconds hold for that machine; the ratios, each measured in one run, are what to quote.",
         "",
         "## Comparison: a sealed provider side against a PostgreSQL table",
@@ -168,7 +169,8 @@ def main() -> None:
     for part in options.only or PARTS:
         print(f"measuring {part} …", file=sys.stderr, flush=True)
         record[part] = comparison(quick=options.quick) if part == "comparison" else MEASURES[part]()
-    record["date"] = f"{datetime.now(UTC):%Y-%m-%d}"
+        # Each part has its own day: what was not measured again is as old as it is.
+        record.setdefault("dates", {})[part] = f"{datetime.now(UTC):%Y-%m-%d}"
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
     if all(part in record for part in PARTS):
         (HERE / "RESULTS.md").write_text(render(record))
