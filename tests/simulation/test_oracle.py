@@ -147,6 +147,7 @@ def undead(facts: Facts) -> None:
 def zombie(facts: Facts) -> None:
     facts.frozen = [Frozen(process=2, at=200.0, until=400.0, calls=1)]
     facts.deliveries.append(delivery(facts.deliveries[0].event, process=2, at=410.0, call=2))
+    facts.marked["E1", 1] = 301.0
 
 
 def stepped_back(facts: Facts) -> None:
@@ -231,6 +232,15 @@ def test_an_approval_in_order_is_acquitted() -> None:
     """What went out by an approval of its plan, in time, breaks no law."""
     facts = night()
     approved()(facts)
+
+    assert judge(facts) == []
+
+
+def test_what_a_killed_process_did_not_write_down_may_be_sent_again() -> None:
+    """Who wakes after another process sent an event and was killed before its mark sends it again, and breaks no law."""
+    facts = night()
+    zombie(facts)
+    facts.dead[1], facts.marked = SENT, {}
 
     assert judge(facts) == []
 

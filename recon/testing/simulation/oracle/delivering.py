@@ -35,7 +35,10 @@ def one_id(facts: Facts) -> Iterator[str]:
 
 
 def overtaken(facts: Facts) -> Iterator[str]:
-    """The dead deliver nothing; who stood still while others delivered sends, on waking, no more than the call in hand of what they sent."""
+    """The dead deliver nothing; who stood still while others delivered sends, on waking, no more than the call in hand of what they sent.
+
+    What another process sent and was killed over before it wrote that down is anybody's to send again: nobody alive knows of it.
+    """
     for delivery in facts.deliveries:
         if delivery.process in facts.dead and delivery.at > facts.dead[delivery.process]:
             yield f"{names(delivery)}: that process was killed at {when(facts.dead[delivery.process])}"
@@ -45,6 +48,7 @@ def overtaken(facts: Facts) -> Iterator[str]:
             for one in facts.deliveries
             if one.process != frozen.process and frozen.at < one.at <= frozen.until and one.outcome == "confirmed"
         }
+        sent = {one for one in sent if facts.marked.get(one, float("inf")) <= frozen.until}
         for one in facts.deliveries:
             mine = one.process == frozen.process and one.at >= frozen.until
             if mine and one.call > frozen.calls and (one.id, one.emission) in sent:

@@ -146,6 +146,8 @@ class Facts:
     applied: list[Applied] = field(default_factory=list)
     #: Lease name to its fences, as they were seen, in order.
     fences: dict[str, list[int]] = field(default_factory=dict)
+    #: When it was first seen in the database that an emission (id, number) was delivered: from then on nobody has a reason to send it again.
+    marked: dict[tuple[str, int], float] = field(default_factory=dict)
     #: When each process that died, died.
     dead: dict[int, float] = field(default_factory=dict)
     #: Keys that the application holds twice, by domain, with since when and until when.
