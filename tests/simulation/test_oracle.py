@@ -245,6 +245,20 @@ def test_what_a_killed_process_did_not_write_down_may_be_sent_again() -> None:
     assert judge(facts) == []
 
 
+@pytest.mark.parametrize(("since", "condemned"), [(400.0, False), (0.0, True)], ids=["changed back meanwhile", "stood there all the while"])
+def test_an_older_state_over_a_newer_row_of_the_same_values(since: float, condemned: bool) -> None:
+    """A row that took the values the event found only after it was sent is no fault of the event; one that stood there newer was."""
+    facts = night()
+    newer = paid(5, 100)
+    facts.target["orders"] = History()
+    facts.target["orders"].put(0.0, "k2", paid())
+    facts.target["orders"].put(0.0, "k1", paid())
+    facts.target["orders"].put(since, "k1", newer)
+    facts.applied = [Applied(at=500.0, domain="orders", id="E1", key="k1", before=newer, after=paid(2, 200), careful=True)]
+
+    assert any(one.law.startswith("9 ") for one in judge(facts)) is condemned
+
+
 def test_every_law_has_its_false_history() -> None:
     """No law is without a history that it must condemn."""
     assert {law for law, _ in FALSE} == set(LAWS)
