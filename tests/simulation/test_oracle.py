@@ -175,7 +175,9 @@ def quiet(facts: Facts) -> None:
 
 
 def unanswered(facts: Facts) -> None:
-    facts.deliveries = [delivery(facts.deliveries[0].event, outcome="retry")]
+    told = facts.deliveries[0].event
+    dropped(facts)
+    facts.deliveries = [delivery(told, outcome="retry")]
 
 
 def raised(facts: Facts) -> None:

@@ -57,6 +57,9 @@ class Application:
         if state is not None:
             self._database.execute(f"insert into {self.domain} values (?,?,?,?,?)", (key, *(state[name] for name in COLUMNS)))
         self._database.execute("commit")
+        # Whoever writes a row takes all copies of it away first.
+        now, doubled = self._universe.time.at, self._universe.facts.doubled
+        doubled[:] = [(*one[:3], min(one[3], now)) if one[:2] == (self.domain, key) else one for one in doubled]
 
     def handled(self, event: dict[str, Any], handle: Handler) -> None:
         """Lets a handler of a user's own make what it will of an event, in a transaction, and takes note of what the row is then."""

@@ -60,6 +60,11 @@ def whole_runs(facts: Facts, domain: str) -> list[Ended]:
     return [one for one in facts.ended if one.domain == domain and one.order in WHOLE and one.how == "ended" and one.run]
 
 
+def ended_hold(run: Ended) -> bool:
+    """Whether the run says that its plan was held, and was rejected or expired since."""
+    return (run.figures.get("plan") or {}).get("state") in {"rejected", "expired"}
+
+
 def acknowledged(facts: Facts, domain: str, key: str, at: float) -> bool:
     """Whether a person had acknowledged the key at this time."""
     return any(
