@@ -140,6 +140,12 @@ def doubtful(facts: Facts) -> None:
     facts.deliveries = [delivery(event("k2", "deleted", before=paid()))]
 
 
+def told_too_early(facts: Facts) -> None:
+    facts.delete_nights = 2
+    facts.source["orders"].put(90.0, "k2", None)
+    facts.deliveries.append(delivery(event("k2", "deleted", before=paid()), id="E2"))
+
+
 def undead(facts: Facts) -> None:
     facts.dead[1] = 200.0
 
@@ -202,6 +208,7 @@ FALSE: list[tuple[str, Callable[[Facts], None]]] = [
     ("6 clean is said of proven equality only", false_clean),
     ("6 clean is said of proven equality only", unread_clean),
     ("7 doubt never deletes", doubtful),
+    ("7 doubt never deletes", told_too_early),
     ("8 an overtaken process delivers no more than what it had in hand", undead),
     ("8 an overtaken process delivers no more than what it had in hand", zombie),
     ("8 fences grow, and a slot has one run", stepped_back),

@@ -238,6 +238,7 @@ class Hosts:
             said = msgspec.to_builtins(figures, str_keys=True)
             problem = figures.problem.kind if figures.problem else ""
             universe.chance.reach(f"verdict {figures.verdict}")
+            _reached(figures, universe.chance.reach)
             universe.story.tell(process.name, f"{order} {domain}: {figures.verdict} exit {figures.exit_code} {problem} {_counts(figures)}")
             universe.facts.ended.append(
                 Ended(
@@ -264,6 +265,16 @@ class Hosts:
         self._records.read(self._universe.folder / "state.db")
 
 
+def _reached(figures: RunFigures, reach: Callable[[str], None]) -> None:
+    for guard in figures.guards:
+        if guard.tripped:
+            reach(f"guard {guard.name}")
+    if figures.in_flight:
+        reach("in flight")
+    if figures.waiting:
+        reach("deletion waits")
+
+
 def _counts(figures: RunFigures) -> str:
     parts = {
         "missing": figures.missing,
@@ -272,6 +283,8 @@ def _counts(figures: RunFigures) -> str:
         "unknown": figures.unconfirmed,
         "unreadable": figures.unreadable_items,
         "acknowledged": figures.acknowledged,
+        "in flight": figures.in_flight,
+        "deletions waiting": figures.waiting,
         "waiting": figures.delivery.waiting if figures.delivery else 0,
         "dead": figures.delivery.dead if figures.delivery else 0,
     }

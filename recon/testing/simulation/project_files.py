@@ -45,9 +45,10 @@ from recon import Field, Guard, Job, Table
     event="{domain}",
     publisher="bus",
     settle={settle},
-    schedule="0 3 * * *",
+    delete_nights={delete_nights},
+{updated}    schedule="0 3 * * *",
     guard=Guard(floor={floor}, missing=0.3, extra=0.2, changed=0.3, same_field=0.6, shrunken=0.35),
-    fields=(Field("status"), Field("amount", "integer"), Field("currency", compare={currency}), Field("version", "integer", compare=False)),
+    fields=(Field("status"), Field("amount", "integer"), Field("currency", compare={currency}), Field("version", "integer", compare=False){changed}),
 )
 '''
 
@@ -63,6 +64,8 @@ def write_project(universe: "Universe", host: str) -> None:
     (folder / "jobs").mkdir(parents=True)
     world = universe.world
     text = TOML.format(state=universe.folder / "state.db")
+    if world.total:
+        text += f"[guards]\ntotal = {world.total}\n"
     for domain in universe.domains:
         get = "" if world.list_only else GET.format(domain=domain)
         total = 'total = "meta.total"\n' if world.declares_total else ""
@@ -76,5 +79,13 @@ def write_jobs(universe: "Universe", host: str) -> None:
     """The job files, by the fields that count now."""
     world = universe.world
     for domain in universe.domains:
-        text = JOB.format(domain=domain, settle=world.settle, floor=world.floor, currency="currency" in universe.compared)
+        text = JOB.format(
+            domain=domain,
+            settle=world.settle,
+            floor=world.floor,
+            currency="currency" in universe.compared,
+            delete_nights=world.delete_nights,
+            updated='    updated="changed",\n' if world.updated else "",
+            changed=', Field("changed", "timestamp", compare=False)' if world.updated else "",
+        )
         (folder_of(universe, host) / f"jobs/{domain}.py").write_text(text)

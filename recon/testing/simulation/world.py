@@ -38,6 +38,8 @@ TROUBLES: Mapping[str, float] = {
 class World:
     """What is declared of a world: its third party, its application, its consumers, and how much goes wrong. Shares lie between 0 and 1.
 
+    `delete_nights` is the job's; with `updated`, records have a time of change, which for the share `stamped_ahead` of changes lies a day
+    ahead; `total` is the limit of all domains together, 0 for none.
     `paging` is a key of `listing.RULES`; `absence` is how a read by id tells of a deletion: 404, 410 or marker; `handler` is one of
     `application.HANDLERS`; `careful` says that the consumer of events looks at the row first, and `handle` is a consumer of your own.
     `troubles` are states of a whole night (wiped, wrong tenant, clamped, reads 404, forbidden, unreadable,
@@ -80,6 +82,10 @@ class World:
     edits: float = 0.03
     settle: float = 120.0
     floor: int = 3
+    delete_nights: int = 1
+    updated: bool = False
+    stamped_ahead: float = 0.05
+    total: int = 0
 
     def weight(self, fault: str) -> float:
         """How often this fault is drawn, against the others."""
@@ -107,7 +113,7 @@ class Universe:
         self.time = Time()
         self.database_clock = DatabaseClock(self.time)
         self.story = Story(self.time)
-        self.facts = Facts()
+        self.facts = Facts(delete_nights=world.delete_nights)
         self.compared: tuple[str, ...] = COMPARED[0]
         self.steps: Counter[str] = Counter()
         drawn = self.chance.count(5, 12, "nights")
@@ -125,7 +131,9 @@ class Universe:
         """Both sides as they are at the beginning: alike."""
         for domain in self.domains:
             application = Application(self, domain, self.folder / f"{domain}.db")
-            party = ThirdParty(domain, self.time, self.chance, Webhooks(self, application))
+            party = ThirdParty(
+                domain, self.time, self.chance, Webhooks(self, application), ahead=self.world.stamped_ahead if self.world.updated else None
+            )
             party.fill(self.chance.count(*self.world.records, "records", domain))
             for key in party.places:
                 state = party.history.at(key, 0.0)

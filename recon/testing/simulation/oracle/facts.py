@@ -152,5 +152,7 @@ class Facts:
     dead: dict[int, float] = field(default_factory=dict)
     #: Keys that the application holds twice, by domain, with since when and until when.
     doubled: list[tuple[str, str, float, float]] = field(default_factory=list)
+    #: On how many nights a deletion must have been seen before it is told.
+    delete_nights: int = 1
     #: From when on nothing goes wrong any more.
     calm: float = float("inf")

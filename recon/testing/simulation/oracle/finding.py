@@ -2,7 +2,20 @@
 
 from collections.abc import Iterator
 
-from recon.testing.simulation.oracle.common import acknowledged, born, both, ended_hold, equal, fields_at, looks, names, number, when, whole_runs
+from recon.testing.simulation.oracle.common import (
+    DAY,
+    acknowledged,
+    born,
+    both,
+    ended_hold,
+    equal,
+    fields_at,
+    looks,
+    names,
+    number,
+    when,
+    whole_runs,
+)
 from recon.testing.simulation.oracle.facts import Delivery, Ended, Facts
 
 
@@ -64,8 +77,23 @@ def no_doubtful_deletion(facts: Facts) -> Iterator[str]:
         data, begin = delivery.event["data"], born(facts, delivery)
         if data["op"] != "deleted" or begin is None:
             continue
-        if all(state is not None for _, state in facts.source[delivery.domain].during(data["key"], begin, delivery.at)):
+        source = facts.source[delivery.domain]
+        if all(state is not None for _, state in source.during(data["key"], begin, delivery.at)):
             yield f"{names(delivery)}: the source held it all the time from {when(begin)}"
+        nights = {
+            int(run.began // DAY)
+            for run in whole_runs(facts, delivery.domain)
+            if run.began <= delivery.at and _absent(facts, run, data["key"])
+        }
+        nights.add(int(delivery.at // DAY))
+        if len(nights) < facts.delete_nights:
+            yield f"{names(delivery)}: it was absent on {len(nights)} nights, of {facts.delete_nights}"
+
+
+def _absent(facts: Facts, run: Ended, key: str) -> bool:
+    """Whether the source lacked the key at some instant of the run."""
+    began = facts.rows[run.run].started
+    return any(state is None for _, state in facts.source[run.domain].during(key, began, run.ended))
 
 
 def nothing_dropped(facts: Facts) -> Iterator[str]:
@@ -80,6 +108,8 @@ def nothing_dropped(facts: Facts) -> Iterator[str]:
                 number(said, "unconfirmed")
                 + number(said, "unreadable_items")
                 + number(said, "duplicate_keys")
+                + number(said, "in_flight")
+                + number(said, "waiting")
                 + number(said, "delivery", "waiting")
                 + number(said, "delivery", "dead")
                 + sum((said.get("dismissed") or {}).values())

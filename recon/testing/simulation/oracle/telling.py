@@ -83,11 +83,18 @@ def _hidden(facts: Facts, run: Ended) -> Iterator[str]:
 
 
 def _withdrawn(facts: Facts, run: Ended, tried: Delivery) -> bool:
-    """Whether there was a reason to take the event back: the key was found alike since, or acknowledged, or told otherwise."""
+    """Whether there was a reason to take the event back: the key was found alike since, or unreadable, acknowledged, or told otherwise."""
     key, source, target = tried.event["data"]["key"], facts.source[run.domain], facts.target[run.domain]
     alike = any(equal(one, other, run.fields) for _, one, other in both(source, target, key, tried.at, run.ended))
     later = any(
         one.domain == run.domain and one.event["data"]["key"] == key and one.id != tried.id and tried.at <= one.at <= run.ended
         for one in facts.deliveries
     )
-    return alike or later or acknowledged(facts, run.domain, key, run.ended)
+    seen = [
+        held
+        for page in looks(facts, run.domain, run.process, "listing")
+        if page.at >= tried.at
+        for shown, held in page.items
+        if shown == key
+    ]
+    return alike or later or seen[-1:] == [UNREADABLE] or acknowledged(facts, run.domain, key, run.ended)
