@@ -36,11 +36,13 @@ class Application:
         self._database.execute("pragma journal_mode = wal")
         self._database.execute("pragma synchronous = off")
         unique = "" if universe.world.doubles else " primary key"
-        changed = ", changed text" if universe.world.updated else ""
-        self.columns = COLUMNS if universe.world.updated else COLUMNS[:-1]
-        self._database.execute(
-            f"create table {domain} (id text{unique}, status text, amount integer, currency text, version integer{changed})"
-        )
+        own = universe.world.own
+        self.table, self.key = (own.table, own.key) if own is not None else (domain, "id")
+        names = COLUMNS if universe.world.updated else COLUMNS[:-1]
+        #: Field to column.
+        self.columns = {one.name: one.column for one in own.columns} if own is not None else {name: name for name in names}
+        self._names = ", ".join(f'"{name}"' for name in self.columns.values())
+        self._database.execute(f'create table "{self.table}" ("{self.key}" text{unique}, {self._names})')
 
     def write(self, key: str, state: Values) -> None:
         """The row is so from now on; None: there is none."""
@@ -58,7 +60,7 @@ class Application:
 
     def _put(self, key: str, state: Values) -> None:
         self._database.execute("begin")
-        self._database.execute(f"delete from {self.domain} where id = ?", (key,))
+        self._database.execute(f'delete from "{self.table}" where "{self.key}" = ?', (key,))
         if state is not None:
             self._insert(key, state)
         self._database.execute("commit")
@@ -68,7 +70,9 @@ class Application:
 
     def _insert(self, key: str, state: Mapping[str, Any]) -> None:
         marks = ",".join("?" * (1 + len(self.columns)))
-        self._database.execute(f"insert into {self.domain} values ({marks})", (key, *(state[name] for name in self.columns)))
+        self._database.execute(
+            f'insert into "{self.table}" ("{self.key}", {self._names}) values ({marks})', (key, *(state[name] for name in self.columns))
+        )
 
     def handled(self, event: dict[str, Any], handle: Handler) -> None:
         """Lets a handler of a user's own make what it will of an event, in a transaction, and takes note of what the row is then."""
@@ -76,7 +80,7 @@ class Application:
         self._database.execute("begin")
         handle(event, self._database)
         self._database.execute("commit")
-        row = self._database.execute(f"select {', '.join(self.columns)} from {self.domain} where id = ?", (key,)).fetchone()
+        row = self._database.execute(f'select {self._names} from "{self.table}" where "{self.key}" = ?', (key,)).fetchone()
         state = None if row is None else dict(zip(self.columns, row, strict=True))
         self.rows[key] = state
         self.history.put(self._universe.time.at, key, state)
@@ -151,4 +155,6 @@ class Webhooks:
 
 def words(state: Values) -> str:
     """A state, for the story."""
-    return "gone" if state is None else " ".join(str(state[name]) for name in COLUMNS[:-1] if name in state)
+    if state is None:
+        return "gone"
+    return " ".join(str(state[name]) for name in COLUMNS[:-1] if name in state) if "status" in state else " ".join(map(str, state.values()))

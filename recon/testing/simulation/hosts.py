@@ -12,6 +12,7 @@ import msgspec
 
 from recon.errors import ReconError
 from recon.project import Project
+from recon.project.jobs import Found, Jobs
 from recon.report.figures import RunFigures
 from recon.run import Order, publish, run_domain
 from recon.schedule.due import find_due
@@ -204,12 +205,16 @@ class Hosts:
         universe, host = self._universe, process.host
         if host not in self._projects:
             self._projects[host] = Project(load(folder_of(universe, host) / "recon.toml", environ={"RECON_PLUGINS": "none"}))
+            if universe.world.own is not None:
+                job = universe.world.own.job
+                self._projects[host].found = Jobs(on={job.domain: Found(job, "given", "project")})
             assert not self._projects[host].broken
         project = copy(self._projects[host])
         project._open = {}  # noqa: SLF001 - what another process has open is not open here
-        provider: Any = project.provider("shop")
+        own = universe.world.own.job if universe.world.own is not None else None
+        provider: Any = project.provider(own.provider if own is not None else "shop")
         provider.session.through(WorldNetwork(universe, process), chance=process.chance)
-        project.put("publishers", "bus", WorldPublisher(universe, process))
+        project.put("publishers", str(own.publisher) if own is not None else "bus", WorldPublisher(universe, process))
         return project
 
     def carry_out(self, work: "Work", order: str, domain: str, act: Callable[[], Any]) -> RunFigures | None:

@@ -15,20 +15,20 @@ url = "sqlite:///{state}"
 [engine]
 threads = 1
 memory = "256MB"
-[providers.shop]
+[providers.{provider}]
 type = "rest"
 base_url = "http://127.0.0.1:9/"
 tries = 3
 max_wait = "90s"
 concurrency = 1
-[publishers.bus]
+[publishers.{publisher}]
 type = "stdout"
 """
-RESOURCE = """[providers.shop.resources.{domain}]
+RESOURCE = """[providers.{provider}.resources.{resource}]
 path = "{domain}"
 records = "data"
 {get}{total}paging = {{ {rule} }}
-[stores.{domain}]
+[stores.{store}]
 url = "sqlite:///{file}"
 """
 GET = 'get = "{domain}/{{key}}"\ndeleted = {{ at = "deleted", is = true }}\n'
@@ -63,16 +63,22 @@ def write_project(universe: "Universe", host: str) -> None:
     folder = folder_of(universe, host)
     (folder / "jobs").mkdir(parents=True)
     world = universe.world
-    text = TOML.format(state=universe.folder / "state.db")
+    own = world.own.job if world.own is not None else None
+    provider, publisher = (own.provider, own.publisher) if own is not None else ("shop", "bus")
+    text = TOML.format(state=universe.folder / "state.db", provider=provider, publisher=publisher)
     if world.total:
         text += f"[guards]\ntotal = {world.total}\n"
     for domain in universe.domains:
         get = "" if world.list_only else GET.format(domain=domain)
         total = 'total = "meta.total"\n' if world.declares_total else ""
         file = universe.applications[domain].file
-        text += RESOURCE.format(domain=domain, get=get, total=total, rule=RULES[world.paging], file=file)
+        resource, store = (own.resource, own.store) if own is not None else (domain, domain)
+        text += RESOURCE.format(
+            provider=provider, resource=resource, store=store, domain=domain, get=get, total=total, rule=RULES[world.paging], file=file
+        )
     (folder / "recon.toml").write_text(text)
-    write_jobs(universe, host)
+    if own is None:
+        write_jobs(universe, host)
 
 
 def write_jobs(universe: "Universe", host: str) -> None:

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recon.clock import iso
 from recon.testing.simulation.chance import Chance
 from recon.testing.simulation.clock import DAY, Time, moment
 from recon.testing.simulation.oracle.history import History, Values
+
+if TYPE_CHECKING:
+    from recon.testing.simulation.own import Own
 
 STATUSES = ("open", "paid", "shipped", "refunded")
 
@@ -25,7 +28,10 @@ class Change:
 class ThirdParty:
     """One domain's records. `on_change` is told of every change as it happens."""
 
-    def __init__(self, domain: str, time: Time, chance: Chance, on_change: Callable[[Change], None], *, ahead: float | None) -> None:
+    def __init__(
+        self, domain: str, time: Time, chance: Chance, on_change: Callable[[Change], None], *, ahead: float | None, own: "Own | None" = None
+    ) -> None:
+        self._own = own
         self.domain = domain
         #: The share of changes that are stamped a day ahead; None where records have no time of change.
         self._ahead = ahead
@@ -90,6 +96,8 @@ class ThirdParty:
 
     def _drawn(self, *where: object) -> dict[str, Any]:
         chance = self._chance
+        if self._own is not None:
+            return self._own.drawn(chance, *where)
         return {
             "status": chance.one_of(STATUSES, self.domain, "status", *where),
             "amount": chance.count(1, 40, self.domain, "amount", *where) * 100,

@@ -50,6 +50,11 @@ def born(facts: Facts, delivery: Delivery) -> float | None:
     return row.started if row is not None else None
 
 
+def first_look(facts: Facts, run: Ended) -> float:
+    """The earliest instant that the run's first look may have been of."""
+    return facts.rows[run.run].started - facts.listing_lag
+
+
 def looks(facts: Facts, domain: str, process: int, place: str) -> list[Shown]:
     """The answers that this process got for the domain."""
     return [one for one in facts.shown if one.process == process and one.domain == domain and one.place == place]

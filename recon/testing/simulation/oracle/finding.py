@@ -10,6 +10,7 @@ from recon.testing.simulation.oracle.common import (
     ended_hold,
     equal,
     fields_at,
+    first_look,
     looks,
     names,
     number,
@@ -125,7 +126,7 @@ def nothing_dropped(facts: Facts) -> Iterator[str]:
 def _lasting(facts: Facts, run: Ended) -> list[str]:
     source, target = facts.source[run.domain], facts.target[run.domain]
     # Not from when the process took it up: one that was gone on with has looked before, one that came after another has not.
-    began = facts.rows[run.run].started
+    began = first_look(facts, run)
     found = []
     for key in sorted({*source.keys(), *target.keys()}):
         still = source.constant(key, began, run.ended) and target.constant(key, began, _before_delivery(facts, run, key))

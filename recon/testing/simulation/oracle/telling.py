@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from recon.testing.simulation.oracle.common import acknowledged, both, ended_hold, equal, looks, number, when, whole_runs
+from recon.testing.simulation.oracle.common import acknowledged, both, ended_hold, equal, first_look, looks, number, when, whole_runs
 from recon.testing.simulation.oracle.facts import UNREADABLE, Delivery, Ended, Facts
 
 BREAKING = frozenset({"401", "403", "login page", "empty body", "error as 200", "torn body", "same page", "cursor loop", "cursor expired"})
@@ -18,7 +18,7 @@ def clean_is_clean(facts: Facts) -> Iterator[str]:
         for run in whole_runs(facts, domain):
             if run.verdict != "clean":
                 continue
-            began = facts.rows[run.run].started
+            began = first_look(facts, run)
             source, target = facts.source[domain], facts.target[domain]
             pages = [page for page in looks(facts, domain, run.process, "listing") if page.at <= run.ended]
             listed = {key for page in pages for key, _ in page.items}
