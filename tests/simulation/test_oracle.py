@@ -140,6 +140,12 @@ def doubtful(facts: Facts) -> None:
     facts.deliveries = [delivery(event("k2", "deleted", before=paid()))]
 
 
+def told_too_early(facts: Facts) -> None:
+    facts.delete_nights = 2
+    facts.source["orders"].put(90.0, "k2", None)
+    facts.deliveries.append(delivery(event("k2", "deleted", before=paid()), id="E2"))
+
+
 def undead(facts: Facts) -> None:
     facts.dead[1] = 200.0
 
@@ -147,6 +153,7 @@ def undead(facts: Facts) -> None:
 def zombie(facts: Facts) -> None:
     facts.frozen = [Frozen(process=2, at=200.0, until=400.0, calls=1)]
     facts.deliveries.append(delivery(facts.deliveries[0].event, process=2, at=410.0, call=2))
+    facts.marked["E1", 1] = 301.0
 
 
 def stepped_back(facts: Facts) -> None:
@@ -174,7 +181,9 @@ def quiet(facts: Facts) -> None:
 
 
 def unanswered(facts: Facts) -> None:
-    facts.deliveries = [delivery(facts.deliveries[0].event, outcome="retry")]
+    told = facts.deliveries[0].event
+    dropped(facts)
+    facts.deliveries = [delivery(told, outcome="retry")]
 
 
 def raised(facts: Facts) -> None:
@@ -199,6 +208,7 @@ FALSE: list[tuple[str, Callable[[Facts], None]]] = [
     ("6 clean is said of proven equality only", false_clean),
     ("6 clean is said of proven equality only", unread_clean),
     ("7 doubt never deletes", doubtful),
+    ("7 doubt never deletes", told_too_early),
     ("8 an overtaken process delivers no more than what it had in hand", undead),
     ("8 an overtaken process delivers no more than what it had in hand", zombie),
     ("8 fences grow, and a slot has one run", stepped_back),
@@ -233,6 +243,29 @@ def test_an_approval_in_order_is_acquitted() -> None:
     approved()(facts)
 
     assert judge(facts) == []
+
+
+def test_what_a_killed_process_did_not_write_down_may_be_sent_again() -> None:
+    """Who wakes after another process sent an event and was killed before its mark sends it again, and breaks no law."""
+    facts = night()
+    zombie(facts)
+    facts.dead[1], facts.marked = SENT, {}
+
+    assert judge(facts) == []
+
+
+@pytest.mark.parametrize(("since", "condemned"), [(400.0, False), (0.0, True)], ids=["changed back meanwhile", "stood there all the while"])
+def test_an_older_state_over_a_newer_row_of_the_same_values(since: float, condemned: bool) -> None:
+    """A row that took the values the event found only after it was sent is no fault of the event; one that stood there newer was."""
+    facts = night()
+    newer = paid(5, 100)
+    facts.target["orders"] = History()
+    facts.target["orders"].put(0.0, "k2", paid())
+    facts.target["orders"].put(0.0, "k1", paid())
+    facts.target["orders"].put(since, "k1", newer)
+    facts.applied = [Applied(at=500.0, domain="orders", id="E1", key="k1", before=newer, after=paid(2, 200), careful=True)]
+
+    assert any(one.law.startswith("9 ") for one in judge(facts)) is condemned
 
 
 def test_every_law_has_its_false_history() -> None:

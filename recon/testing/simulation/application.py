@@ -1,7 +1,7 @@
 """The application: its table, a real SQLite file, written by the handlers of webhooks and of corrective events."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 Handler = Callable[[dict[str, Any], sqlite3.Connection], None]
 """What a user's own handler is: it gets the event as JSON has it, and the application's database, in a transaction."""
 
-COLUMNS = ("status", "amount", "currency", "version")
+COLUMNS = ("status", "amount", "currency", "version", "changed")
+"""What a row may have beside its key; the last only where records have a time of change."""
 
 
 class Application:
@@ -35,7 +36,13 @@ class Application:
         self._database.execute("pragma journal_mode = wal")
         self._database.execute("pragma synchronous = off")
         unique = "" if universe.world.doubles else " primary key"
-        self._database.execute(f"create table {domain} (id text{unique}, status text, amount integer, currency text, version integer)")
+        own = universe.world.own
+        self.table, self.key = (own.table, own.key) if own is not None else (domain, "id")
+        names = COLUMNS if universe.world.updated else COLUMNS[:-1]
+        #: Field to column.
+        self.columns = {one.name: one.column for one in own.columns} if own is not None else {name: name for name in names}
+        self._names = ", ".join(f'"{name}"' for name in self.columns.values())
+        self._database.execute(f'create table "{self.table}" ("{self.key}" text{unique}, {self._names})')
 
     def write(self, key: str, state: Values) -> None:
         """The row is so from now on; None: there is none."""
@@ -53,10 +60,19 @@ class Application:
 
     def _put(self, key: str, state: Values) -> None:
         self._database.execute("begin")
-        self._database.execute(f"delete from {self.domain} where id = ?", (key,))
+        self._database.execute(f'delete from "{self.table}" where "{self.key}" = ?', (key,))
         if state is not None:
-            self._database.execute(f"insert into {self.domain} values (?,?,?,?,?)", (key, *(state[name] for name in COLUMNS)))
+            self._insert(key, state)
         self._database.execute("commit")
+        # Whoever writes a row takes all copies of it away first.
+        now, doubled = self._universe.time.at, self._universe.facts.doubled
+        doubled[:] = [(*one[:3], min(one[3], now)) if one[:2] == (self.domain, key) else one for one in doubled]
+
+    def _insert(self, key: str, state: Mapping[str, Any]) -> None:
+        marks = ",".join("?" * (1 + len(self.columns)))
+        self._database.execute(
+            f'insert into "{self.table}" ("{self.key}", {self._names}) values ({marks})', (key, *(state[name] for name in self.columns))
+        )
 
     def handled(self, event: dict[str, Any], handle: Handler) -> None:
         """Lets a handler of a user's own make what it will of an event, in a transaction, and takes note of what the row is then."""
@@ -64,8 +80,8 @@ class Application:
         self._database.execute("begin")
         handle(event, self._database)
         self._database.execute("commit")
-        row = self._database.execute(f"select {', '.join(COLUMNS)} from {self.domain} where id = ?", (key,)).fetchone()
-        state = None if row is None else dict(zip(COLUMNS, row, strict=True))
+        row = self._database.execute(f'select {self._names} from "{self.table}" where "{self.key}" = ?', (key,)).fetchone()
+        state = None if row is None else dict(zip(self.columns, row, strict=True))
         self.rows[key] = state
         self.history.put(self._universe.time.at, key, state)
 
@@ -74,7 +90,7 @@ class Application:
         state = self.history.at(key, self._universe.time.at)
         if state is None or self.away.exists():
             return False
-        self._database.execute(f"insert into {self.domain} values (?,?,?,?,?)", (key, *(state[name] for name in COLUMNS)))
+        self._insert(key, state)
         return True
 
     def lose(self) -> None:
@@ -139,4 +155,6 @@ class Webhooks:
 
 def words(state: Values) -> str:
     """A state, for the story."""
-    return "gone" if state is None else " ".join(str(state[name]) for name in COLUMNS if name in state)
+    if state is None:
+        return "gone"
+    return " ".join(str(state[name]) for name in COLUMNS[:-1] if name in state) if "status" in state else " ".join(map(str, state.values()))

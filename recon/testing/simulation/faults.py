@@ -10,6 +10,7 @@ from recon.testing.simulation.oracle.facts import UNREADABLE
 from recon.testing.simulation.oracle.history import Values
 
 if TYPE_CHECKING:
+    from recon.testing.simulation.own import Own
     from recon.testing.simulation.world import Universe
 
 Where = tuple[int, int]
@@ -29,9 +30,9 @@ class Answer:
     takes: float = 0.0
 
     @classmethod
-    def page(cls, items: list[tuple[str, Values]], more: bool, marks: dict[str, Any], *, fault: str) -> "Answer":
+    def page(cls, items: list[tuple[str, Values]], more: bool, marks: dict[str, Any], *, fault: str, own: "Own | None") -> "Answer":
         """A page of the listing."""
-        rows = [{"id": key, **(state or {})} for key, state in items]
+        rows = [own.record(key, state or {}) if own is not None else {"id": key, **(state or {})} for key, state in items]
         return cls(document={"data": rows, "has_more": more, "meta": dict(marks)}, shown=list(items), fault=fault)
 
     @classmethod

@@ -12,6 +12,7 @@ import msgspec
 
 from recon.errors import ReconError
 from recon.project import Project
+from recon.project.jobs import Found, Jobs
 from recon.report.figures import RunFigures
 from recon.run import Order, publish, run_domain
 from recon.schedule.due import find_due
@@ -204,12 +205,16 @@ class Hosts:
         universe, host = self._universe, process.host
         if host not in self._projects:
             self._projects[host] = Project(load(folder_of(universe, host) / "recon.toml", environ={"RECON_PLUGINS": "none"}))
+            if universe.world.own is not None:
+                job = universe.world.own.job
+                self._projects[host].found = Jobs(on={job.domain: Found(job, "given", "project")})
             assert not self._projects[host].broken
         project = copy(self._projects[host])
         project._open = {}  # noqa: SLF001 - what another process has open is not open here
-        provider: Any = project.provider("shop")
+        own = universe.world.own.job if universe.world.own is not None else None
+        provider: Any = project.provider(own.provider if own is not None else "shop")
         provider.session.through(WorldNetwork(universe, process), chance=process.chance)
-        project.put("publishers", "bus", WorldPublisher(universe, process))
+        project.put("publishers", str(own.publisher) if own is not None else "bus", WorldPublisher(universe, process))
         return project
 
     def carry_out(self, work: "Work", order: str, domain: str, act: Callable[[], Any]) -> RunFigures | None:
@@ -238,6 +243,7 @@ class Hosts:
             said = msgspec.to_builtins(figures, str_keys=True)
             problem = figures.problem.kind if figures.problem else ""
             universe.chance.reach(f"verdict {figures.verdict}")
+            _reached(figures, universe.chance.reach)
             universe.story.tell(process.name, f"{order} {domain}: {figures.verdict} exit {figures.exit_code} {problem} {_counts(figures)}")
             universe.facts.ended.append(
                 Ended(
@@ -264,6 +270,16 @@ class Hosts:
         self._records.read(self._universe.folder / "state.db")
 
 
+def _reached(figures: RunFigures, reach: Callable[[str], None]) -> None:
+    for guard in figures.guards:
+        if guard.tripped:
+            reach(f"guard {guard.name}")
+    if figures.in_flight:
+        reach("in flight")
+    if figures.waiting:
+        reach("deletion waits")
+
+
 def _counts(figures: RunFigures) -> str:
     parts = {
         "missing": figures.missing,
@@ -272,6 +288,8 @@ def _counts(figures: RunFigures) -> str:
         "unknown": figures.unconfirmed,
         "unreadable": figures.unreadable_items,
         "acknowledged": figures.acknowledged,
+        "in flight": figures.in_flight,
+        "deletions waiting": figures.waiting,
         "waiting": figures.delivery.waiting if figures.delivery else 0,
         "dead": figures.delivery.dead if figures.delivery else 0,
     }

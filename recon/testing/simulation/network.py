@@ -85,7 +85,7 @@ class WorldNetwork:
             chance.reach("cursor expired")
             return Answer.error(400, "the cursor has expired", fault="cursor expired")
         named = next((name for name in ("wiped", "wrong tenant") if name in night), "")
-        answer = Answer.page(page.items, page.more, page.marks, fault=named)
+        answer = Answer.page(page.items, page.more, page.marks, fault=named, own=world.own)
         for name, fault in NIGHT_FAULTS.items():
             if name in night:
                 fault(answer, universe, domain)
@@ -118,8 +118,9 @@ class WorldNetwork:
         if key in universe.unreadable(domain):
             raw = {"id": key, "status": ["?"], "amount": "many", "currency": None, "version": 0}
             return Answer(status=200, document=raw, shown=[(key, UNREADABLE)], fault="unreadable")
+        own = universe.world.own
         if state is not None:
-            return Answer(status=200, document={"id": key, **state}, shown=[(key, state)])
+            return Answer(status=200, document=own.record(key, state) if own is not None else {"id": key, **state}, shown=[(key, state)])
         universe.chance.reach(f"absence by {universe.world.absence}")
         if universe.world.absence == "marker":
             return Answer(status=200, document={"id": key, "deleted": True}, shown=[(key, None)])

@@ -15,20 +15,20 @@ url = "sqlite:///{state}"
 [engine]
 threads = 1
 memory = "256MB"
-[providers.shop]
+[providers.{provider}]
 type = "rest"
 base_url = "http://127.0.0.1:9/"
 tries = 3
 max_wait = "90s"
 concurrency = 1
-[publishers.bus]
+[publishers.{publisher}]
 type = "stdout"
 """
-RESOURCE = """[providers.shop.resources.{domain}]
+RESOURCE = """[providers.{provider}.resources.{resource}]
 path = "{domain}"
 records = "data"
 {get}{total}paging = {{ {rule} }}
-[stores.{domain}]
+[stores.{store}]
 url = "sqlite:///{file}"
 """
 GET = 'get = "{domain}/{{key}}"\ndeleted = {{ at = "deleted", is = true }}\n'
@@ -45,9 +45,10 @@ from recon import Field, Guard, Job, Table
     event="{domain}",
     publisher="bus",
     settle={settle},
-    schedule="0 3 * * *",
+    delete_nights={delete_nights},
+{updated}    schedule="0 3 * * *",
     guard=Guard(floor={floor}, missing=0.3, extra=0.2, changed=0.3, same_field=0.6, shrunken=0.35),
-    fields=(Field("status"), Field("amount", "integer"), Field("currency", compare={currency}), Field("version", "integer", compare=False)),
+    fields=(Field("status"), Field("amount", "integer"), Field("currency", compare={currency}), Field("version", "integer", compare=False){changed}),
 )
 '''
 
@@ -62,19 +63,35 @@ def write_project(universe: "Universe", host: str) -> None:
     folder = folder_of(universe, host)
     (folder / "jobs").mkdir(parents=True)
     world = universe.world
-    text = TOML.format(state=universe.folder / "state.db")
+    own = world.own.job if world.own is not None else None
+    provider, publisher = (own.provider, own.publisher) if own is not None else ("shop", "bus")
+    text = TOML.format(state=universe.folder / "state.db", provider=provider, publisher=publisher)
+    if world.total:
+        text += f"[guards]\ntotal = {world.total}\n"
     for domain in universe.domains:
         get = "" if world.list_only else GET.format(domain=domain)
         total = 'total = "meta.total"\n' if world.declares_total else ""
         file = universe.applications[domain].file
-        text += RESOURCE.format(domain=domain, get=get, total=total, rule=RULES[world.paging], file=file)
+        resource, store = (own.resource, own.store) if own is not None else (domain, domain)
+        text += RESOURCE.format(
+            provider=provider, resource=resource, store=store, domain=domain, get=get, total=total, rule=RULES[world.paging], file=file
+        )
     (folder / "recon.toml").write_text(text)
-    write_jobs(universe, host)
+    if own is None:
+        write_jobs(universe, host)
 
 
 def write_jobs(universe: "Universe", host: str) -> None:
     """The job files, by the fields that count now."""
     world = universe.world
     for domain in universe.domains:
-        text = JOB.format(domain=domain, settle=world.settle, floor=world.floor, currency="currency" in universe.compared)
+        text = JOB.format(
+            domain=domain,
+            settle=world.settle,
+            floor=world.floor,
+            currency="currency" in universe.compared,
+            delete_nights=world.delete_nights,
+            updated='    updated="changed",\n' if world.updated else "",
+            changed=', Field("changed", "timestamp", compare=False)' if world.updated else "",
+        )
         (folder_of(universe, host) / f"jobs/{domain}.py").write_text(text)

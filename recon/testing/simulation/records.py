@@ -45,6 +45,8 @@ class Records:
                 )
             for name, fence in database.execute("select domain, fence from recon_leases").fetchall():
                 facts.fences.setdefault(name, []).append(fence)
+            for id_, emission in database.execute("select event_id, emission from recon_outbox where state = 'sent'").fetchall():
+                facts.marked.setdefault((id_, emission), universe.time.at)
             held = "select p.run_id, r.domain, p.checksum, p.expires_at from recon_plans p join recon_runs r on r.id = p.run_id where p.state = 'held' and r.state = 'held' and not r.dry_run"
             for run, domain, checksum, expires in database.execute(held).fetchall():
                 if run not in facts.held:

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from recon.clock import iso
 from recon.testing.simulation.chance import Chance
-from recon.testing.simulation.clock import Time
+from recon.testing.simulation.clock import DAY, Time, moment
 from recon.testing.simulation.oracle.history import History, Values
+
+if TYPE_CHECKING:
+    from recon.testing.simulation.own import Own
 
 STATUSES = ("open", "paid", "shipped", "refunded")
 
@@ -24,8 +28,13 @@ class Change:
 class ThirdParty:
     """One domain's records. `on_change` is told of every change as it happens."""
 
-    def __init__(self, domain: str, time: Time, chance: Chance, on_change: Callable[[Change], None]) -> None:
+    def __init__(
+        self, domain: str, time: Time, chance: Chance, on_change: Callable[[Change], None], *, ahead: float | None, own: "Own | None" = None
+    ) -> None:
+        self._own = own
         self.domain = domain
+        #: The share of changes that are stamped a day ahead; None where records have no time of change.
+        self._ahead = ahead
         self.history = History()
         #: Where in the listing each living item stands; a deleted one keeps its place for cursors.
         self.places: dict[str, int] = {}
@@ -46,6 +55,9 @@ class ThirdParty:
         if self.history.at(key, self._time.at) is None and state is not None:
             self.places[key] = self._versions
         held = None if state is None else {**state, "version": self._versions}
+        if held is not None and self._ahead is not None:
+            late = self._chance.happens("stamped ahead", self._ahead, self.domain, self._versions)
+            held["changed"] = iso(moment(self._time.at + (DAY if late else 0.0)))
         self.history.put(self._time.at, key, held)
         if not quiet:
             self._on_change(Change(domain=self.domain, key=key, state=held, version=self._versions))
@@ -78,12 +90,14 @@ class ThirdParty:
             # What it was before, once more: the state alone does not tell the two times apart.
             earlier = [state for _, state in self.history.during(key, 0.0, self._time.at) if state is not None]
             before = chance.one_of(earlier, *where)
-            self.write(key, {name: value for name, value in before.items() if name != "version"})
+            self.write(key, {name: value for name, value in before.items() if name not in {"version", "changed"}})
             return
         self.write(key, self._drawn(*where))
 
     def _drawn(self, *where: object) -> dict[str, Any]:
         chance = self._chance
+        if self._own is not None:
+            return self._own.drawn(chance, *where)
         return {
             "status": chance.one_of(STATUSES, self.domain, "status", *where),
             "amount": chance.count(1, 40, self.domain, "amount", *where) * 100,

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recon.testing.simulation.application import Application, Handler, Webhooks
 from recon.testing.simulation.chance import Chance
@@ -17,6 +17,9 @@ from recon.testing.simulation.process import Fate, Process
 from recon.testing.simulation.project_files import write_project
 from recon.testing.simulation.story import Story
 from recon.testing.simulation.third_party import ThirdParty
+
+if TYPE_CHECKING:
+    from recon.testing.simulation.own import Own
 
 TAIL = 4
 """Nights at the end on which nothing goes wrong, so that both sides can come together."""
@@ -38,6 +41,8 @@ TROUBLES: Mapping[str, float] = {
 class World:
     """What is declared of a world: its third party, its application, its consumers, and how much goes wrong. Shares lie between 0 and 1.
 
+    `delete_nights` is the job's; with `updated`, records have a time of change, which for the share `stamped_ahead` of changes lies a day
+    ahead; `total` is the limit of all domains together, 0 for none.
     `paging` is a key of `listing.RULES`; `absence` is how a read by id tells of a deletion: 404, 410 or marker; `handler` is one of
     `application.HANDLERS`; `careful` says that the consumer of events looks at the row first, and `handle` is a consumer of your own.
     `troubles` are states of a whole night (wiped, wrong tenant, clamped, reads 404, forbidden, unreadable,
@@ -80,6 +85,11 @@ class World:
     edits: float = 0.03
     settle: float = 120.0
     floor: int = 3
+    delete_nights: int = 1
+    updated: bool = False
+    stamped_ahead: float = 0.05
+    total: int = 0
+    own: "Own | None" = None
 
     def weight(self, fault: str) -> float:
         """How often this fault is drawn, against the others."""
@@ -107,12 +117,16 @@ class Universe:
         self.time = Time()
         self.database_clock = DatabaseClock(self.time)
         self.story = Story(self.time)
-        self.facts = Facts()
+        self.facts = Facts(delete_nights=world.delete_nights, listing_lag=world.listing_lag)
         self.compared: tuple[str, ...] = COMPARED[0]
+        if world.own is not None:
+            self.compared = tuple(one.name for one in world.own.job.compared)
         self.steps: Counter[str] = Counter()
         drawn = self.chance.count(5, 12, "nights")
         self.nights = nights if nights is not None else world.nights or drawn
-        self.domains = ("orders", "refunds")[: self.chance.count(*world.domains, "domains")]
+        self.domains: tuple[str, ...] = ("orders", "refunds")[: self.chance.count(*world.domains, "domains")]
+        if world.own is not None:
+            self.domains = (world.own.job.domain,)
         self.skew: dict[str, float] = {}
         self.parties: dict[str, ThirdParty] = {}
         self.applications: dict[str, Application] = {}
@@ -125,7 +139,14 @@ class Universe:
         """Both sides as they are at the beginning: alike."""
         for domain in self.domains:
             application = Application(self, domain, self.folder / f"{domain}.db")
-            party = ThirdParty(domain, self.time, self.chance, Webhooks(self, application))
+            party = ThirdParty(
+                domain,
+                self.time,
+                self.chance,
+                Webhooks(self, application),
+                ahead=self.world.stamped_ahead if self.world.updated else None,
+                own=self.world.own,
+            )
             party.fill(self.chance.count(*self.world.records, "records", domain))
             for key in party.places:
                 state = party.history.at(key, 0.0)

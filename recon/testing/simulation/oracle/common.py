@@ -50,6 +50,11 @@ def born(facts: Facts, delivery: Delivery) -> float | None:
     return row.started if row is not None else None
 
 
+def first_look(facts: Facts, run: Ended) -> float:
+    """The earliest instant that the run's first look may have been of."""
+    return facts.rows[run.run].started - facts.listing_lag
+
+
 def looks(facts: Facts, domain: str, process: int, place: str) -> list[Shown]:
     """The answers that this process got for the domain."""
     return [one for one in facts.shown if one.process == process and one.domain == domain and one.place == place]
@@ -58,6 +63,11 @@ def looks(facts: Facts, domain: str, process: int, place: str) -> list[Shown]:
 def whole_runs(facts: Facts, domain: str) -> list[Ended]:
     """The runs of the whole domain that came to their end, in order."""
     return [one for one in facts.ended if one.domain == domain and one.order in WHOLE and one.how == "ended" and one.run]
+
+
+def ended_hold(run: Ended) -> bool:
+    """Whether the run says that its plan was held, and was rejected or expired since."""
+    return (run.figures.get("plan") or {}).get("state") in {"rejected", "expired"}
 
 
 def acknowledged(facts: Facts, domain: str, key: str, at: float) -> bool:

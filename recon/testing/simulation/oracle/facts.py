@@ -146,9 +146,15 @@ class Facts:
     applied: list[Applied] = field(default_factory=list)
     #: Lease name to its fences, as they were seen, in order.
     fences: dict[str, list[int]] = field(default_factory=dict)
+    #: When it was first seen in the database that an emission (id, number) was delivered: from then on nobody has a reason to send it again.
+    marked: dict[tuple[str, int], float] = field(default_factory=dict)
     #: When each process that died, died.
     dead: dict[int, float] = field(default_factory=dict)
     #: Keys that the application holds twice, by domain, with since when and until when.
     doubled: list[tuple[str, str, float, float]] = field(default_factory=list)
+    #: By how many seconds the third party's listing may be behind: an old state that is shown as a whole looks like a true one.
+    listing_lag: float = 0.0
+    #: On how many nights a deletion must have been seen before it is told.
+    delete_nights: int = 1
     #: From when on nothing goes wrong any more.
     calm: float = float("inf")

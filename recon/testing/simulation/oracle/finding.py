@@ -2,7 +2,21 @@
 
 from collections.abc import Iterator
 
-from recon.testing.simulation.oracle.common import acknowledged, born, both, equal, fields_at, looks, names, number, when, whole_runs
+from recon.testing.simulation.oracle.common import (
+    DAY,
+    acknowledged,
+    born,
+    both,
+    ended_hold,
+    equal,
+    fields_at,
+    first_look,
+    looks,
+    names,
+    number,
+    when,
+    whole_runs,
+)
 from recon.testing.simulation.oracle.facts import Delivery, Ended, Facts
 
 
@@ -64,8 +78,23 @@ def no_doubtful_deletion(facts: Facts) -> Iterator[str]:
         data, begin = delivery.event["data"], born(facts, delivery)
         if data["op"] != "deleted" or begin is None:
             continue
-        if all(state is not None for _, state in facts.source[delivery.domain].during(data["key"], begin, delivery.at)):
+        source = facts.source[delivery.domain]
+        if all(state is not None for _, state in source.during(data["key"], begin, delivery.at)):
             yield f"{names(delivery)}: the source held it all the time from {when(begin)}"
+        nights = {
+            int(run.began // DAY)
+            for run in whole_runs(facts, delivery.domain)
+            if run.began <= delivery.at and _absent(facts, run, data["key"])
+        }
+        nights.add(int(delivery.at // DAY))
+        if len(nights) < facts.delete_nights:
+            yield f"{names(delivery)}: it was absent on {len(nights)} nights, of {facts.delete_nights}"
+
+
+def _absent(facts: Facts, run: Ended, key: str) -> bool:
+    """Whether the source lacked the key at some instant of the run."""
+    began = facts.rows[run.run].started
+    return any(state is None for _, state in facts.source[run.domain].during(key, began, run.ended))
 
 
 def nothing_dropped(facts: Facts) -> Iterator[str]:
@@ -80,10 +109,14 @@ def nothing_dropped(facts: Facts) -> Iterator[str]:
                 number(said, "unconfirmed")
                 + number(said, "unreadable_items")
                 + number(said, "duplicate_keys")
+                + number(said, "in_flight")
+                + number(said, "waiting")
                 + number(said, "delivery", "waiting")
                 + number(said, "delivery", "dead")
                 + sum((said.get("dismissed") or {}).values())
             )
+            if ended_hold(run):
+                known += number(said, "missing") + number(said, "extra") + number(said, "changed")
             if run.verdict == "clean" and silent and not _unseen(facts, run, silent):
                 yield f"run {run.run} of {domain} at {when(run.ended)} is clean, and {', '.join(silent)} differed all the while"
             elif len(silent) > known and not _unseen(facts, run, silent):
@@ -93,7 +126,7 @@ def nothing_dropped(facts: Facts) -> Iterator[str]:
 def _lasting(facts: Facts, run: Ended) -> list[str]:
     source, target = facts.source[run.domain], facts.target[run.domain]
     # Not from when the process took it up: one that was gone on with has looked before, one that came after another has not.
-    began = facts.rows[run.run].started
+    began = first_look(facts, run)
     found = []
     for key in sorted({*source.keys(), *target.keys()}):
         still = source.constant(key, began, run.ended) and target.constant(key, began, _before_delivery(facts, run, key))

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from recon.testing.simulation.oracle.common import acknowledged, both, equal, looks, number, when, whole_runs
-from recon.testing.simulation.oracle.facts import UNREADABLE, Ended, Facts
+from recon.testing.simulation.oracle.common import acknowledged, both, ended_hold, equal, first_look, looks, number, when, whole_runs
+from recon.testing.simulation.oracle.facts import UNREADABLE, Delivery, Ended, Facts
 
 BREAKING = frozenset({"401", "403", "login page", "empty body", "error as 200", "torn body", "same page", "cursor loop", "cursor expired"})
 """Faults of a page after which nothing more of the listing can be had."""
@@ -18,7 +18,7 @@ def clean_is_clean(facts: Facts) -> Iterator[str]:
         for run in whole_runs(facts, domain):
             if run.verdict != "clean":
                 continue
-            began = facts.rows[run.run].started
+            began = first_look(facts, run)
             source, target = facts.source[domain], facts.target[domain]
             pages = [page for page in looks(facts, domain, run.process, "listing") if page.at <= run.ended]
             listed = {key for page in pages for key, _ in page.items}
@@ -62,7 +62,9 @@ def loud(facts: Facts) -> Iterator[str]:
             yield f"{run.order} {run.domain} at {when(run.ended)} raised {run.problem}"
         if run.how != "ended" or not run.verdict:
             continue
-        if run.exit_code not in CODES[run.verdict] and not (run.problem and run.exit_code in {1, 2, 75}):
+        # A held run whose plan was decided since is told as what it found, under the code that it ended with.
+        decided = run.exit_code == 4 and ended_hold(run)
+        if run.exit_code not in CODES[run.verdict] and not decided and not (run.problem and run.exit_code in {1, 2, 75}):
             yield f"{run.order} {run.domain} at {when(run.ended)} says {run.verdict} and exits {run.exit_code}"
         waiting = number(run.figures, "delivery", "waiting") + number(run.figures, "delivery", "dead")
         if run.exit_code == 0 and waiting:
@@ -74,6 +76,25 @@ def loud(facts: Facts) -> Iterator[str]:
 def _hidden(facts: Facts, run: Ended) -> Iterator[str]:
     """Events that this process tried, and that nobody had taken when it ended: exit 0 must not hide them."""
     last = {one.id: one for one in facts.deliveries if one.domain == run.domain and one.at <= run.ended}
-    left = [one for one in last.values() if one.process == run.process and one.at >= run.began and one.outcome != "confirmed"]
+    mine = [one for one in last.values() if one.process == run.process and one.at >= run.began and one.outcome != "confirmed"]
+    left = [one for one in mine if not _withdrawn(facts, run, one)]
     if left:
         yield f"run {run.run} of {run.domain} at {when(run.ended)} exits 0, and {left[0].id[:8]} was answered {left[0].outcome}"
+
+
+def _withdrawn(facts: Facts, run: Ended, tried: Delivery) -> bool:
+    """Whether there was a reason to take the event back: the key was found alike since, or unreadable, acknowledged, or told otherwise."""
+    key, source, target = tried.event["data"]["key"], facts.source[run.domain], facts.target[run.domain]
+    alike = any(equal(one, other, run.fields) for _, one, other in both(source, target, key, tried.at, run.ended))
+    later = any(
+        one.domain == run.domain and one.event["data"]["key"] == key and one.id != tried.id and tried.at <= one.at <= run.ended
+        for one in facts.deliveries
+    )
+    seen = [
+        held
+        for page in looks(facts, run.domain, run.process, "listing")
+        if page.at >= tried.at
+        for shown, held in page.items
+        if shown == key
+    ]
+    return alike or later or seen[-1:] == [UNREADABLE] or acknowledged(facts, run.domain, key, run.ended)
