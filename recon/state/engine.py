@@ -20,6 +20,9 @@ IDLE_SECONDS = 60.0
 """How long a writing transaction on PostgreSQL may stand idle: a process that is stopped inside one, or whose host is cut off, would
 keep its lease's row locked, and nobody could take over. As long as a lease lasts."""
 
+SILENT_SECONDS = 600.0
+"""How long PostgreSQL may say nothing at all while it is waited for. Longer than any statement of ours takes, and than any lock is waited for."""
+
 FORMS = "write sqlite:///path/to/state.db or postgresql://user@host/database"
 
 
@@ -50,7 +53,17 @@ def _postgres(url: URL) -> Engine:
     session = f"-c timezone=UTC -c lock_timeout={round(BUSY_SECONDS * 1000)}"
     options = {"options": session, "application_name": "nightly-recon", "connect_timeout": 10, **LIVENESS}
     given = {name: value for name, value in options.items() if name not in url.query}
-    return create_engine(url, connect_args=given, pool_pre_ping=True, pool_size=4, hide_parameters=True)
+    engine = create_engine(url, connect_args=given, pool_pre_ping=True, pool_size=4, hide_parameters=True)
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, args: list[Any], named: dict[str, Any]) -> Any:
+        from recon.state.patience import PatientConnection
+
+        connection = PatientConnection.connect(*args, **named)
+        connection.patience = SILENT_SECONDS
+        return connection
+
+    return engine
 
 
 def _sqlite(url: URL) -> Engine:

@@ -2,7 +2,7 @@
 
 import os
 import random
-import tempfile
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
 
+from recon.testing.scratch import scratch
 from tests.faults.nursery import Nursery
 
 T = TypeVar("T")
@@ -36,11 +37,11 @@ def spread(kinds: Sequence[str], every: int, offset: object) -> list[int]:
 @contextmanager
 def ground() -> Iterator[Path]:
     """A folder for worlds, in memory where the machine has that: what a killed process wrote stays either way."""
-    shm = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(
-        prefix="recon-faults-", dir=shm if os.access(shm, os.W_OK) else None, ignore_cleanup_errors=True
-    ) as name:
-        yield Path(name)
+    place = scratch("recon-faults")
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 class Campaign:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -33,12 +34,15 @@ class Ended:
 
 
 class Nursery:
-    """A context manager; `run` makes a child and waits until it has ended or stopped."""
+    """A context manager; `run` makes a child and waits until it has ended or stopped. `within` is a command that the whole nursery runs under."""
+
+    def __init__(self, within: Sequence[str] = ()) -> None:
+        self._within = list(within)
 
     def __enter__(self) -> Self:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RECON")}
         env = {**kept, "PYTHONPATH": str(ROOT), "RECON_PLUGINS": "none", "COLUMNS": "200"}
-        line = [sys.executable, "-P", "-m", "tests.faults.nursery"]
+        line = [*self._within, sys.executable, "-P", "-m", "tests.faults.nursery"]
         self._process = subprocess.Popen(line, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         return self
 
@@ -50,7 +54,7 @@ class Nursery:
         self._process.stdout.close()
 
     def run(self, folder: Path, *words: str, env: dict[str, str] | None = None, **fate: Any) -> Ended:
-        """One command line in this folder. `ttl` and `busy` shorten the lease and the wait for a lock, in seconds (and, on PostgreSQL, how long a transaction may stand idle); `limit` bounds files, in bytes."""
+        """One command line in this folder. `ttl` and `busy` shorten the lease and the wait for a lock, in seconds (and, on PostgreSQL, how long a transaction may stand idle), `silent` how long PostgreSQL may say nothing, `deliver` how long the night delivers; `limit` bounds files, in bytes."""
         return self._ask({"folder": str(folder), "words": words, "env": env or {}, **fate})
 
     def go_on(self, ended: Ended) -> Ended:
@@ -68,6 +72,7 @@ class Nursery:
 
 
 def _serve() -> None:
+    _end_with_parent()
     _warm()
     folders: dict[int, Path] = {}
     for line in sys.stdin:
@@ -82,6 +87,13 @@ def _serve() -> None:
             folders[pid] = Path(order["folder"])
         _, status = os.waitpid(pid, os.WUNTRACED)
         print(json.dumps(_told(pid, status, folders[pid])), flush=True)
+
+
+def _end_with_parent() -> None:
+    """A test that is killed leaves nobody behind. PR_SET_PDEATHSIG: https://man7.org/linux/man-pages/man2/prctl.2.html"""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _warm() -> None:
@@ -102,6 +114,7 @@ def _warm() -> None:
 
 def _live(order: dict[str, Any]) -> None:
     """The child: never comes back."""
+    _end_with_parent()
     folder = Path(order["folder"])
     os.chdir(folder)
     os.environ.update(order["env"])
@@ -127,7 +140,7 @@ def _command(order: dict[str, Any], folder: Path, place: Path) -> int:
     import cli
     from tests.faults.steps import Fate, Steps, watch
 
-    _shorten(order.get("ttl"), order.get("busy"))
+    _shorten(order)
     if order.get("limit"):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
@@ -145,14 +158,17 @@ def _command(order: dict[str, Any], folder: Path, place: Path) -> int:
     return code
 
 
-def _shorten(ttl: float | None, busy: float | None) -> None:
+def _shorten(order: dict[str, Any]) -> None:
     """A test has no minute to wait for a lease, nor two for a lock."""
+    from recon.run import night
     from recon.state import engine, lease
 
-    if busy is not None:
-        engine.BUSY_SECONDS = busy
+    if order.get("busy"):
+        engine.BUSY_SECONDS = order["busy"]
         engine.IDLE_SECONDS = 0.5
-    if ttl is not None:
+    engine.SILENT_SECONDS = order.get("silent", engine.SILENT_SECONDS)
+    night.PUBLISH_SECONDS = order.get("deliver", night.PUBLISH_SECONDS)
+    if ttl := order.get("ttl"):
         acquire = lease.acquire
         lease.acquire = lambda state, conn, domain, owner, _ttl=0.0: acquire(state, conn, domain, owner, ttl)
 

@@ -1,7 +1,7 @@
 """Runs the campaigns, stores their figures in results.json, and writes the table of docs/reliability.md: `make reliability`.
 
-`python -m tests.faults.report` runs them at the size of the suite, `--soak` at full size, `--only WORDS` those whose names fit (as
-pytest -k does); `--table` runs nothing and only writes the table anew. Figures of other campaigns come in with `--take FILE…`, in
+`python -m tests.faults.report` runs them at the size of the suite, `--soak` at full size (mutants: every pair instead of a hundred), `--only
+WORDS` those whose names fit (as pytest -k does; `mutants` is the campaign of tests/mutants); `--table` runs nothing and only writes the table anew. Figures of other campaigns come in with `--take FILE…`, in
 the form of tests/faults/results.py. A campaign that failed is kept with what it found: the table says so.
 """
 
@@ -18,6 +18,7 @@ from tests.faults.results import RESULTS, Figure, read
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/reliability.md"
+PLACES = ("tests/faults", "tests/unit/test_schedule_zones.py")
 BEGIN, END = "<!-- figures: written by `make reliability` -->", "<!-- /figures -->"
 
 
@@ -43,12 +44,20 @@ def merged(old: list[Figure], new: list[Figure]) -> list[Figure]:
     return [lines[name] for name in sorted(lines)]
 
 
+def lines(*, soak: bool, only: str | None) -> list[list[str]]:
+    """The commands of the campaigns."""
+    words = ["pytest", *PLACES, "-q", "-m", "soak" if soak else "not soak", *(["-k", only] if only else [])]
+    mutants = ["tests.mutants.campaign", *(["--pairs"] if soak else ["--sample", "100"])]
+    chosen = [mutants] if only == "mutants" else [words] if only else [words, mutants]
+    return [[sys.executable, "-m", *line] for line in chosen]
+
+
 def gathered(*, soak: bool, only: str | None) -> tuple[int, list[Figure]]:
-    """Runs the campaigns; pytest's exit code and what they wrote."""
+    """Runs the campaigns; the worst exit code and what they wrote."""
     with tempfile.TemporaryDirectory() as folder:
-        line = [sys.executable, "-m", "pytest", "tests/faults", "-q", "-m", "soak" if soak else "not soak", *(["-k", only] if only else [])]
-        done = subprocess.run(line, cwd=ROOT, env={**os.environ, "RECON_RESULTS": folder}, check=False)
-        return done.returncode, [figure for path in sorted(Path(folder).glob("*.json")) for figure in read(path)]
+        env = {**os.environ, "RECON_RESULTS": folder}
+        code = max(subprocess.run(line, cwd=ROOT, env=env, check=False).returncode for line in lines(soak=soak, only=only))
+        return code, [figure for path in sorted(Path(folder).glob("*.json")) for figure in read(path)]
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ from tests.faults.steps import DISK
 from tests.faults.world import DRIFT, World, third_party
 from tests.servers.fault_server import FaultServer
 
-EVERY = 20
+EVERY = 60
 AT_WORK = "is at work on it since"
 """A disk that was too full even for giving the lease back: the next minute's runs are told so."""
 FREE = re.compile(r"[\d,.]+ MB are free")
@@ -71,7 +71,7 @@ def fail(open_: Campaign, place: Path, every: int) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_disk_that_fails_at_every_twentieth_operation() -> None:
+def test_a_disk_that_fails_at_every_sixtieth_operation() -> None:
     """An operation that fails is told with place, cause, room and way out, exit 75, loses nothing, and the next run ends like any other."""
     with ground() as place, campaign() as open_:
         fail(open_, place, EVERY)
@@ -80,7 +80,7 @@ def test_a_disk_that_fails_at_every_twentieth_operation() -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_a_disk_that_fails_at_every_operation() -> None:
-    """The same at every single operation of the five nights, with either error."""
+    """The same at every single operation of the six nights, with either error."""
     with ground() as place, campaign() as open_:
         fail(open_, place, 1)
 
@@ -146,3 +146,24 @@ def test_a_disk_that_is_full() -> None:
         seconds=time.monotonic() - began,
         note=f"tmpfs of {sizes[0]} to {sizes[-1]} kB; exit codes {codes}",
     )
+
+
+def test_a_device_that_is_always_full() -> None:
+    """Events to a file on /dev/full: they cannot be written, the run says so by its name and they wait; on a real file they come, once each."""
+    with ground() as place, FaultServer() as server, Nursery() as nursery:
+        world, wanted = drifted(place, server, nursery)
+        settings = world.folder / "recon.toml"
+        honest = settings.read_text()
+        settings.write_text(honest.replace('path = "events.jsonl"', 'path = "/dev/full"'))
+        ended = nursery.run(world.folder, "run", "orders", deliver=2.0)
+
+        assert ended.code in (6, 75), ended.err + ended.out
+        assert "/dev/full" in ended.err + ended.out
+        assert "Traceback" not in ended.err + ended.out
+        assert world.lines() == []
+
+        settings.write_text(honest)
+        world.sql("update recon_outbox set due_at = 0 where state = 'waiting'", database=".recon/state.db")
+        assert nursery.run(world.folder, "publish").code == 0
+        finish(nursery, world)
+        assert broken(world, wanted) == []

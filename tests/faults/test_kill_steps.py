@@ -1,4 +1,4 @@
-"""The process dies at a step, and the next one goes on: at every step of five nights in the long run, at every thirtieth, and at each kind of step, in each run of the suite."""
+"""The process dies at a step, and the next one goes on: at every step of six nights in the long run, at every sixtieth, and at each kind of step, in each run of the suite."""
 
 import shutil
 from collections import Counter
@@ -13,7 +13,7 @@ from tests.faults.nursery import Nursery
 from tests.faults.results import record
 from tests.faults.steps import KILLED
 
-EVERY = 30
+EVERY = 60
 
 
 def die_at(nursery: Nursery, night: Night, number: int, place: Path) -> list[str]:
@@ -59,7 +59,7 @@ def kill(open_: Campaign, place: Path, every: int) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_killed_at_every_thirtieth_step() -> None:
+def test_killed_at_every_sixtieth_step() -> None:
     """A night killed before a statement, commit, request, publish, write or rename ends, by the next run, as one without a fault."""
     with ground() as place, campaign() as open_:
         kill(open_, place, EVERY)
@@ -68,6 +68,6 @@ def test_killed_at_every_thirtieth_step() -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_killed_at_every_step() -> None:
-    """The same at every single step of the five nights."""
+    """The same at every single step of the six nights."""
     with ground() as place, campaign() as open_:
         kill(open_, place, 1)

@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tests.faults.results import record
 from tests.mutants.killers import SEARCHES, SEEDS, TESTS, Search, Seed, Test, seeds
 from tests.mutants.mechanisms import MECHANISMS, removed
 
@@ -252,6 +253,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--json", type=Path, help="write figures and verdicts there")
     asked = parser.parse_args(words)
+    began = time.monotonic()
     warm()
     if asked.find:
         find([name for name in SEARCHES if name in asked.only], asked.jobs, print)
@@ -264,7 +266,9 @@ def main(words: Sequence[str]) -> int:
         print(line)
     told = figures(singles, paired)
     for one in told:
-        print(f"{one['name']}: {one['figure']}")
+        figure, of = (int(number) for number in one["figure"].split(" of "))
+        draw = asked.draw if asked.sample and one["name"].startswith("pairs") else None
+        record(one["name"], figure, of, seconds=time.monotonic() - began, seed=draw)
     if asked.json:
         every = [{**asdict(v), "killer": v.trial.killer.words()} for v in [*singles, *silent, *(paired or ())]]
         asked.json.write_text(json.dumps({"figures": told, "verdicts": every}, indent=1))

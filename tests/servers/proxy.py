@@ -21,7 +21,7 @@ LINGER = struct.pack("ii", 1, 0)
 class Proxy:
     """A context manager; `url`-ready `port`, `mode`, `connections`, `carried` (bytes from the far side)."""
 
-    def __init__(self, target: tuple[str, int], *, latency: float = 0.05) -> None:
+    def __init__(self, target: tuple[str, int], *, host: str = "127.0.0.1", latency: float = 0.05) -> None:
         self.target = target
         self.latency = latency
         self.mode = "pass"
@@ -29,7 +29,7 @@ class Proxy:
         self.carried = 0
         self._then: tuple[int, str] | None = None
         self._ending = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self._listener.settimeout(0.05)
         self.port = int(self._listener.getsockname()[1])
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -47,6 +47,10 @@ class Proxy:
     def after(self, more: int, mode: str) -> None:
         """Changes to `mode` once so many bytes more have come back."""
         self._then = (self.carried + more, mode)
+
+    def passes(self) -> None:
+        """All is well from now on."""
+        self._then, self.mode = None, "pass"
 
     def _accept(self) -> None:
         while not self._ending.is_set():

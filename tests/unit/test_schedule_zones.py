@@ -11,6 +11,7 @@ Zones whose clocks do the same over these years are one, so each law is checked 
 The soak test goes through every zone, time and date without any such argument.
 """
 
+import time
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, date, datetime, timedelta
@@ -21,6 +22,7 @@ from zoneinfo import available_timezones
 import pytest
 
 from recon.schedule.trigger import Timetable
+from tests.faults.results import record
 from tests.unit.zones import Law, law_of, stretch
 
 FIRST, LAST = date(2025, 1, 1), date(2026, 12, 31)
@@ -71,6 +73,7 @@ def check(number: int, zone: str, law: Law) -> tuple[int, int]:
 
 def test_all_zones_at_all_clock_changes() -> None:
     """0 skipped and 0 doubled: every zone, every change of its clock in two years, 48 times of day, and every date between."""
+    began = time.monotonic()
     found = laws()
     work = [(number, zones[0], law) for number, (law, zones) in enumerate(found.items())]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
@@ -79,7 +82,8 @@ def test_all_zones_at_all_clock_changes() -> None:
     changes = sum(len(law.changes) for law in found)
     shared = sum(len(law.changes) * len(zones) for law, zones in found.items())
 
-    print(f"{len(all_zones())} zones in {len(found)} laws, {changes} changes ({shared} counted for each zone), {slots:,} slots held")
+    note = f"slots, one for each night; {len(all_zones())} zones in {len(found)} laws, {changes} changes ({shared} counted for each zone)"
+    record("all zones at all clock changes", slots, nights, seconds=time.monotonic() - began, note=note)
     assert len(all_zones()) > 400
     assert changes > 50
     assert slots == nights, "one slot for each night: none skipped, none doubled"
@@ -88,11 +92,13 @@ def test_all_zones_at_all_clock_changes() -> None:
 @pytest.mark.soak
 def test_all_zones_exhaustively() -> None:
     """Every zone there is, 48 times of day, every date of two years, with no argument about what need not be looked at."""
+    began = time.monotonic()
     nights = (LAST - FIRST).days + 1
     total = sum(held(zone, law_of(zone, START, END), half, FIRST, LAST) for zone in all_zones() for half in HALVES)
 
-    print(f"{total:,} slots held")
-    assert total == len(all_zones()) * 48 * nights
+    wanted = len(all_zones()) * 48 * nights
+    record("all zones, times and dates", total, wanted, seconds=time.monotonic() - began, note="two years, 48 times of day")
+    assert total == wanted
 
 
 def test_the_oracle_knows_the_law() -> None:

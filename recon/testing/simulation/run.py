@@ -8,9 +8,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 from recon.state.database import State
+from recon.testing.scratch import scratch
 from recon.testing.simulation.oracle import Violation, judge
 from recon.testing.simulation.patches import patched
 from recon.testing.simulation.world import TAIL, Universe, World
@@ -36,16 +36,10 @@ class Result:
     steps: Counter[str]
 
 
-def scratch() -> Path:
-    """A folder to work in: in memory where this machine has such a place, since a process that dies loses nothing there."""
-    shared = Path("/dev/shm")  # noqa: S108 - only a folder of our own in it is used
-    return Path(mkdtemp(prefix="recon-world-", dir=shared if shared.is_dir() else None))
-
-
 @cache
 def template() -> Path:
     """An empty state database at the newest revision, made once in each process."""
-    file = scratch() / "template.db"
+    file = scratch("recon-world") / "template.db"
     State.open(f"sqlite:///{file}").close()
     return file
 
@@ -67,7 +61,7 @@ def run_world(world: World, seed: int, *, nights: int | None = None, masked: Col
 
     The same world and seed give the same result, story and all. `masked` are occurrences (or kinds of them) that shall not happen.
     """
-    folder = scratch()
+    folder = scratch("recon-world")
     try:
         with quiet(), closing(Universe(world, seed, folder, template(), nights=nights, masked=masked)) as universe:
             with patched(universe.chance.reach):
