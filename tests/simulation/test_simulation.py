@@ -7,6 +7,7 @@ import pytest
 from recon.testing.simulation import campaign
 from recon.testing.simulation.command import told
 from recon.testing.simulation.coverage import DECLARED
+from tests.faults.results import record
 from tests.simulation.all_worlds import WORLDS
 
 PROGRAM = "python -m tests.simulation"
@@ -15,6 +16,8 @@ PROGRAM = "python -m tests.simulation"
 def run(nights: int, seed: int) -> None:
     done = campaign(WORLDS, nights=nights, seed=seed)
     print(done.words())
+    note = f"worlds in which no law was violated; {done.nights:,} nights, {done.runs:,} runs, {done.steps:,} steps"
+    record(f"the simulation, {nights:,} nights", done.worlds - len(done.broken), done.worlds, seconds=done.seconds, seed=seed, note=note)
     broken = "\n".join(told(WORLDS, one, PROGRAM) for one in done.broken)
     unreached = sorted(DECLARED - done.coverage.keys())
 

@@ -74,7 +74,7 @@ class People:
             Act(
                 at=begun,
                 ended=universe.time.at,
-                process=universe.numbers,
+                process=work.process.number,
                 kind=kind,
                 domain=held.domain,
                 run=held.run,
@@ -109,6 +109,6 @@ class People:
         taken = last.how == "ended" and not last.problem
         ends = universe.time.at + (days + 1) * DAY
         universe.facts.acts.append(
-            Act(at=begun, ended=universe.time.at, process=universe.numbers, kind="ack", domain=domain, key=key, until=ends, taken=taken)
+            Act(at=begun, ended=universe.time.at, process=work.process.number, kind="ack", domain=domain, key=key, until=ends, taken=taken)
         )
         universe.story.tell("person", f"acknowledges {domain} {key} for {days} days{'' if taken else ', in vain'}")
