@@ -16,7 +16,11 @@ from recon.progress import Silent
 from recon.publishers.base import Message, Outcome
 from recon.report.figures import RunFigures
 from recon.run import approve, figures_of, reject
+from recon.schedule.due import find_one
+from recon.schedule.overdue import find_overdue
+from recon.schedule.trigger import Timetable
 from recon.state.runs import Runs
+from recon.state.slots import NotTaken, Slots
 from recon.testing import RecordingPublisher
 from recon.testing.publisher import CONFIRMED
 from tests.acceptance.nights import GUARD, Nights, job
@@ -154,3 +158,34 @@ def test_what_a_broken_off_try_resolved_stands_in_the_runs_report(nights: Nights
     assert whole.run == broken.run
     assert (whole.new, whole.resolved) == (1, 1)
     assert figures_of(nights.state, whole.run).resolved == 1
+
+
+def test_a_year_ahead_and_back_hides_neither_nights_nor_what_they_find(nights: Nights) -> None:
+    """The clock was a year ahead for one night that was clean: set right, the next slots are due, an unserved one is overdue, and nobody says consistent as of next year."""
+    slots, table = Slots(nights.state), Timetable("0 3 * * *", "UTC")
+
+    def due() -> datetime | None:
+        now = nights.clock.now()
+        found = find_one("orders", table, slots, now=now, catch_up=86_400)
+        return found.slot if found is not None else None
+
+    nights.clock.advance(365 * 86_400)
+    ahead = due()
+    assert ahead is not None
+    assert nights.night(hours=0, slot=ahead).verdict.value == "clean"
+    slots.finish("orders", ahead)
+    nights.clock.advance(-365 * 86_400)
+
+    first = due()
+    assert first is not None
+    assert first <= nights.clock.now()
+    taken = slots.take("orders", first, "host:1", tries=4)
+    assert not isinstance(taken, NotTaken), taken.why
+    slots.finish("orders", first)
+    nights.clock.advance(86_400 + 7200)
+    assert due() == first + timedelta(days=1)
+    late = find_overdue({"orders": table}, nights.state, now=nights.clock.now(), allowed=3600)
+    assert [one.slot for one in late] == [first + timedelta(days=1)]
+    assert Runs(nights.state).consistent_as_of("orders") is None
+    differ(nights, 1)
+    assert nights.night(hours=0).consistent_as_of is None
