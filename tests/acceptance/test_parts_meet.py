@@ -189,3 +189,17 @@ def test_a_year_ahead_and_back_hides_neither_nights_nor_what_they_find(nights: N
     assert Runs(nights.state).consistent_as_of("orders") is None
     differ(nights, 1)
     assert nights.night(hours=0).consistent_as_of is None
+
+
+def test_a_correction_told_while_the_clock_was_ahead_is_still_followed_up(nights: Nights) -> None:
+    """Told and confirmed while the clock was a year ahead, and lost by its consumer: set right, it gets a new id after two more nights, as always."""
+    differ(nights, 1)
+    nights.clock.advance(365 * 86_400)
+    nights.night()
+    nights.clock.advance(-365 * 86_400)
+    for _ in range(4):
+        nights.night()
+    ids = [event["id"] for event in nights.events]
+
+    assert ids == [ids[0]] * 3 + [ids[3]] * 2
+    assert ids[3] != ids[0]
