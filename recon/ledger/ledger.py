@@ -254,7 +254,8 @@ class _Recorder:
         # NOT IN is answered by hashing on both databases; NOT EXISTS became a nested loop where PostgreSQL had no statistics yet.
         gone = and_(
             ledger.c.domain == self.job.domain,
-            ledger.c.state == OPEN,
+            # What an earlier try of this very run resolved stands in its findings again.
+            or_(ledger.c.state == OPEN, ledger.c.resolved_run == self.run.id),
             ledger.c.key.not_in(select(here.c.key).where(here.c.run_id == self.run.id)),
             ledger.c.key.not_in(select(doubts.c.key).where(doubts.c.run_id == self.run.id)),
             condition,

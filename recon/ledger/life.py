@@ -11,7 +11,7 @@ Seen again unchanged, it keeps its id: it is the same fact.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 from recon.discrepancy import Discrepancy, DiscrepancyKind
 from recon.event import event_id
@@ -19,6 +19,9 @@ from recon.job import Operation
 
 PATIENCE = 2
 """On how many nights after a confirmed event the discrepancy must still be there for the correction to get a new id."""
+
+AHEAD = timedelta(days=2)
+"""A night that lies farther ahead than this was counted by a clock that has been set back since."""
 
 OPERATIONS: dict[DiscrepancyKind, Operation] = {
     DiscrepancyKind.MISSING: "created",
@@ -96,7 +99,7 @@ def seen(life: Life | None, found: Discrepancy, sighting: Sighting, *, confirmed
         last_run=sighting.run,
         last_seen=sighting.at,
         nights=life.nights + another_night,
-        last_night=max(life.last_night, sighting.night),
+        last_night=sighting.night if _lies_ahead(life.last_night, sighting.night) else max(life.last_night, sighting.night),
         unheeded=unheeded,
     )
     if not changed and unheeded < PATIENCE:
@@ -114,6 +117,11 @@ def seen(life: Life | None, found: Discrepancy, sighting: Sighting, *, confirmed
         supersedes=life.event_id if confirmed else life.supersedes,
         unheeded=0,
     )
+
+
+def _lies_ahead(last_night: str, night: str) -> bool:
+    """Whether the last night was counted while the clock ran ahead; kept, no night would count until then. Less than days is a zone or a small step."""
+    return date.fromisoformat(last_night) - date.fromisoformat(night) > AHEAD
 
 
 def _begun(found: Discrepancy, sighting: Sighting, generation: int) -> Life:

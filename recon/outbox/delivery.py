@@ -294,7 +294,9 @@ class _Drain:
                 conn.execute(update(outbox).where(mine, outbox.c.state == WAITS).values(_bound(parked[0])), parked)
             confirmed = [{"b_id": one.row.event_id} for one in answered if one.outcome.kind is OutcomeKind.CONFIRMED]
             if confirmed:
-                first = and_(events.c.id == bindparam("b_id"), events.c.confirmed_at.is_(None))
+                # One that lies ahead is of a clock that was set back since: it would not count until then.
+                unknown = or_(events.c.confirmed_at.is_(None), events.c.confirmed_at > now)
+                first = and_(events.c.id == bindparam("b_id"), unknown)
                 conn.execute(update(events).where(first).values(confirmed_at=now), confirmed)
         for one in answered:
             self.counts[one.outcome.kind.value] += 1

@@ -261,7 +261,7 @@ def stored(run: Run) -> RunFigures | None:
     if run.figures is None:
         return None
     figures = msgspec.convert(run.figures, RunFigures)
-    if run.state in {RunState.REJECTED, RunState.EXPIRED} and figures.plan is not None and figures.plan.state == "held":
+    if run.state in {RunState.REJECTED, RunState.EXPIRED} and figures.plan is not None and figures.plan.state in {"held", "approved"}:
         plan = replace(figures.plan, state=run.state.value, reason=run.reason)
         figures = replace(figures, plan=plan, state=run.state.value, verdict=Verdict.DISCREPANCIES)
     return replace(figures, controls=()) if KEY in figures.personal else figures

@@ -1,11 +1,16 @@
 """A person's decision over a held plan: approved, it is read again and sent; rejected, it never goes out."""
 
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
 from recon.clock import Clock, iso
 from recon.confirm import Confirmation, confirm
 from recon.errors import StalePlan, Unconfirmed
 from recon.files import private_folder
 from recon.job import Job
 from recon.ledger import Ledger
+from recon.ledger.acks import active_in
 from recon.plan import Plans
 from recon.plan.terms import changed_terms
 from recon.progress import Progress
@@ -47,7 +52,7 @@ def approve(project: Project, state: State, run: str, *, plan: str, reason: str,
 
 
 def reject(state: State, run: str, *, reason: str, by: str) -> None:
-    """Turns a held plan down. Raises BadRequest or StalePlan where there is nothing to decide."""
+    """Turns a held plan down, and with it what was approved of an earlier one and is not sent. Raises BadRequest or StalePlan where there is nothing to decide."""
     held = _waiting(state, run)
     runs = Runs(state)
     claim = runs.resume(held.id, owner())
@@ -56,6 +61,7 @@ def reject(state: State, run: str, *, reason: str, by: str) -> None:
             check(conn, claim.lease)
             Plans(state).reject_in(conn, claim.run, by, reason)
             runs.advance_in(conn, claim, RunState.REJECTED, reason=f"rejected by {by}: {reason}")
+            runs.overrule_in(conn, claim.run)
     finally:
         runs.release(claim)
 
@@ -107,7 +113,8 @@ def send_approved(night: Night) -> int:
                 conn, run, night.job, found.discrepancies(), unknown_keys=found.unknown_keys, complete=False, touch=True
             )
         # A job may have chosen no event for some of what it found; those were never in the plan.
-        night.account.plan = plans.narrow_in(conn, run, [one.key for one in found.discrepancies() if one.key in in_plan])
+        wanted = in_plan - _silenced(conn, night, found)
+        night.account.plan = plans.narrow_in(conn, run, [one.key for one in found.discrepancies() if one.key in wanted])
         night.emit_in(conn)
     night.account.plan = plans.figure(run.id)
     if planned is not None and planned.events and found.unconfirmed and not found.confirmed:
@@ -115,6 +122,13 @@ def send_approved(night: Night) -> int:
         msg = f"{run.domain}: approved, but not one of {planned.events:,} items could be proven at the second look ({count:,}: {why}); nothing was sent"
         raise Unconfirmed(msg, hint=f"recon run {run.domain} looks at everything again")
     return night.publish()
+
+
+def _silenced(conn: Connection, night: Night, found: Confirmation) -> set[str]:
+    """The keys that a person has acknowledged as they are: perhaps only since the plan was shown."""
+    acks = active_in(conn, night.job.domain)
+    today = night.state.now(conn).astimezone(ZoneInfo(night.job.timezone)).date()
+    return {one.key for one in found.discrepancies() if (ack := acks.get(one.key)) is not None and ack.end(one, today) is None}
 
 
 def _unproven(run: Run, planned: PlanFigure, found: Confirmation) -> Unconfirmed:

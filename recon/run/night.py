@@ -22,7 +22,7 @@ from recon.clock import Clock
 from recon.compare import Comparison, Limits, Snapshot, compare
 from recon.confirm import Confirmation, Sifted
 from recon.duration import seconds_of
-from recon.errors import ReconError
+from recon.errors import LostLease, ReconError
 from recon.fetch.coverage import Coverage
 from recon.fetch.spool import Spool
 from recon.files import private_folder
@@ -138,7 +138,7 @@ class Night:
 
         with closing(Spool.open(private_folder(self.folder))) as spool, sealing(self, spool, self.folder) as sealed:
             with self.stage("fetch"):
-                before, usable = self.claim.run, pages.usable(spool, self.claim.run)
+                before, usable = self.claim.run, pages.usable(spool, self.claim.run, self.state.now())
                 # The watermark is taken before the first page: what moved after it was not seen whole.
                 watermark = before.watermark if usable and before.watermark else self.state.now()
                 self.advance(RunState.FETCHING, watermark=watermark, folder=str(self.folder), host=gethostname())
@@ -291,16 +291,21 @@ class Night:
         if self.dry or name is None:
             return 0
         with self.stage("publish"):
-            self.account.delivery = drain(
-                self.state,
-                self.project.publisher(name),
-                name=name,
-                domain=self.job.domain,
-                clock=self.clock,
-                deadline=PUBLISH_SECONDS,
-                veils=lambda _: self.veil,
-                on_batch=lambda done: self.progress.advance(done.confirmed, done.confirmed + done.waiting + done.dead, "events"),
-            )
+            try:
+                self.account.delivery = drain(
+                    self.state,
+                    self.project.publisher(name),
+                    name=name,
+                    domain=self.job.domain,
+                    clock=self.clock,
+                    deadline=PUBLISH_SECONDS,
+                    veils=lambda _: self.veil,
+                    on_batch=lambda done: self.progress.advance(done.confirmed, done.confirmed + done.waiting + done.dead, "events"),
+                )
+            except LostLease as lost:
+                # That of the delivery, not of the run: another process delivers what is left, and the run still has its end to write.
+                self.progress.note(lost.message)
+                self.account.delivery = Outbox(self.state).figure(self.claim.run.id, name)
         elsewhere = [one for one in Outbox(self.state).waiting(self.job.domain) if one.publisher != name]
         for one in elsewhere:
             self.progress.note(

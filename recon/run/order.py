@@ -61,10 +61,24 @@ def claim(state: State, order: Order, progress: Progress) -> Claim:
     try:
         return runs.start(order.domain, trigger=order.trigger, owner=owner(), slot=slot, dry_run=order.dry_run, key=order.key)
     except SlotTaken as taken:
-        # A slot whose run failed or broke off gets no second run: that one goes on.
-        if runs.get(taken.run).state in EARLY | {RunState.FAILED}:
-            return runs.resume(taken.run, owner())
+        # A slot whose run failed or broke off gets no second run: that one goes on, unless a newer one has been over the domain since.
+        run = runs.get(taken.run)
+        newer = _overtaken(runs, run)
+        if newer is not None:
+            msg = f"{run.domain}: run {run.id} of this slot never ended, and run {newer.id} has looked at everything since"
+            raise SlotTaken(msg, run=newer.id, hint=f"recon show {newer.id}") from taken
+        if run.state in EARLY | {RunState.FAILED}:
+            return runs.resume(run.id, owner())
         raise
+
+
+def _overtaken(runs: Runs, run: Run) -> Run | None:
+    """The newer run that has looked at everything since this one broke off or failed; None where it may go on."""
+    if run.state not in EARLY | {RunState.FAILED}:
+        return None
+    past = EARLY | {RunState.FAILED}
+    newer = (one for one in runs.recent(run.domain, NEWER) if one.id > run.id and one.key is None and not one.dry_run)
+    return next((one for one in newer if one.state not in past), None)
 
 
 def _named(runs: Runs, order: Order, prefix: str) -> Claim:
@@ -79,10 +93,8 @@ def _named(runs: Runs, order: Order, prefix: str) -> Claim:
         kind = "a dry run" if run.dry_run else "no dry run"
         msg = f"run {run.id} of {run.domain} was begun as {kind}, and goes on as what it was"
         raise BadRequest(msg, hint=f"recon run {run.domain} --resume {run.id}{' --dry-run' if run.dry_run else ''}")
-    newer = [
-        one for one in runs.recent(run.domain, NEWER) if one.id > run.id and one.key is None and not one.dry_run and one.state not in EARLY
-    ]
-    if run.state in EARLY | {RunState.FAILED} and any(one.state is not RunState.FAILED for one in newer):
-        msg = f"run {run.id} of {run.domain} is older than run {newer[0].id}, which has looked at everything since"
+    newer = _overtaken(runs, run)
+    if newer is not None:
+        msg = f"run {run.id} of {run.domain} is older than run {newer.id}, which has looked at everything since"
         raise BadRequest(msg, hint=f"recon run {run.domain}")
     return runs.resume(run.id, owner())

@@ -17,9 +17,14 @@ from recon.state.run import Run
 MARK = "watermark"
 
 
-def usable(spool: Spool, run: Run) -> bool:
-    """Whether pages lie here that the run's present fetch may go on from."""
-    return spool.pages > 0 and run.watermark is not None and _mark_of(spool.folder) == iso(run.watermark)
+def usable(spool: Spool, run: Run, now: datetime) -> bool:
+    """Whether pages lie here that the run's present fetch may go on from; `now` is the database's.
+
+    A watermark that lies ahead was taken before the clock was set back: what moved since would pass for older than it.
+    """
+    if spool.pages == 0 or run.watermark is None or run.watermark > now:
+        return False
+    return _mark_of(spool.folder) == iso(run.watermark)
 
 
 def begin(spool: Spool, watermark: datetime) -> None:

@@ -57,7 +57,8 @@ def find_due(jobs: Mapping[str, Job], slots: Slots, *, now: datetime, catch_up: 
 def find_one(domain: str, table: Timetable, slots: Slots, *, now: datetime, catch_up: float) -> Due | None:
     """The same for one domain."""
     latest = table.latest(now)
-    last = slots.last(domain)
+    # What lies ahead was written down by a clock that has been set back since: it is not the night before this one.
+    last = slots.last(domain, until=now)
     missed, fresh, skipped = 0, False, ""
     if latest is not None and (last is None or latest > last.instant):
         recorded = slots.record(domain, latest)
@@ -67,7 +68,7 @@ def find_one(domain: str, table: Timetable, slots: Slots, *, now: datetime, catc
         elif last is not None:
             missed = _between(table, last.instant, latest)
     # Where nothing is new, what was recorded and never finished is still owed, the newest of it.
-    waiting = slots.pending(domain)
+    waiting = [slot for slot in slots.pending(domain) if slot.instant <= now]
     if not waiting:
         return None
     for older in waiting[:-1]:

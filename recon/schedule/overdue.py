@@ -57,15 +57,16 @@ def _of_domain(domain: str, table: Timetable, state: State, *, now: datetime, al
     if slot is not None and slot.reason == BASELINE:
         # Scheduled for the first time after this instant: nothing was missed.
         return None
-    whole = runs.c.domain == domain, runs.c.dry_run.is_(False), runs.c.key.is_(None)
+    whole: tuple[ColumnElement[bool], ...] = (runs.c.domain == domain, runs.c.dry_run.is_(False), runs.c.key.is_(None))
     # A rejected plan was a night that happened; one in which nothing could be confirmed is to be tried again, whatever its state.
     ended = or_(runs.c.state == RunState.REJECTED, (runs.c.state == RunState.DONE) & (runs.c.exit_code != TRY_AGAIN))
     with state.read() as conn:
+        holder, moment = leases.holder(state, conn, domain), state.now(conn)
+        # A run that lies ahead ran while the clock did, and is no run of tonight.
+        whole += (runs.c.started_at <= moment,)
         last = conn.execute(select(runs).where(*whole, ended).order_by(runs.c.finished_at.desc()).limit(1)).one_or_none()
         newest = conn.execute(select(runs).where(*whole, _since(instant)).order_by(runs.c.started_at.desc()).limit(1)).one_or_none()
         served = conn.execute(select(runs.c.id).where(*whole, ended, _since(instant)).limit(1)).first()
-        holder = leases.holder(state, conn, domain)
-        moment = state.now(conn)
     if served is not None or (last is not None and last.finished_at is not None and last.finished_at >= instant):
         return None
     why, way_out = _why(domain, slot or slots.last(domain), newest, holder, instant=instant, now=moment)

@@ -244,16 +244,25 @@ class Runs:
 
         One plan waits for a person per domain, the newest: an approval of an older one would send what is known to be out of date.
         """
-        older = [runs.c.domain == newer.domain, runs.c.state == RunState.HELD, runs.c.dry_run.is_(False), runs.c.id != newer.id]
-        # A look at one item supersedes an earlier look at the same one, and says nothing of the whole domain.
-        older += [] if newer.key is None else [runs.c.key == newer.key]
-        rows = conn.execute(select(runs).where(*older).order_by(runs.c.id).with_for_update()).all()
-        return self._expire_in(conn, rows, f"run {newer.id} has looked since")
+        return self._expire_in(conn, self._others(conn, newer, RunState.HELD), f"run {newer.id} has looked since")
+
+    def overrule_in(self, conn: Connection, rejected: Run) -> list[Run]:
+        """Ends the approved runs of the domain that are not sent yet: a person has rejected what a later run saw; answers them."""
+        reason = f"approved and not sent; run {rejected.id}, which had looked since, was rejected"
+        return self._expire_in(conn, self._others(conn, rejected, RunState.APPROVED), reason)
+
+    def _others(self, conn: Connection, run: Run, state: RunState) -> Iterable[Row[Any]]:
+        others = [runs.c.domain == run.domain, runs.c.state == state, runs.c.dry_run.is_(False), runs.c.id != run.id]
+        # A look at one item says something of earlier looks at the same one, and nothing of the whole domain.
+        others += [] if run.key is None else [runs.c.key == run.key]
+        return conn.execute(select(runs).where(*others).order_by(runs.c.id).with_for_update()).all()
 
     def consistent_as_of(self, domain: str) -> datetime | None:
         """Since when both sides are known to agree: the latest `consistent_as_of` that a finished run of the domain wrote."""
         with self.state.read() as conn:
-            query = select(func.max(runs.c.consistent_as_of)).where(runs.c.domain == domain, runs.c.state == RunState.DONE)
+            # One that lies ahead was written while the clock ran ahead, and says nothing of what is to come.
+            past = runs.c.consistent_as_of <= self.state.now(conn)
+            query = select(func.max(runs.c.consistent_as_of)).where(runs.c.domain == domain, runs.c.state == RunState.DONE, past)
             answer: datetime | None = conn.execute(query).scalar_one()
             return answer
 

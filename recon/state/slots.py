@@ -196,9 +196,10 @@ class Slots:
             row = conn.execute(select(slots).where(*_one(domain, instant))).one_or_none()
         return None if row is None else _slot(row)
 
-    def last(self, domain: str) -> Slot | None:
-        """The latest instant recorded for the domain."""
-        latest = select(func.max(slots.c.slot)).where(slots.c.domain == domain).scalar_subquery()
+    def last(self, domain: str, *, until: datetime | None = None) -> Slot | None:
+        """The latest instant recorded for the domain; with `until`, of those that are not after it."""
+        mine = [slots.c.domain == domain] if until is None else [slots.c.domain == domain, slots.c.slot <= until]
+        latest = select(func.max(slots.c.slot)).where(*mine).scalar_subquery()
         with self.state.read() as conn:
             row = conn.execute(select(slots).where(slots.c.domain == domain, slots.c.slot == latest)).one_or_none()
         return None if row is None else _slot(row)
@@ -252,9 +253,13 @@ class Slots:
             conn.execute(update(slots).where(*_one(domain, instant), slots.c.state == SlotState.PENDING, *mine).values(**values))
 
     def _covered(self, conn: Connection, domain: str, instant: datetime) -> str:
-        """Which newer slot covers this one. One that was skipped covers nothing: it may have been skipped for this one's sake."""
+        """Which newer slot covers this one. One that was skipped covers nothing: it may have been skipped for this one's sake.
+
+        Nor does one that lies ahead: it came of a clock that was set back since, and the nights up to it are still to be had.
+        """
         newer = (slots.c.domain == domain, slots.c.slot > instant, slots.c.state.in_([SlotState.PENDING, SlotState.DONE]))
-        found: datetime | None = conn.execute(select(func.max(slots.c.slot)).where(*newer)).scalar_one()
+        come = slots.c.slot <= self.state.now(conn)
+        found: datetime | None = conn.execute(select(func.max(slots.c.slot)).where(*newer, come)).scalar_one()
         return f"covered by {iso(found)}" if found is not None else ""
 
     def _at_work(self, conn: Connection, domain: str, older: list[Slot]) -> datetime | None:

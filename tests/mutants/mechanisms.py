@@ -122,7 +122,7 @@ def old_checkpoint(stack: ExitStack) -> None:
 def pages_of_this_fetch(stack: ExitStack) -> None:
     from recon.run import pages
 
-    swap(stack, pages, "usable", lambda spool, run: spool.pages > 0 and run.watermark is not None)
+    swap(stack, pages, "usable", lambda spool, run, now: spool.pages > 0 and run.watermark is not None)
 
 
 @mechanism(2, "the watermark is taken after the fetch")

@@ -29,20 +29,21 @@ def test_pages_of_the_runs_own_watermark_are_gone_on_from(tmp_path: Path) -> Non
     """Begun and interrupted on this disk, the fetch goes on; an empty spool has nothing to go on from."""
     spool = spool_with_a_page(tmp_path)
 
-    assert pages.usable(spool, run())
+    assert pages.usable(spool, run(), START)
     spool.reset()
-    assert not pages.usable(spool, run())
+    assert not pages.usable(spool, run(), START)
     spool.close()
 
 
 def test_pages_before_the_watermark_are_not_gone_on_from(tmp_path: Path) -> None:
-    """Another host took a newer watermark meanwhile; or there is none; or the mark is gone."""
+    """Another host took a newer watermark meanwhile; or there is none; or the clock was set back behind it; or the mark is gone."""
     spool = spool_with_a_page(tmp_path)
 
-    assert not pages.usable(spool, run(watermark=START + timedelta(microseconds=1)))
-    assert not pages.usable(spool, run(watermark=None))
+    assert not pages.usable(spool, run(watermark=START + timedelta(microseconds=1)), START + timedelta(days=1))
+    assert not pages.usable(spool, run(watermark=None), START)
+    assert not pages.usable(spool, run(), START - timedelta(seconds=1))
     (tmp_path / pages.MARK).unlink()
-    assert not pages.usable(spool, run())
+    assert not pages.usable(spool, run(), START)
     spool.close()
 
 

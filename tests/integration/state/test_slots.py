@@ -121,8 +121,9 @@ def test_overlap_across_hosts(slots: Slots) -> None:
     assert isinstance(take(slots, "b:1"), Slot), "the skipped one does not take its night away"
 
 
-def test_a_newer_slot_covers_what_waits(slots: Slots) -> None:
+def test_a_newer_slot_covers_what_waits(slots: Slots, clock: FixedClock) -> None:
     """What waits behind a newer slot is covered by it, and one that is written down late, behind it, is too."""
+    clock.advance((NEXT - clock.now()).total_seconds())
     slots.record("orders", NIGHT)
     assert slots.record("orders", NEXT) == Recorded(fresh=True)
     assert [slot.instant for slot in slots.pending()] == [NEXT]
