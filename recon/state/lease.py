@@ -87,9 +87,10 @@ def check(conn: Connection, lease: Lease) -> None:
     An expired lease that nobody took over still serves: the fence is what counts.
     """
     row = conn.execute(select(leases).where(leases.c.domain == lease.domain).with_for_update()).one_or_none()
-    if row is not None and row.fence == lease.fence and row.owner is not None:
+    # The owner too: after a backup was restored a fence may come a second time.
+    if row is not None and row.fence == lease.fence and row.owner == lease.owner:
         return
-    if row is None or row.fence == lease.fence:
+    if row is None or (row.fence == lease.fence and row.owner is None):
         msg = f"{lease.domain}: lease {lease.fence} of {lease.owner} was given back; nothing more may be written under it"
     else:
         who = f"{row.owner} took over" if row.owner else "another process took over and has finished"
