@@ -73,9 +73,11 @@ def _of_domain(domain: str, table: Timetable, state: State, *, now: datetime, al
 
 
 def _before_the_first(state: State, domain: str, instant: datetime) -> bool:
-    """Whether the domain was scheduled for the first time after this instant, so that nothing was missed: a service leaves the latest
-    slot that it finds behind it at its first start as its mark, which is this one, or a later one where slots come more often than
-    `[schedule] overdue` or the start came soon after one."""
+    """Whether the domain was scheduled for the first time after this instant, so that nothing was missed.
+
+    A service marks the latest slot that it finds behind it at its first start. That is this one, or a later one where slots come more
+    often than `[schedule] overdue` or the start came soon after one.
+    """
     mark = slots_table.c.domain == domain, slots_table.c.reason == BASELINE, slots_table.c.slot >= instant
     with state.read() as conn:
         return conn.execute(select(slots_table.c.slot).where(*mark).limit(1)).first() is not None
