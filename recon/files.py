@@ -34,12 +34,23 @@ def fault_of(path: Path, doing: str, error: OSError) -> LocalFault:
 
 def room_left(path: Path) -> str:
     """What is free on the disk of `path`, as the tail of a message; nothing where that cannot be told."""
+    free = _free(path)
+    return "" if free is None else f"; {free / 1e6:,.1f} MB are free"
+
+
+def crowded(path: Path) -> bool:
+    """Whether the disk of `path` has less than a megabyte left, so that an error there is most likely the want of room."""
+    free = _free(path)
+    return free is not None and free < 1_000_000
+
+
+def _free(path: Path) -> int | None:
     for place in (path, *path.parents):
         try:
-            return f"; {shutil.disk_usage(place).free / 1e6:,.1f} MB are free"
+            return shutil.disk_usage(place).free
         except OSError:
             continue
-    return ""
+    return None
 
 
 def way_out(code: int | None, path: Path) -> str:

@@ -12,6 +12,7 @@ from recon.clock import Clock
 from recon.errors import ReconError
 from recon.redact import redact
 from recon.report.figures import RunFigures
+from recon.report.words import doubts
 from recon.secret import Secret, SecretRef
 from recon.settings import Settings
 
@@ -52,6 +53,11 @@ class Heartbeat:
             # Whoever has the URL can ping in our name, so it is masked like any other secret.
             Secret(url, "heartbeat url")
         return cls(url, domain, clock=clock, say=say)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it pings nothing: no URL is given, or none that can be used."""
+        return self._url is None
 
     def start(self) -> None:
         """The run has its domain and begins."""
@@ -102,7 +108,10 @@ def beating(beat: Heartbeat) -> Iterator[Heartbeat]:
 def words_of_run(figures: RunFigures) -> str:
     """One line: verdict, figures, exit code, run; what went wrong, where something did. No value of any record."""
     found = f"{figures.discrepancies:,} discrepancies" if figures.discrepancies != 1 else "1 discrepancy"
-    parts = [f"{figures.domain}: {figures.verdict}", f"{figures.compared:,} compared", found, f"exit {figures.exit_code}"]
+    parts = [f"{figures.domain}: {figures.verdict}", f"{figures.compared:,} compared", found]
+    # Good by its exit code and not clean: the line must say why, or it reads as a quiet night.
+    parts += [f"not proven clean: {', '.join(doubts(figures))}"] if not figures.discrepancies and doubts(figures) else []
+    parts.append(f"exit {figures.exit_code}")
     parts.append(f"run {figures.run}" if figures.run else "no run")
     if figures.problem is not None:
         parts.append(f"{figures.problem.kind}: {figures.problem.message}")

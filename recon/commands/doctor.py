@@ -25,7 +25,8 @@ def doctor(frame: Frame, *, domains: tuple[str, ...], nights: bool, as_json: boo
     """Check what would make tonight fail, for these domains or all.
 
     Settings, the state database, folders and room on the disk; then per domain: the job, its secrets, the store with its columns
-    and rights, the provider with one page really fetched and one item read by id, the publisher, the clocks, the schedule.
+    and rights, the provider with one page really fetched and one item read by id, the publisher, the clocks, the schedule,
+    and whether the addresses of [notify] and [heartbeat] can be used (nothing is posted).
     Exit code 0, 2 (a definition must be mended) or 75.
 
     With --overdue, ask the timetables and the state database alone whether a night did not happen: exit code 75 where one did not.

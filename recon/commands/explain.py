@@ -52,6 +52,10 @@ def told(story: "Story", *, delete_nights: int = 1) -> Iterator[str]:
     from recon.clock import iso
     from recon.report.words import plural, waits
 
+    if story.kind is None and story.told:
+        yield f"{story.domain} {story.key}: {story.told[0].kind.value} at a first look, never confirmed"
+        yield from _looks(story)
+        return
     if story.kind is None:
         yield f"{story.domain} {story.key}: never found to differ"
         # A personal key was typed by whoever asks; nothing has to show it again.
@@ -69,15 +73,22 @@ def told(story: "Story", *, delete_nights: int = 1) -> Iterator[str]:
     if story.ack is not None:
         ended = f"; ended: {story.ack.ended_why}" if story.ack.ended_why else ""
         yield f"  acknowledged: {story.ack.words()}{ended}"
+    yield from _looks(story)
+    for sent in story.sent:
+        when = f" {iso(sent.sent_at)}" if sent.sent_at is not None else ""
+        why = f" ({sent.reason})" if sent.reason else ""
+        yield f"  event {sent.event}  {sent.type} to {sent.publisher}: {sent.state}{when}, {plural(sent.attempts, 'try', 'tries')}{why}"
+
+
+def _looks(story: "Story") -> Iterator[str]:
+    """What each run said of the key, newest first."""
+    from recon.clock import iso
+
     for each in story.told:
         fields = f": {', '.join(each.changed)}" if each.changed else ""
         yield f"  {iso(each.at)}  run {each.run}  {each.kind.value}, {each.standing}{fields}"
         for name in each.changed:
             yield f"      {name}  {_at(each.target, name)} -> {_at(each.source, name)}"
-    for sent in story.sent:
-        when = f" {iso(sent.sent_at)}" if sent.sent_at is not None else ""
-        why = f" ({sent.reason})" if sent.reason else ""
-        yield f"  event {sent.event}  {sent.type} to {sent.publisher}: {sent.state}{when}, {plural(sent.attempts, 'try', 'tries')}{why}"
 
 
 def _at(record: object, name: str) -> str:

@@ -231,7 +231,7 @@ WANTED: dict[type[Kind], str] = {
     Integer: "is no whole number of 64 bits",
     Decimal: "is no decimal number of at most 38 digits",
     Money: "is no amount that the currency can hold",
-    Timestamp: "is no time between the years 1 and 9999 (a time without an offset needs a declared zone)",
+    Timestamp: "is no time between the years 1 and 9999 (one without an offset needs a zone: provider_zone or store_zone of its Timestamp)",
     Date: "is no date YYYY-MM-DD",
     Boolean: "is neither true nor false",
     Json: "is no valid JSON",

@@ -8,7 +8,8 @@ from recon.clock import Clock, iso
 from recon.doctor.check import Check, Level, fail, guarded, ok, warn
 from recon.doctor.machine import machine, skew
 from recon.doctor.third_party import third_party
-from recon.errors import ReconError, StoreMismatch
+from recon.errors import BadSetting, ReconError, StoreMismatch
+from recon.heartbeat import Heartbeat
 from recon.job import Job
 from recon.project import Project
 from recon.secret import SecretRef
@@ -38,6 +39,7 @@ def _domain(project: Project, domain: str, clock: Clock) -> Iterator[Check]:
         ("provider", lambda: third_party(project, job, clock)),
         ("publisher", lambda: _publisher(project, job)),
         ("schedule", lambda: _schedule(job, clock)),
+        ("heartbeat", lambda: _heartbeat(project, job, clock)),
     ]
     told: set[str] = set()
     for name, look in looks:
@@ -102,3 +104,14 @@ def _schedule(job: Job, clock: Clock) -> Iterator[Check]:
     instant = next(CronSim(job.schedule, clock.now().astimezone(zone))).astimezone(UTC)
     local = f" ({instant.astimezone(zone):%H:%M} {job.timezone})" if job.timezone != "UTC" else ""
     yield ok("schedule", f"{job.schedule}: next at {iso(instant)}{local}", job.domain)
+
+
+def _heartbeat(project: Project, job: Job, clock: Clock) -> Iterator[Check]:
+    """A run whose URL cannot be used pings nothing and goes on, so that it is said here; nothing is pinged."""
+    said: list[str] = []
+    if Heartbeat.of(project.settings, job.domain, clock=clock, say=said.append).silent:
+        for why in said:
+            hint = 'such as url = { env = "RECON_HEARTBEAT_URL" } under [heartbeat], and the variable set for whatever runs recon'
+            yield fail("heartbeat", BadSetting(why, hint=hint), job.domain)
+        return
+    yield ok("heartbeat", "its URL can be used (nothing was pinged)", job.domain)

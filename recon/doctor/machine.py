@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recon.clock import Clock, iso
 from recon.doctor.check import Check, fail, guarded, ok, warn
-from recon.errors import LocalFault
+from recon.errors import BadSetting, LocalFault
 from recon.files import local_faults, private_folder
 from recon.project import Project
 from recon.redact import redact
@@ -27,6 +27,7 @@ def machine(project: Project, clock: Clock) -> Iterator[Check]:
     yield from guarded("reports", None, lambda: _folder("reports", project.reports_folder))
     yield from guarded("work", None, lambda: _folder("work", project.work_folder))
     yield from guarded("disk", None, lambda: _room(project))
+    yield from guarded("notify", None, lambda: _notify(project))
 
 
 def _state(project: Project, clock: Clock) -> Iterator[Check]:
@@ -52,6 +53,20 @@ def _folder(name: str, folder: Path) -> Iterator[Check]:
         os.close(handle)
         Path(spare).unlink()
     yield ok(name, f"{folder} can be written")
+
+
+def _notify(project: Project) -> Iterator[Check]:
+    """Whoever waits to be told of a held plan is told of nothing where the address cannot be used; nothing is posted here."""
+    from recon.notify.telling import unusable
+
+    if project.settings.notify.url is None:
+        return
+    why = unusable(project)
+    if why is not None:
+        hint = 'such as url = { env = "RECON_NOTIFY_URL" } under [notify], and the variable set for whatever runs recon'
+        yield fail("notify", BadSetting(f"a held plan would be told to nobody: {why}", hint=hint))
+        return
+    yield ok("notify", "[notify] url can be used (nothing was posted)")
 
 
 def _room(project: Project) -> Iterator[Check]:

@@ -15,6 +15,7 @@ from recon.secret import Secret, SecretRef
 from recon.state.database import State
 
 POST_SECONDS = 5.0
+NO_URL = "[notify] url is no http or https URL"
 
 
 def tell(project: Project, state: State, notice: Notice, *, again: float | None = None) -> str | None:
@@ -52,21 +53,32 @@ def post(project: Project, notice: Notice, taken: Told) -> str | None:
     return None if why is None else f"notify: {notice.domain} {notice.kind} could not be told: {why}; it is tried again"
 
 
+def unusable(project: Project) -> str | None:
+    """Why nobody could be told at `[notify] url` as it stands, in words; None where it could be used. Nothing is posted."""
+    try:
+        return None if _usable(_address(project)) else NO_URL
+    except ReconError as error:
+        return redact(error.message)
+
+
 def _address(project: Project) -> str:
     url = project.settings.notify.url
     # Such an address is a capability, also where it stands in the file in plain: known as a secret, it is masked everywhere.
     return url.get().reveal() if isinstance(url, SecretRef) else Secret(url or "", project.settings.file.name).reveal()
 
 
+def _usable(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in {"http", "https"} and bool(urlsplit(url).hostname)
+    except ValueError:
+        return False
+
+
 def _post(url: str, body: bytes) -> str | None:
     from recon.publishers.post import Poster  # httpx is heavy, and most commands tell nobody anything.
 
-    try:
-        usable = urlsplit(url).scheme in {"http", "https"} and urlsplit(url).hostname
-    except ValueError:
-        usable = None
-    if not usable:
-        return "[notify] url is no http or https URL"
+    if not _usable(url):
+        return NO_URL
     try:
         with closing(Poster(url, {"content-type": "application/json"})) as poster:
             answer = poster.post(body, {}, POST_SECONDS)

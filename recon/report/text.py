@@ -123,7 +123,9 @@ def summary(figures: RunFigures, items: Iterable[Item] = (), *, limit: int = 3, 
 
 def _header(figures: RunFigures) -> Line:
     dry = [("  dry run", "bold cyan")] if figures.dry_run else []
-    return line((figures.domain, "bold"), f"  run {figures.run}  as of {moment(figures.started_at, figures.timezone)}", *dry)
+    # A domain that another process is at work on has no run of its own.
+    run = f"run {figures.run}" if figures.run else "no run"
+    return line((figures.domain, "bold"), f"  {run}  as of {moment(figures.started_at, figures.timezone)}", *dry)
 
 
 def _coverage(figures: RunFigures) -> Iterator[Line]:
@@ -256,7 +258,8 @@ def _about(item: Item) -> Iterator[Line]:
 def _verdict(figures: RunFigures, report: str | None) -> Iterator[Line]:
     told = statement(figures)
     colour = COLOURS.get(told.word, "bold")
-    about = "" if figures.verdict is Verdict.DISCREPANCIES else f"  {figures.domain}  run {figures.run}:"
+    run = f"  run {figures.run}" if figures.run else ""
+    about = "" if figures.verdict is Verdict.DISCREPANCIES else f"  {figures.domain}{run}:"
     yield line((told.word, colour), f"{about} {told.sentence}")
     width = max([len(step.label) for step in told.steps] + [len(SINCE)])
     for step in told.steps:

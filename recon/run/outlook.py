@@ -39,7 +39,9 @@ class Outlook:
         if self.at_work:
             until = f"; its lease ends {moment(self.lease_until)} unless renewed" if self.lease_until else ""
             return f"{self.owner} is at work on it since {since}{until}", self.next
-        return f"{'held' if self.state == RunState.HELD else 'nobody is at work on it'} since {since}; last by {self.owner}", self.next
+        if self.state == RunState.HELD:
+            return f"held since {since}", self.next
+        return f"nobody is at work on it since {since}; last by {self.owner}", self.next
 
 
 def outlooks(state: State, found: Iterable[Run]) -> list[Outlook]:
@@ -66,11 +68,17 @@ def outlook(state: State, run: Run) -> Outlook | None:
         started_at=run.started_at,
         owner=run.owner,
         at_work=mine is not None,
-        since=mine.acquired_at if mine is not None else run.updated_at,
+        since=mine.acquired_at if mine is not None else _left_at(run),
         lease_until=mine.expires_at if mine is not None else None,
         next=next_,
         command=command,
     )
+
+
+def _left_at(run: Run) -> datetime:
+    """When it came to where it stands: a held one when its night ended, since an approval that is refused writes its row anew."""
+    ended = (run.figures or {}).get("finished_at") if run.state is RunState.HELD else None
+    return datetime.fromisoformat(ended) if isinstance(ended, str) else run.updated_at
 
 
 def _next(state: State, run: Run, now: datetime) -> tuple[str, str | None]:

@@ -18,6 +18,7 @@ from recon.state.database import State
 from recon.state.run import RunState
 from recon.state.slots import Slot, Slots, SlotState
 from recon.state.tables import runs
+from recon.state.tables import slots as slots_table
 
 TRY_AGAIN = 75
 #: Letters of a run's id in a command: enough to be unique among the runs of years.
@@ -52,11 +53,10 @@ def _of_domain(domain: str, table: Timetable, state: State, *, now: datetime, al
     instant = table.latest(now - timedelta(seconds=allowed))
     if instant is None:
         return None
+    if _before_the_first(state, domain, instant):
+        return None
     slots = Slots(state)
     slot = slots.get(domain, instant)
-    if slot is not None and slot.reason == BASELINE:
-        # Scheduled for the first time after this instant: nothing was missed.
-        return None
     whole: tuple[ColumnElement[bool], ...] = (runs.c.domain == domain, runs.c.dry_run.is_(False), runs.c.key.is_(None))
     # A rejected plan was a night that happened; one in which nothing could be confirmed is to be tried again, whatever its state.
     ended = or_(runs.c.state == RunState.REJECTED, (runs.c.state == RunState.DONE) & (runs.c.exit_code != TRY_AGAIN))
@@ -71,6 +71,17 @@ def _of_domain(domain: str, table: Timetable, state: State, *, now: datetime, al
         return None
     why, way_out = _why(domain, slot or slots.last(domain), newest, holder, instant=instant, now=moment)
     return Overdue(domain=domain, slot=instant, why=why, way_out=way_out, last=last.finished_at if last is not None else None)
+
+
+def _before_the_first(state: State, domain: str, instant: datetime) -> bool:
+    """Whether the domain was scheduled for the first time after this instant, so that nothing was missed.
+
+    A service marks the latest slot that it finds behind it at its first start. That is this one, or a later one where slots come more
+    often than `[schedule] overdue` or the start came soon after one.
+    """
+    mark = slots_table.c.domain == domain, slots_table.c.reason == BASELINE, slots_table.c.slot >= instant
+    with state.read() as conn:
+        return conn.execute(select(slots_table.c.slot).where(*mark).limit(1)).first() is not None
 
 
 def _since(instant: datetime) -> ColumnElement[bool]:

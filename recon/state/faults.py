@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from recon.errors import LocalFault, ReconError, StateError
-from recon.files import room_left
+from recon.files import crowded, room_left
 
 #: A fragment of SQLite's message -> (whether the machine is at fault, what to say, the way out).
 SQLITE_FAULTS = (
@@ -60,9 +60,12 @@ def leaf(error: Exception, url: str) -> ReconError:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     words = " ".join(str(cause).split())[:300]
     if isinstance(cause, sqlite3.Error):
+        file = Path(url.partition(":///")[2])
+        # Where the last page of its index in memory finds no room, SQLite speaks of an I/O error and not of a full disk.
+        said = "disk is full" if "disk i/o error" in words.lower() and crowded(file) else words.lower()
         for fragment, machine, what, hint in SQLITE_FAULTS:
-            if fragment in words.lower():
-                room = room_left(Path(url.partition(":///")[2])) if machine else ""
+            if fragment in said:
+                room = room_left(file) if machine else ""
                 return (LocalFault if machine else StateError)(f"state database {url}: {what}{room}", hint=hint)
     if known := POSTGRES_FAULTS.get(cause.__class__.__name__):
         return StateError(f"state database {url}: {known[0] or words}", hint=known[1])

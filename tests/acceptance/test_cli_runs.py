@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,19 @@ def test_a_run_and_what_it_leaves(shop: Shop, recon: Shell) -> None:
     assert "order.updated to bus: sent" in told
     assert recon("explain", "orders", "o005").out.startswith("orders o005: never found to differ")
     assert json.loads(recon("explain", "orders", "o002", "--json").out)["schema"] == "recon.ledger.story/1"
+
+
+def test_a_key_that_was_held_before_it_was_confirmed(shop: Shop, recon: Shell) -> None:
+    """explain tells of a difference in a held plan that no second look confirmed; an approval that is refused does not change since when it is held."""
+    recon("run", "orders")
+    shop.third_party(orders=[], refunds=[])
+    assert recon("run", "orders").code == 4
+
+    assert recon("explain", "orders", "o005").out.startswith("orders o005: extra at a first look, never confirmed\n  20")
+    assert recon("approve", newest(recon), "--plan", "deadbeef", "--reason", "x").code == 4
+    told = json.loads(recon("runs", "orders", "--json").out)
+    (held,) = told["unfinished"]
+    assert datetime.fromisoformat(held["since"]) == datetime.fromisoformat(told["runs"][0]["finished_at"])
 
 
 def test_check_emits_nothing(shop: Shop, recon: Shell) -> None:

@@ -42,6 +42,27 @@ def test_a_good_night_begins_and_ends(shell: Shell, receiver: Receiver) -> None:
     assert re.fullmatch(r"orders: clean, 10 compared, 0 discrepancies, exit 0, run [0-9A-Z]{26}", receiver.requests[1].body.decode())
 
 
+def test_a_good_end_that_is_not_proven_clean(shell: Shell, receiver: Receiver) -> None:
+    """Items that cannot be read are no failure, and the line says of how many nothing is known."""
+    rows = [{"id": f"o{n:03}", "status": "paid", "total": "nonsense" if n < 3 else 100 + n} for n in range(10)]
+    shell.shop.third_party(orders=rows, refunds=rows)
+    assert shell("run", "orders").code == 0
+    assert "0 discrepancies, not proven clean: 3 unreadable, exit 0" in receiver.requests[1].body.decode()
+
+
+@pytest.mark.parametrize("given", ["ftp://somewhere/x", None, "http://127.0.0.1:9/x"])
+def test_the_doctor_looks_at_both_addresses(shell: Shell, given: str | None) -> None:
+    """An address that cannot serve, or a reference that leads nowhere, is found in the afternoon; one that can is not called."""
+    add(shell.shop, '[notify]\nurl = { env = "TELL" }\n')
+    del shell.shop.environ["BEAT"]
+    shell.shop.environ |= {"BEAT": given, "TELL": given} if given is not None else {}
+    said = shell("doctor", "orders", "--json")
+    found = {check["name"]: check["level"] for check in json.loads(said.out)["checks"]}
+    good = given is not None and given.startswith("http:")
+    assert (found["notify"], found["heartbeat"]) == (("ok", "ok") if good else ("fail", "fail"))
+    assert said.code == (0 if good else 2)
+
+
 def test_by_the_schedule_too_and_not_for_a_look(shell: Shell, receiver: Receiver) -> None:
     """`--due` pings for each domain that is due; a check, a dry run, one key, and a slot that has had its run do not."""
     assert shell("run", "--due").code == 0
@@ -154,7 +175,10 @@ def test_while_another_is_at_work_nothing_is_pinged(shell: Shell, receiver: Rece
 
     with State.open(f"sqlite:///{shell.shop.folder}/.recon/state.db") as state:
         Runs(state).start("orders", trigger="cli", owner="other:1")
-        assert shell("run", "orders").code == 75
+        said = shell("run", "orders")
+    assert said.code == 75
+    assert "INCOMPLETE  orders: nothing was compared" in said.out
+    assert "orders  no run  as of" in said.out
     assert paths(receiver) == []
 
 

@@ -208,6 +208,13 @@ def test_the_first_slot_is_still_to_come(shell: Shell, state: State) -> None:
     assert check["message"].startswith("it never ran yet; ")
 
 
+def test_a_first_start_soon_after_a_slot(shell: Shell, state: State) -> None:
+    """A service that was first started within the hour after a slot missed neither that one nor the one a day before."""
+    Slots(state).due("orders", latest() + timedelta(days=1))
+    Slots(state).finish("orders", latest() + timedelta(days=1), state=SlotState.SKIPPED, reason="before the schedule was first started")
+    assert asked(shell)["level"] == "ok"
+
+
 def test_the_service_says_it_too(tmp_path: Path) -> None:
     """A service whose run for a slot failed says an hour later that the night did not happen, once."""
     with State.open(f"sqlite:///{tmp_path}/state.db", clock=(clock := At(NOW))) as state:

@@ -1,11 +1,13 @@
 """The state database: created for its user alone, migrated once whoever comes first, refused when newer, and clear when the machine is at fault."""
 
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -16,7 +18,7 @@ from sqlalchemy import insert, select, text
 
 from recon import __version__
 from recon.errors import BadSetting, LocalFault, StateError, StateTooNew
-from recon.state import upgrade
+from recon.state import faults, upgrade
 from recon.state.database import State
 from recon.state.tables import HEAD, REVISIONS, meta, metadata, micros, moment
 from recon.testing.clock import FixedClock
@@ -247,6 +249,19 @@ def test_a_full_disk_loses_the_transaction_and_nothing_else(tmp_path: Path) -> N
         assert "the disk is full" in failed.value.message
         with state.read() as conn:
             assert conn.execute(select(meta.c.name).where(meta.c.name.in_(["kept", "n0"]))).scalars().all() == ["kept"]
+
+
+@pytest.mark.parametrize(
+    ("free", "says", "way"), [(524_288, "the disk is full", "free some space"), (10**9, "answers with an error", "log")]
+)
+def test_an_io_error_on_a_disk_without_room_is_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, says: str, way: str
+) -> None:
+    """SQLite calls it an I/O error where its shared memory finds no room: the way out is to make room, and not the system's log."""
+    monkeypatch.setattr("recon.files.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    error = faults.leaf(sqlite3.OperationalError("disk I/O error"), f"sqlite:///{tmp_path}/state.db")
+    assert says in error.message
+    assert way in (error.hint or "")
 
 
 @pytest.mark.skipif(

@@ -410,10 +410,11 @@ def test_the_measure_of_a_night_is_the_last_whole_run_that_was_believed(runs: Ru
     assert (found.id, found.source_records) == (good.id, 1000)
 
 
-def test_consistent_as_of_is_the_latest_that_a_finished_run_wrote(runs: Runs) -> None:
-    """A run that has not ended says nothing yet."""
+def test_consistent_as_of_is_the_latest_that_a_finished_run_wrote(runs: Runs, clock: FixedClock) -> None:
+    """A run that has not ended says nothing yet, and a moment that lies ahead nothing either."""
+    clock.advance(100)
     assert runs.consistent_as_of("orders") is None
-    for seconds in (100, 50):
+    for seconds in (100, 50, 5000):
         claim = walk(runs, start(runs), *WAY, RunState.DONE, consistent_as_of=later(seconds))
         runs.release(claim)
     walk(runs, start(runs), *WAY, consistent_as_of=later(900))
