@@ -1,4 +1,4 @@
-"""The process dies at a step, and the next one goes on: at every step of six nights in the long run, at every sixtieth, each kind, and each one of sending, in each run of the suite."""
+"""The process dies at a step, and the next one goes on: at every step of six nights in the long run, at every hundredth, each kind, and each one of sending, in each run of the suite."""
 
 import shutil
 from collections import Counter
@@ -13,7 +13,7 @@ from tests.faults.nursery import Nursery
 from tests.faults.results import record
 from tests.faults.steps import KILLED
 
-EVERY = 60
+EVERY = 100
 
 
 def die_at(nursery: Nursery, night: Night, number: int, place: Path) -> list[str]:
@@ -67,7 +67,7 @@ def kill(open_: Campaign, place: Path, every: int) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_killed_at_every_sixtieth_step() -> None:
+def test_killed_at_every_hundredth_step() -> None:
     """A night killed before a statement, commit, request, publish, write or rename ends, by the next run, as one without a fault."""
     with ground() as place, campaign() as open_:
         kill(open_, place, EVERY)
