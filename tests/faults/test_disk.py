@@ -20,7 +20,7 @@ from tests.faults.steps import DISK
 from tests.faults.world import DRIFT, World, third_party
 from tests.servers.fault_server import FaultServer
 
-EVERY = 60
+EVERY = 100
 AT_WORK = "is at work on it since"
 """A disk that was too full even for giving the lease back: the next minute's runs are told so."""
 FREE = re.compile(r"[\d,.]+ MB are free")
@@ -71,7 +71,7 @@ def fail(open_: Campaign, place: Path, every: int) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_disk_that_fails_at_every_sixtieth_operation() -> None:
+def test_a_disk_that_fails_at_every_hundredth_operation() -> None:
     """An operation that fails is told with place, cause, room and way out, exit 75, loses nothing, and the next run ends like any other."""
     with ground() as place, campaign() as open_:
         fail(open_, place, EVERY)
