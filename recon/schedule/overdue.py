@@ -103,7 +103,9 @@ def _why(
         return f"{holder.owner} is at work on it since {iso(_second(holder.acquired_at))}", f"recon runs {domain} shows where it stands"
     if newest is not None and newest.state == RunState.HELD:
         short = newest.id[:SHORT]
-        return f"run {short} is held and waits for a person", f"recon show {short}, then recon approve {short} or recon reject {short}"
+        plan = (newest.plan_checksum or "")[:8]
+        ways = f'recon show {short}, then recon approve {short} --plan {plan} --reason "…" or recon reject {short} --reason "…"'
+        return f"run {short} is held and waits for a person", ways
     of_slot, way_out = _of_slot(slot, instant=instant, now=now)
     if newest is not None and newest.state == RunState.EXPIRED:
         return f"run {newest.id[:SHORT]} was held, and nobody decided in time", run_now

@@ -144,7 +144,11 @@ def unconfirmed(state: State) -> None:
 @pytest.mark.parametrize(
     ("come_so_far", "why", "way_out"),
     [
-        (held, r"run \w{10} is held and waits for a person", r"recon show \w{10}, then recon approve \w{10} or recon reject"),
+        (
+            held,
+            r"run \w{10} is held and waits for a person",
+            r"recon show \w{10}, then recon approve \w{10} --plan \w* --reason \S+ or recon reject \w{10} --reason",
+        ),
         (expired, r"run \w{10} was held, and nobody decided in time", "recon run orders runs it now"),
         (failed, r"run \w{10} is failed: GET /orders -> 503", "recon run orders"),
         (at_work, "db7:4242 is at work on it since", "recon runs orders shows where it stands"),
