@@ -14,7 +14,7 @@ from tests.mutants.killers import SEARCHES, TESTS, seeds
 from tests.mutants.mechanisms import MECHANISMS
 
 ROOT = Path(__file__).parents[2]
-SAMPLE = 24
+SAMPLE = 12
 
 
 def campaign(file: Path, *words: str, seconds: float) -> list[dict[str, Any]]:
