@@ -20,6 +20,8 @@ ReconError
     + OversizedBody         a body larger than the bound
     + PageTooLarge          the third party cannot give so many items a page
     + RangeTooWide          the third party cannot give so wide a range
+    + FilterIgnored         rows came that lie outside the range or shard that was asked for
+    + CursorExpired         a cursor is older than the third party honours, or it names an item that is gone
     + ItemRefused           the third party does not give out this one item
     + Unconfirmed           the second look got no answer that proves anything
   x StoreError              our own database's side (exit 75)
@@ -131,6 +133,14 @@ class PageTooLarge(ProviderError):
 
 class RangeTooWide(ProviderError):
     """The third party asks for a narrower range."""
+
+
+class FilterIgnored(ProviderError):
+    """Rows came that lie outside the range or shard asked for: the third party does not honour the filter."""
+
+
+class CursorExpired(ProviderError):
+    """A place in the listing that cannot be gone on from any more."""
 
 
 class ItemRefused(ProviderError):

@@ -1,7 +1,24 @@
 """The certificate of coverage: what a fetch is proven to contain. Without it, absence is never inferred."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartProof:
+    """One partition as the certificate tells it. `low` and `high` are its half-open range as people read it; None is open."""
+
+    name: str
+    pages: int
+    records: int
+    #: The end's proof, or why there is none.
+    proof: str
+    ended: bool
+    low: str | None = None
+    high: str | None = None
+    unreadable: int = 0
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +45,15 @@ class Coverage:
     total: int | None = None
     #: True where pages of an interrupted fetch were taken over.
     resumed: bool = False
+    #: Partitions that were begun, and those whose end is proven.
+    planned: int = 1
+    finished: int = 0
+    #: The partitions, the unfinished ones first; the first 200.
+    parts: tuple[PartProof, ...] = ()
+    #: What was asked for, the same from the first page to the last: `account`, `credential`, `api_version`, `filters`, as the provider has them.
+    scope: Mapping[str, str] = field(default_factory=dict)
+    #: What the fetch came through on the way: a filter that was ignored, pages made smaller, a listing that shifted.
+    notes: tuple[str, ...] = ()
 
     def verdict(self) -> str:
         """`whole`, `whole but for N unreadable`, or `partial (why)`."""

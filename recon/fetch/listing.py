@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from recon.clock import Clock, SystemClock
 from recon.fetch.page import Checkpoint
+from recon.fetch.partition import Partition
 from recon.job import Scalar
 
 
@@ -20,9 +21,10 @@ class Meter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What to fetch: a resource, the job's own parameters for it, and where to go on if it was interrupted."""
+    """What to fetch: a resource, the job's own parameters for it, which part of it, and where to go on if it was interrupted."""
 
     resource: str
     params: Mapping[str, Scalar] = field(default_factory=dict)
     resume: Checkpoint | None = None
+    partition: Partition = field(default_factory=Partition)
     clock: Clock = field(default_factory=SystemClock)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from recon.duration import seconds_of
+from recon.fetch.narrowing import Batch, PageSize, Ranges, Shards
 from recon.fetch.paging import Paginator
 from recon.job import Scalar
 
@@ -39,6 +40,19 @@ class Resource:
     link: str | None = None
     #: For how long after a change the listing, or a read by id, may still show the old state: `"30s"`, or seconds.
     lag: str | float = 0.0
+    #: How the listing is cut into ranges or shards that are fetched side by side; at most one of the two.
+    ranges: Ranges | None = None
+    shards: Shards | None = None
+    #: How many parts are fetched side by side, where it is cut.
+    parallel: int = 4
+    #: How the page size is asked for, where the paging rule does not say it itself.
+    size: PageSize | None = None
+    #: One request for several items by id.
+    batch: Batch | None = None
+    #: For how long a cursor leads on: `"5m"`, or seconds; None: for as long as any.
+    cursor_age: str | float | None = None
+    #: How often the listing is passed over; by default twice where its pages shift while items come and go, else once.
+    passes: int | None = None
 
     def __post_init__(self) -> None:
         for name, text in (("get", self.get), ("link", self.link)):
@@ -46,6 +60,11 @@ class Resource:
                 msg = f"{name}={text!r} has no {{key}} in it"
                 raise ValueError(msg)
         seconds_of(self.lag)
+        if self.cursor_age is not None:
+            seconds_of(self.cursor_age)
+        if self.ranges is not None and self.shards is not None:
+            msg = "ranges and shards are two ways of cutting one listing; give one of them"
+            raise ValueError(msg)
         body = [p for p in (*self.paging.paths, self.total or "") if p and not p.startswith("header:")]
         if not self.records and body:
             msg = f'records="" says that the body is the array itself, so {body[0]} cannot be in it; use a header or a Link'

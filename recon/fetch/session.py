@@ -59,7 +59,7 @@ class Network(Protocol):
 
 
 class Session:
-    """Sends GETs and answers with what was final; safe to share between threads. `before` sees every attempt before it goes."""
+    """Sends requests that only read and answers with what was final; safe to share between threads. `before` sees every attempt before it goes."""
 
     def __init__(
         self, origins: Origins, auth: Auth | None, terms: Terms, *, counts: Meter, before: Callable[[Request], None] = lambda _: None
@@ -96,20 +96,40 @@ class Session:
         self._transport, self._retrier.rng, self._retrier.limiter = network, chance, self._limiter
 
     def get(self, location: Location, *, params: Mapping[str, Scalar] | None = None, clock: Clock) -> Response:
+        """The final answer to a GET; as of `ask`."""
+        return self.ask("GET", location, params=params, clock=clock)
+
+    def post(self, location: Location, document: bytes, *, params: Mapping[str, Scalar] | None = None, clock: Clock) -> Response:
+        """The final answer to a POST of a JSON document that only reads: a GraphQL query, a batch of ids. It is asked again as a GET is."""
+        return self.ask("POST", location, params=params, document=document, clock=clock)
+
+    def ask(
+        self,
+        method: str,
+        location: Location,
+        *,
+        params: Mapping[str, Scalar] | None = None,
+        document: bytes | None = None,
+        clock: Clock,
+    ) -> Response:
         """The final answer, whatever its status.
 
         Raises Unreachable, Throttled, OversizedBody, InvalidPage, ForeignOrigin; PageTooLarge, RangeTooWide and ItemRefused where
         the answer asks for another request than this one.
         """
         query = {name: wire(value) for name, value in params.items() if value is not None} if params else {}
-        subject = f"GET {location.path}"
+        subject = f"{method} {location.path}"
         signed_with: Hashable = None
         action: Action | None = None
 
         def attempt() -> Response:
             nonlocal signed_with, action
-            request = Request(origin=location.origin, path=location.path, raw_query=location.query, query=dict(query))
+            request = Request(
+                origin=location.origin, path=location.path, method=method, raw_query=location.query, query=dict(query), body=document
+            )
             request.headers.update(self._headers)
+            if document is not None:
+                request.headers.setdefault("Content-Type", "application/json")
             response, action, signed_with = self._attempt(request, subject, clock)
             return response
 
