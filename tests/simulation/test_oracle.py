@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from recon.testing.simulation.oracle import LAWS, Facts, judge
-from recon.testing.simulation.oracle.facts import UNREADABLE, Act, Applied, Delivery, Ended, Frozen, Held, RunRow, Shown
+from recon.testing.simulation.oracle.facts import UNREADABLE, Act, Applied, Asked, Delivery, Ended, Frozen, Held, RunRow, Shown
 from recon.testing.simulation.oracle.history import History
 
 FIELDS = ("status", "amount")
@@ -194,6 +194,16 @@ def mismatched(facts: Facts) -> None:
     facts.ended = [ended(figures={"changed": 1}, verdict="held", exit_code=0)]
 
 
+def impatient(facts: Facts) -> None:
+    """It asks again before the pause that it was told is over."""
+    facts.asked = [Asked(at=110.0, process=1, what="throttled", until=130.0), Asked(at=129.0, process=1, what="request")]
+
+
+def stubborn(facts: Facts) -> None:
+    """It sends a token again that was refused."""
+    facts.asked = [Asked(at=at, process=1, what="token refused") for at in (110.0, 111.0)]
+
+
 FALSE: list[tuple[str, Callable[[Facts], None]]] = [
     ("1 no event without real drift", no_drift),
     ("1 no event for what changed while it was looked at", moving),
@@ -220,6 +230,8 @@ FALSE: list[tuple[str, Callable[[Facts], None]]] = [
     ("11 what went wrong is loud", unanswered),
     ("11 what went wrong is loud", raised),
     ("11 what went wrong is loud", mismatched),
+    ("12 a pause that was asked for is kept", impatient),
+    ("12 a token that ended costs one request", stubborn),
 ]
 
 

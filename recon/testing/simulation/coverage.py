@@ -26,6 +26,7 @@ NIGHTS = ("wiped", "wrong tenant", "clamped", "reads 404", "forbidden", "unreada
 DECISIONS = ("approved", "wrong checksum", "rejected", "approved too late", "ignored", "approved twice", "acknowledged", "job edited")
 BY_HAND = ("run by hand", "dry run", "look at one", "publish by hand")
 SCHEDULE = ("night missed", "caught up", "clock forward", "clock back")
+GATEWAY = ("over the limit", "token died", "token ends early")
 PLACES = ("absence by 404", "absence by 410", "absence by marker", "cursor expired")
 GUARDS = ("missing", "extra", "changed", "same_field", "shrunken", "empty", "week", "total")
 FOUND = ("in flight", "deletion waits", "stamped ahead")
@@ -46,6 +47,7 @@ DECLARED: frozenset[str] = frozenset(
         *BY_HAND,
         *SCHEDULE,
         *PLACES,
+        *GATEWAY,
         *(f"guard {guard}" for guard in GUARDS),
         *FOUND,
         *(f"verdict {verdict}" for verdict in VERDICTS),

@@ -7,8 +7,9 @@ from urllib.parse import unquote
 from recon.errors import Unreachable
 from recon.fetch.transport import Request, Response
 from recon.testing.simulation.faults import ITEM_FAULTS, LISTING_FAULTS, NIGHT_FAULTS, Answer
+from recon.testing.simulation.gateway import TOKEN_PATH
 from recon.testing.simulation.listing import Gone, cut
-from recon.testing.simulation.oracle.facts import UNREADABLE, Shown
+from recon.testing.simulation.oracle.facts import UNREADABLE, Asked, Shown
 from recon.testing.simulation.oracle.history import Values
 from recon.testing.simulation.process import Process
 
@@ -32,9 +33,10 @@ class WorldNetwork:
         process.step("request")
         process.requests += 1
         where = (process.number, process.requests)
+        universe.facts.asked.append(Asked(at=universe.time.at, process=process.number, what="request"))
         process.passes(universe.chance.between(0.02, 0.6, "latency", *where))
         _, domain, *rest = request.path.split("/")
-        answer = self._item(domain, unquote(rest[0]), where) if rest else self._page(domain, dict(request.query), where)
+        answer = self._answered(request, domain, rest, where)
         told = f"GET {request.path}" + "".join(f" {name}={value}" for name, value in request.query.items())
         fault = f" [{answer.fault}]" if answer.fault else ""
         shown = (
@@ -62,6 +64,24 @@ class WorldNetwork:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def _answered(self, request: Request, domain: str, rest: list[str], where: tuple[int, int]) -> Answer:
+        """By the gateway, or by the third party behind it."""
+        process, gateway = self._process, self._universe.gateway
+        if request.path == TOKEN_PATH:
+            answer = gateway.token(process.number)
+        else:
+            answer = (
+                gateway.refusal(request, process.number)
+                or (self._item(domain, unquote(rest[0]), where) if rest else self._page(domain, dict(request.query), where))
+            )  # fmt: skip
+            answer.headers = {**gateway.told(), **answer.headers}
+        answer.render()
+        if answer.status == 429:
+            at = self._universe.time.at
+            until = at + float(answer.headers.get("retry-after", 0.0))
+            self._universe.facts.asked.append(Asked(at=at, process=process.number, what="throttled", until=until))
+        return answer
 
     def _page(self, domain: str, query: dict[str, str], where: tuple[int, int]) -> Answer:
         universe = self._universe

@@ -11,6 +11,7 @@ from recon.testing.simulation.application import Application, Handler, Webhooks
 from recon.testing.simulation.chance import Chance
 from recon.testing.simulation.clock import DAY, SLOT, DatabaseClock, Time
 from recon.testing.simulation.consumers import MOODS, Consumer
+from recon.testing.simulation.gateway import Gateway
 from recon.testing.simulation.hosts import Hosts
 from recon.testing.simulation.oracle.facts import Facts
 from recon.testing.simulation.process import Fate, Process
@@ -42,7 +43,8 @@ class World:
     """What is declared of a world: its third party, its application, its consumers, and how much goes wrong. Shares lie between 0 and 1.
 
     `delete_nights` is the job's; with `updated`, records have a time of change, which for the share `stamped_ahead` of changes lies a day
-    ahead; `total` is the limit of all domains together, 0 for none.
+    ahead; `total` is the limit of all domains together, 0 for none. `allowed` is how many requests a minute the third party lets through, half of what is
+    declared of it, 0 for any number; with `token_life`, requests are signed with OAuth 2 tokens that are given for so many seconds.
     `paging` is a key of `listing.RULES`; `absence` is how a read by id tells of a deletion: 404, 410 or marker; `handler` is one of
     `application.HANDLERS`; `careful` says that the consumer of events looks at the row first, and `handle` is a consumer of your own.
     `troubles` are states of a whole night (wiped, wrong tenant, clamped, reads 404, forbidden, unreadable,
@@ -89,6 +91,8 @@ class World:
     updated: bool = False
     stamped_ahead: float = 0.05
     total: int = 0
+    allowed: int = 0
+    token_life: float = 0.0
     own: "Own | None" = None
 
     def weight(self, fault: str) -> float:
@@ -132,6 +136,7 @@ class Universe:
         self.applications: dict[str, Application] = {}
         self.consumers: dict[str, Consumer] = {}
         self.numbers = 0
+        self.gateway = Gateway(self)
         self.hosts = Hosts(self)
         self._settle_in()
 

@@ -118,6 +118,16 @@ class Frozen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One thing that passed between a process and the gateway: `what` is request, throttled (then `until` is when it may ask again), token, token refused."""
+
+    at: float
+    process: int
+    what: str
+    until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
     """What a consumer made of an event: the row before and after. `careful`: it follows the advice and looks at the row first."""
 
@@ -144,6 +154,7 @@ class Facts:
     acts: list[Act] = field(default_factory=list)
     frozen: list[Frozen] = field(default_factory=list)
     applied: list[Applied] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
     #: Lease name to its fences, as they were seen, in order.
     fences: dict[str, list[int]] = field(default_factory=dict)
     #: When it was first seen in the database that an emission (id, number) was delivered: from then on nobody has a reason to send it again.
