@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recon.testing.simulation.listing import RULES
+from recon.testing.simulation.listing import PARTS, RULES
 
 if TYPE_CHECKING:
     from recon.testing.simulation.world import Universe
@@ -29,7 +29,7 @@ OAUTH = 'auth = { oauth2 = { token_url = "http://127.0.0.1:9/oauth/token", clien
 RESOURCE = """[providers.{provider}.resources.{resource}]
 path = "{domain}"
 records = "data"
-{get}{total}paging = {{ {rule} }}
+{get}{total}{parts}paging = {{ {rule} }}
 [stores.{store}]
 url = "sqlite:///{file}"
 """
@@ -81,7 +81,15 @@ def write_project(universe: "Universe", host: str) -> None:
         file = universe.applications[domain].file
         resource, store = (own.resource, own.store) if own is not None else (domain, domain)
         text += RESOURCE.format(
-            provider=provider, resource=resource, store=store, domain=domain, get=get, total=total, rule=RULES[world.paging], file=file
+            provider=provider,
+            resource=resource,
+            store=store,
+            domain=domain,
+            get=get,
+            total=total,
+            parts=PARTS[world.parts],
+            rule=RULES[world.paging],
+            file=file,
         )
     (folder / "recon.toml").write_text(text)
     if own is None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from recon.testing.simulation.oracle import asking, delivering, ending, finding, holding, telling
+from recon.testing.simulation.oracle import asking, covering, delivering, ending, finding, holding, telling
 from recon.testing.simulation.oracle.facts import Facts
 
 Law = Callable[[Facts], Iterator[str]]
@@ -37,6 +37,8 @@ LAWS: dict[str, Law] = {
     "11 what went wrong is loud": telling.loud,
     "12 a pause that was asked for is kept": asking.pauses_kept,
     "12 a token that ended costs one request": asking.dead_tokens,
+    "13 absence is inferred from the whole only": covering.absent_of_whole_only,
+    "13 clean is said of parts that make the whole": covering.clean_of_whole_only,
 }
 """The laws by their names."""
 
