@@ -16,6 +16,7 @@ def test_orders_are_compared_by_status():
 | `sqlite_store`        | a real SQLite store from rows, for jobs with SQL of their own                       |
 | `RecordingPublisher`  | keeps what it is given; outcomes can be scripted                                    |
 | `FixedClock`          | a clock that only a test moves; sleeping moves it                                   |
+| `check_events`        | fails where an event type changed without a new version                              |
 | `section`             | a table of recon.toml, to construct a provider, store or publisher from             |
 | `ThirdParty`          | a stateful third party over HTTP on loopback: pages, 429s, 500s, deletions, webhooks |
 
@@ -32,6 +33,7 @@ from recon.testing.section import section
 if TYPE_CHECKING:
     from recon.demo.third_party import ThirdParty
     from recon.testing.compare import Found, reconcile_in_memory
+    from recon.testing.events import check_events
     from recon.testing.store import MemoryStore, sqlite_store
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "MemoryStore",
     "RecordingPublisher",
     "ThirdParty",
+    "check_events",
     "reconcile_in_memory",
     "section",
     "sqlite_store",
@@ -50,6 +53,7 @@ _LAZY = {
     "Found": "recon.testing.compare",
     "MemoryStore": "recon.testing.store",
     "ThirdParty": "recon.demo.third_party",
+    "check_events": "recon.testing.events",
     "reconcile_in_memory": "recon.testing.compare",
     "sqlite_store": "recon.testing.store",
 }
