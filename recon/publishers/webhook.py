@@ -21,7 +21,7 @@ from recon.section import Section
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 #: Headers that are ours to set.
-RESERVED = {"content-type", "content-length", "host", "webhook-id", "webhook-timestamp", "webhook-signature"}
+RESERVED = {"content-type", "content-length", "host", "webhook-id", "webhook-timestamp", "webhook-signature", "recon-replay-id"}
 FORMS = ("structured", "binary", "eventbridge")
 TIMEOUT_SECONDS = 15.0
 #: How long an endpoint that answered 410 is left alone.
@@ -137,6 +137,9 @@ class WebhookPublisher:
             message_id = "batch_" + hashlib.sha256("\n".join(m.id for m in messages).encode()).hexdigest()[:32]
             body, kind = b"[" + b",".join(m.body for m in messages) + b"]", BATCHED
         headers = {**extra, "content-type": f"{kind}; charset=utf-8", "webhook-id": message_id}
+        replays = {m.replay for m in messages if m.replay is not None}
+        if replays:
+            headers["recon-replay-id"] = ",".join(sorted(replays))
         stamp = int(self._clock.now().timestamp())
         headers["webhook-timestamp"] = str(stamp)
         if self._keys:
