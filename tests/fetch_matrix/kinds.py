@@ -1,14 +1,16 @@
 """The paging kinds of the matrix, as recon.toml declares them, and the provider made of each."""
 
-import itertools
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from providers.rest import Rest
 from recon.secret import Secret
 from recon.testing import section
+from recon.testing.faultlab.trial import Subject
 
-SIZE = 4
+COUNT = 17
+TOKEN = "tok-9f8e7d6c5b4a"
 #: Every way of paging, each with the marker that it ends by.
 KINDS = {
     "cursor": 'records = "data"\npaging = { rule = "cursor", param = "after", at = "meta.next" }',
@@ -26,25 +28,33 @@ KINDS = {
     "offset, empty": 'records = "data"\npaging = { rule = "offset", end = "empty" }',
     "single": 'records = "data"\ntotal = "count"\npaging = { rule = "none" }',
 }
-_NUMBERS = itertools.count()
 
 
-def made(text: str, url: str, *, timeout: str = "20s", tries: int = 8) -> tuple[Rest, str]:
-    """A rest provider of one resource, `orders`, declared by `text`, and its token: one of its own, so that nothing is learned from case to case."""
-    token = f"tok-{next(_NUMBERS)}-9f8e7d6c5b4a"
+def rest(text: str, url: str, **settings: Any) -> Rest:
+    """A rest provider of one resource, `orders`, declared by `text`."""
     table = tomllib.loads(f'path = "orders"\nget = "orders/{{key}}"\n{text}')
-    return (
-        Rest(
-            section(
-                "shop",
-                folder=Path("/nowhere"),
-                base_url=url,
-                timeout=timeout,
-                tries=tries,
-                max_body=1024 * 1024,
-                auth={"bearer": Secret(token)},
-                resources={"orders": table},
-            )
-        ),
-        token,
+    auth = {"bearer": Secret(TOKEN)}
+    given = {"timeout": "20s", "max_body": 1024 * 1024, "auth": auth, **settings}
+    return Rest(section("shop", folder=Path("/nowhere"), base_url=f"{url}/api/", resources={"orders": table}, **given))
+
+
+def records() -> list[dict[str, object]]:
+    """The orders that the third party has."""
+    return [
+        {"id": f"o{n:02}", "created": 1_700_000_000 + n * 3600, "region": ("eu", "us", "ap")[n % 3], "amount": n}
+        for n in range(1, COUNT + 1)
+    ]
+
+
+def subject(text: str, *, slow: bool = False) -> Subject:
+    """Who is tried for a kind; `slow` for a fault that is waited out."""
+    settings = {"timeout": "0.3s", "tries": 2} if slow else {}
+    provider = rest(text, "http://127.0.0.1:9")
+    provider.close()
+    return Subject(
+        make=lambda url: rest(text, url, **settings),
+        resource="orders",
+        declared=provider.catalogue["orders"],
+        base="/api/",
+        records=records(),
     )

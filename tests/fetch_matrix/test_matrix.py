@@ -3,60 +3,66 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 
-from recon.testing.fault_server import FaultServer
+from recon.testing.faultlab import FAULTS, Fault
+from recon.testing.faultlab.trial import Servers, Subject, Trial, servers
 from tests.faults.results import record
-from tests.fetch_matrix.case import Case, Lab, Result, cases, run
-from tests.fetch_matrix.kinds import KINDS
+from tests.fetch_matrix.kinds import KINDS, subject
+
+
+@dataclass(frozen=True)
+class Case:
+    fault: Fault
+    kind: str
+    place: str
+    subject: Subject
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab() -> Iterator[Servers]:
     """The servers of all cases."""
-    with FaultServer() as home, FaultServer() as foreign:
-        found = Lab(home, foreign, Path(tmp_path_factory.mktemp("spools")))
-        home.site = found.site
-        yield found
+    with servers() as both:
+        yield both
 
 
-def covering(all_of_them: list[Case]) -> list[Case]:
-    """Of the product, each fault once with each kind; the pages take turns, so that each fault meets each of its pages too."""
-    chosen: dict[tuple[str, str], list[Case]] = {}
-    for case in all_of_them:
-        chosen.setdefault((case.fault.name, case.kind), []).append(case)
-    turns: Counter[str] = Counter()
-    picked = []
-    for (fault, _), places in chosen.items():
-        picked.append(places[turns[fault] % len(places)])
-        turns[fault] += 1
-    # What waits for silence waits in real seconds: three kinds of it are enough.
-    slow: Counter[str] = Counter()
-    return [case for case in picked if not case.fault.slow or (slow.update([case.fault.name]) or slow[case.fault.name] % 5 == 1)]
+def cases(kind: str) -> list[Case]:
+    """Every fault on every page that it means something for."""
+    subjects = {slow: subject(KINDS[kind], slow=slow) for slow in (False, True)}
+    return [Case(fault, kind, place, subjects[fault.slow]) for fault in FAULTS for place in subjects[False].places(fault)]
 
 
-def tried(chosen: list[Case], lab: Lab, name: str) -> list[Result]:
+def covering(kind: str) -> list[Case]:
+    """Of the product, each fault once with each kind; the pages take turns from kind to kind, so that each fault meets each of its pages."""
+    turn = list(KINDS).index(kind)
+    places: dict[str, list[Case]] = {}
+    for case in cases(kind):
+        places.setdefault(case.fault.name, []).append(case)
+    picked = [those[(turn + at) % len(those)] for at, those in enumerate(places.values())]
+    # What waits for silence waits in real seconds: of that, every fifth.
+    return [case for at, case in enumerate(picked) if not case.fault.slow or (turn + at) % 5 == 0]
+
+
+def tried(chosen: list[Case], lab: Servers, name: str) -> None:
     """Runs them, and says what they came to."""
     began = time.monotonic()
-    results = [run(case, lab) for case in chosen]
-    wrongs = [wrong for result in results for wrong in result.wrongs]
-    outcomes = Counter(result.outcome for result in results)
-    note = ", ".join(f"{outcome} {count}" for outcome, count in outcomes.most_common())
-    held = sum(not result.wrongs for result in results)
-    record(name, held, len(results), seconds=time.monotonic() - began, note=note)
+    trials = [Trial(case.subject, case.fault, case.place, lab).run() for case in chosen]
+    wrongs = [wrong for trial in trials for wrong in trial.wrongs]
+    outcomes = Counter(trial.outcome for trial in trials)
+    note = ", ".join(f"{outcome} {count:,}" for outcome, count in outcomes.most_common())
+    record(name, sum(not trial.wrongs for trial in trials), len(trials), seconds=time.monotonic() - began, note=note)
     assert not wrongs, f"{len(wrongs)} laws broken:\n" + "\n".join(wrongs[:60])
-    return results
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_fault_on_a_page_of_this_kind(kind: str, lab: Lab) -> None:
+def test_each_fault_on_a_page_of_this_kind(kind: str, lab: Servers) -> None:
     """Whatever a page does, whole is only said of what is whole, and what is not is named; nothing is made up, and the credential stays at home."""
-    tried([case for case in covering(cases()) if case.kind == kind], lab, f"fetch faults: {kind}")
+    tried(covering(kind), lab, f"fetch faults, {kind}")
 
 
 @pytest.mark.soak
-def test_each_fault_on_each_page_of_each_kind(lab: Lab) -> None:
+def test_each_fault_on_each_page_of_each_kind(lab: Servers) -> None:
     """The whole product of what the covering part tries."""
-    tried(cases(), lab, "fetch faults: each fault x each page x each kind")
+    tried([case for kind in KINDS for case in cases(kind)], lab, "fetch faults: each fault x each page x each kind")
