@@ -9,6 +9,7 @@ import socket
 import socketserver
 import ssl
 import struct
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,6 +84,8 @@ class FaultServer:
     def __init__(self, site: Site | None = None, *, tls: ssl.SSLContext | None = None) -> None:
         self.site: Site = site or (lambda _: Answer(status=404))
         self.requests: list[Asked] = []
+        #: What the site raised: a mistake of whoever wrote it.
+        self.errors: list[BaseException] = []
         self.stopping = threading.Event()
         self._scheme = "https" if tls else "http"
         outer = self
@@ -100,7 +103,11 @@ class FaultServer:
             request_queue_size = 64
 
             def handle_error(self, request: Any, client_address: Any) -> None:
-                """A client that went away is half of what this is for."""
+                """A client that went away is half of what this is for; anything else is told."""
+                del request, client_address
+                error = sys.exception()
+                if error is not None and not isinstance(error, OSError):
+                    outer.errors.append(error)
 
         self._server = Server(("127.0.0.1", 0), Handler)
         if tls:

@@ -49,7 +49,7 @@ def tried(chosen: list[Case], lab: Servers, name: str) -> None:
     """Runs them, and says what they came to."""
     began = time.monotonic()
     trials = [Trial(case.subject, case.fault, case.place, lab).run() for case in chosen]
-    wrongs = [wrong for trial in trials for wrong in trial.wrongs]
+    wrongs = [str(wrong) for trial in trials for wrong in trial.wrongs]
     outcomes = Counter(trial.outcome for trial in trials)
     note = ", ".join(f"{outcome} {count:,}" for outcome, count in outcomes.most_common())
     record(name, sum(not trial.wrongs for trial in trials), len(trials), seconds=time.monotonic() - began, note=note)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from recon.fetch.narrowing import Batch, Ranges
 from recon.fetch.paging import CursorInBody, LastId, LinkHeader, NextUrlInBody, NextUrlInHeader, Offset, PageNumber, Single
@@ -55,7 +55,8 @@ class Served:
 class Api:
     """One list at `base` + the resource's path, `size` items a page and never more than `most`, in the order of `records`.
 
-    `records` may be changed between pages. `on_page` may change a page before it is written, `on_answer` the answer that was made of it.
+    `records` may be changed between pages. `on_page` may change a page before it is written, `on_answer` the answer
+    that was made of it, `on_item` the answer to a read by id.
     `sent` has every item that was ever written, as its bytes.
     """
 
@@ -70,6 +71,7 @@ class Api:
     filters: bool = True
     on_page: Callable[[Asked, Served], None] = lambda _, __: None
     on_answer: Callable[[Asked, Served, Answer], Answer] = lambda _, __, answer: answer
+    on_item: Callable[[Asked, Answer], Answer] = lambda _, answer: answer
     sent: set[bytes] = field(default_factory=set)
     _ranks: dict[str, int] = field(default_factory=dict)
 
@@ -79,19 +81,24 @@ class Api:
 
     def __call__(self, asked: Asked) -> Answer:
         """The answer to one request: a page, an item, or 404."""
-        if asked.path == self.base + self.resource.path:
+        if asked.path == self.place(self.resource.path):
             return self._listing(asked)
         batch = self.resource.batch
-        if batch is not None and asked.path == self.base + batch.path:
-            return self._several(asked, batch)
+        if batch is not None and asked.path == self.place(batch.path):
+            return self.on_item(asked, self._several(asked, batch))
         key = self._named(asked.path)
-        return page({"error": {"message": "no such place"}}, 404) if key is None else self._item(key)
+        return page({"error": {"message": "no such place"}}, 404) if key is None else self.on_item(asked, self._item(key))
+
+    def place(self, path: str) -> str:
+        """Where a declared path stands on this server."""
+        return path if path.startswith("/") else self.base + path
 
     # The listing.
 
     def served(self, asked: Asked) -> Served:
         """The page that a request asks for, before anything is done to it."""
         rule, query = self.resource.paging, asked.query
+        self._ranked()
         rows = self._filtered(query)
         size = self._size(query)
         start = self._start(query, rows, size)
@@ -111,7 +118,6 @@ class Api:
         )
 
     def _listing(self, asked: Asked) -> Answer:
-        self._ranked()
         served = self.served(asked)
         self.on_page(asked, served)
         self.sent.update(served.rows)
@@ -224,7 +230,7 @@ class Api:
         template = self.resource.get
         if template is None:
             return None
-        before, _, after = (self.base + template).partition("{key}")
+        before, _, after = self.place(template).partition("{key}")
         if not path.startswith(before) or not path.endswith(after) or len(path) <= len(before) + len(after):
             return None
         return unquote(path[len(before) : len(path) - len(after)])
@@ -310,8 +316,3 @@ def _plant(body: dict[str, Any], path: str, value: Any) -> None:
     for name in way:
         body = body.setdefault(name, {})
     body[last] = value
-
-
-def item_url(resource: Resource, base: str, key: str) -> str:
-    """The path of a read by id."""
-    return base + (resource.get or "").replace("{key}", quote(key, safe=""))

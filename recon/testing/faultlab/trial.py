@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from recon.errors import ProviderError, ReconError
@@ -18,7 +19,7 @@ from recon.fetch.resource import Resource
 from recon.fetch.spool import Spool
 from recon.provider import Provider
 from recon.testing.clock import FixedClock
-from recon.testing.fault_server import FaultServer
+from recon.testing.fault_server import Asked, FaultServer
 from recon.testing.faultlab.api import Api, Record
 from recon.testing.faultlab.fault import Fault, Outcome, kind_of, trouble
 
@@ -29,6 +30,36 @@ MOST_REQUESTS = 150
 #: Nor does any last longer: by its own clock, and by the wall's. In seconds.
 MOST_WAITING, MOST_SECONDS = 7200.0, 20.0
 LEAST_SECRET = 8
+
+
+class Law(StrEnum):
+    """What holds for every provider, and what to do where it does not."""
+
+    STRUCK = "ask for the pages as the resource declares them; where the API differs, declare it: path, paging, params"
+    HEALS = "a passing fault must not end the fetch: send through HTTPProvider's session, which asks again, waits and signs anew"
+    STOPS = "an answer that is no page of the list must raise (InvalidPage, Refused …), and an end must be said, not guessed"
+    COMPLETE = "answer End only for the marker that the API sends; give what cannot be understood as Unread, and leave nothing out"
+    TWICE = "go on from the checkpoint of the last page, and yield no page a second time"
+    SENT = "yield each item as the third party wrote it, as bytes"
+    LEAF = "raise a leaf of recon.errors.ProviderError, so that the run knows what to do next"
+    NAMED = "put the request's subject and the API's own words into the message: recon.fetch.refusal has them"
+    BOUNDED = "end: a cursor or a page that comes twice, and retries, have their limits (landing and the session see to it)"
+    GOES_ON = "a fetch that was interrupted must go on from `listing.resume` alone"
+    ORIGIN = "hold every URL that the API gives against the origins (session.origins.check), and follow no redirect"
+    SECRET = "mask what an answer may quote: session.mask, session.masked"  # noqa: S105 - a sentence about secrets
+    WRITES = "nothing is ever written at the third party; a POST that only reads is declared: the resource's batch"
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A law that was broken, where, and how it showed."""
+
+    law: Law
+    where: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.words}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +81,12 @@ class Subject:
     def api(self) -> Api:
         """Its third party, well."""
         return Api(resource=self.declared, records=list(self.records), base=self.base, size=self.size, most=self.size)
+
+    def reads(self, asked: Asked) -> bool:
+        """Whether a request can only read."""
+        batch = self.declared.batch
+        by_post = batch is not None and batch.body is not None and asked.path == self.base + batch.path
+        return asked.method in ("GET", "HEAD") or (asked.method == "POST" and by_post)
 
     def places(self, fault: Fault) -> tuple[str, ...]:
         """The pages that the fault can strike at."""
@@ -89,7 +126,7 @@ class Trial:
     place: str
     servers: Servers
     outcome: str = "not run"
-    wrongs: list[str] = field(default_factory=list)
+    wrongs: list[Wrong] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.clock = FixedClock()
@@ -108,6 +145,8 @@ class Trial:
         finally:
             self.provider.close()
             self.servers.home.requests.clear()
+        if self.servers.home.errors:
+            raise self.servers.home.errors[0]
         return self
 
     def _first(self) -> bool:
@@ -116,17 +155,17 @@ class Trial:
         whole = coverage is not None and coverage.whole
         self.outcome = _word(coverage, error)
         if not self.trouble.strikes:
-            self.wrong("the fault never struck: the page was not asked for")
+            self.wrong(Law.STRUCK, "the fault never struck: the page was not asked for")
         if expected is Outcome.HEALS and not whole:
-            self.wrong(f"it should have ended whole: {error or shown(coverage)}")
+            self.wrong(Law.HEALS, f"it should have ended whole: {error or shown(coverage)}")
         if expected is Outcome.STOPS and whole:
-            self.wrong(f"it should not have ended whole: {shown(coverage)}")
+            self.wrong(Law.STOPS, f"it should not have ended whole: {shown(coverage)}")
         if coverage is not None and whole and expected is not Outcome.UNSEEN:
             self._complete(coverage, taken)
         if not whole and self.fault.says and expected is Outcome.STOPS:
             said = str(error) if error else f"{coverage and coverage.proof} {coverage and coverage.notes} {coverage and coverage.parts}"
             if not re.search(self.fault.says, said, re.IGNORECASE):
-                self.wrong(f"what is said does not name it (wanted: {self.fault.says}): {said}")
+                self.wrong(Law.NAMED, f"what is said does not name it (wanted: {self.fault.says}): {said}")
         return whole
 
     def _second(self) -> None:
@@ -139,7 +178,7 @@ class Trial:
         self.outcome = f"{before}, then {_word(coverage, error)}"
         whole = coverage is not None and coverage.whole
         if not whole and before != "partial":
-            self.wrong(f"once the third party is well the fetch should end whole: {error or shown(coverage)}")
+            self.wrong(Law.GOES_ON, f"once the third party is well the fetch should end whole: {error or shown(coverage)}")
         if coverage is not None and whole:
             self._complete(coverage, taken)
 
@@ -159,7 +198,7 @@ class Trial:
             taken = [line for frame in spool.frames() for line in frame.splitlines()]
             spool.close()
         if error is not None and (not isinstance(error, ProviderError) or error.exit_code not in (75, 2)):
-            self.wrong(f"it should end with a leaf of ProviderError, and ends with {type(error).__name__}: {error}")
+            self.wrong(Law.LEAF, f"it should end with a leaf of ProviderError, and ends with {type(error).__name__}: {error}")
         self._bounded(len(home.requests) - asked, self.clock.monotonic() - waited, time.monotonic() - began)
         self._only_what_was_sent(taken)
         self._at_home(f"{error} {error.hint if error else ''} {coverage}")
@@ -167,22 +206,25 @@ class Trial:
 
     def _bounded(self, requests: int, waited: float, seconds: float) -> None:
         if requests > MOST_REQUESTS or waited > MOST_WAITING or seconds > MOST_SECONDS:
-            self.wrong(f"it takes too long: {requests} requests, {waited:.0f} s of waiting, {seconds:.1f} s")
+            self.wrong(Law.BOUNDED, f"it takes too long: {requests} requests, {waited:.0f} s of waiting, {seconds:.1f} s")
 
     def _only_what_was_sent(self, taken: list[bytes]) -> None:
         sent = {_plain(item) for item in self.api.sent}
         made_up = [item[:80] for item in taken if _plain(item) not in sent]
         if made_up:
-            self.wrong(f"what was never sent is in the snapshot: {made_up}")
+            self.wrong(Law.SENT, f"{len(made_up)} items that were never sent so are in the snapshot: {made_up[0]!r}")
 
     def _at_home(self, said: str) -> None:
         """The credential stayed where it belongs."""
         if self.servers.foreign.requests:
-            self.wrong(f"a host that nobody declared was asked: {self.servers.foreign.requests[0].target}")
+            self.wrong(Law.ORIGIN, f"a host that nobody declared was asked: {self.servers.foreign.requests[0].target}")
             self.servers.foreign.requests.clear()
+        wrote = [asked for asked in self.servers.home.requests if not self.subject.reads(asked)]
+        if wrote:
+            self.wrong(Law.WRITES, f"it sends {wrote[0].method} {wrote[0].path}")
         secrets = {asked.headers.get("authorization", "").rpartition(" ")[2] for asked in self.servers.home.requests}
         if any(len(secret) >= LEAST_SECRET and secret in said for secret in secrets):
-            self.wrong("the credential is in what is said of it")
+            self.wrong(Law.SECRET, "the credential is in what is said of it")
 
     def _complete(self, coverage: Coverage, taken: list[bytes]) -> None:
         """Whole is only said of what is: each record that was there throughout came, or is counted as unreadable; none came twice unasked."""
@@ -190,10 +232,10 @@ class Trial:
         throughout = {self.api.key(one) for one in self.api.records} & {self.api.key(one) for one in self.subject.records}
         lost = sorted(throughout - set(keys))
         if len(lost) > coverage.unreadable + keys[None]:
-            self.wrong(f"whole is said, and {', '.join(lost)} is not there: {shown(coverage)}")
+            self.wrong(Law.COMPLETE, f"whole is said, and {', '.join(lost)} is not there: {shown(coverage)}")
         doubled = [key for key, count in keys.items() if count > 1 and key is not None]
         if doubled and not self.fault.repeats:
-            self.wrong(f"twice in the snapshot: {', '.join(doubled)}")
+            self.wrong(Law.TWICE, f"twice in the snapshot: {', '.join(doubled)}")
 
     def _key(self, item: bytes) -> str | None:
         """An item's key: the text of a record that was there stands at the item's beginning, however broken the rest is."""
@@ -202,9 +244,9 @@ class Trial:
             self._sizes = sorted({len(text) for text in self._known}, reverse=True)
         return next((self._known[item[:size]] for size in self._sizes if item[:size] in self._known), None)
 
-    def wrong(self, words: str) -> None:
+    def wrong(self, law: Law, words: str) -> None:
         """Writes down a law that was broken."""
-        self.wrongs.append(f"{self.fault.name} | {self.subject.kind} | {self.place} page: {words}")
+        self.wrongs.append(Wrong(law, f"{self.fault.name}, on the {self.place} page ({self.subject.kind})", words))
 
 
 def shown(coverage: Coverage | None) -> str:
