@@ -219,6 +219,10 @@ class Trial:
         if made_up:
             self.wrong(Law.SENT, f"{len(made_up)} items that were never sent so are in the snapshot: {made_up[0]!r}")
 
+        odd = [item for item in taken if item[:1] != b"{"]
+        if odd:
+            self.wrong(Law.SENT, f"what is no record stands among the records: {odd[0][:80]!r}")
+
     def _at_home(self, said: str) -> None:
         """The credential stayed where it belongs."""
         if self.servers.foreign.requests:

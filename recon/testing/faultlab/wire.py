@@ -122,9 +122,9 @@ def garbled(_: Moment, answer: Answer) -> Answer:
     return replace(answer, status_line="HTTP/1.1 OK 200 OK")
 
 
-def echo(moment: Moment, _: Answer) -> Answer:
+def echo(code: int) -> Wire:
     """An error that quotes the credential it was sent."""
-    return page({"error": {"message": f"this token may not: {moment.asked.headers.get('authorization', '')}"}}, 403)
+    return lambda moment, _: page({"error": {"message": f"this token may not: {moment.asked.headers.get('authorization', '')}"}}, code)
 
 
 def too_large(moment: Moment, answer: Answer) -> Answer:
@@ -216,7 +216,9 @@ REFUSED: Sequence[Fault] = (
     _once("401, once", status(401, say="expired token"), expects=TRUTH),
     _ever("401", status(401, say="bad token"), "401"),
     _ever("403", status(403, say="not yours"), "403"),
-    _ever("403 that quotes the credential", echo, "403"),
+    _ever("403 that quotes the credential", echo(403), "403"),
+    _ever("500 that quotes the credential", echo(500), "500"),
+    _ever("200 that quotes the credential", echo(200), "no array|this token"),
     _ever("404", status(404), "404"),
     Fault(name="410 for the cursor", wire=status(410, say="cursor expired"), times=None, until_anew=True, expects=expired),
     Fault(name="400 for the cursor", wire=status(400, say="invalid cursor"), times=None, until_anew=True, expects=expired),
