@@ -247,8 +247,9 @@ def test_a_range_asks_by_its_terms_and_holds_every_row_to_them(monkeypatch: pyte
         assert got == [f"#{n}" for n in range(10, 40)]
         assert shop.asked[0].variables["query"] == "created_at:>='2026-01-01T00:10:00Z' created_at:<'2026-01-01T00:40:00Z'"
         shop.deaf = True
-        with pytest.raises(FilterIgnored, match="createdAt"):
-            pages(provider, partition=part)
+        for outside in (part, Partition(name="above", low=low), Partition(name="below", high=low)):
+            with pytest.raises(FilterIgnored, match="createdAt"):
+                pages(provider, partition=outside)
         provider.close()
 
 
@@ -285,6 +286,21 @@ def test_one_bad_key_costs_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None
     assert {answers[key].status for key in keys} == {LookupStatus.FOUND}
     assert answers["7"].status is LookupStatus.UNKNOWN
     assert "Invalid global id" in answers["7"].why
+
+
+def test_another_item_than_was_asked_for_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer whose nodes stand in another order makes both keys unknown."""
+
+    def swapped(body: Any) -> Any:
+        body["data"]["nodes"].reverse()
+        return body
+
+    with graphql_shop(orders=[order(1), order(2)], after=spoilt(swapped)) as shop:
+        provider = graphql(shop, monkeypatch)
+        answers = list(provider.get_many("orders", ["gid://shopify/Order/1", "gid://shopify/Order/2"], clock=SystemClock()))
+        provider.close()
+    assert [answer.status for answer in answers] == [LookupStatus.UNKNOWN] * 2
+    assert "asked for 'gid://shopify/Order/1'" in answers[0].why
 
 
 def test_single_reads_where_there_is_no_batch(monkeypatch: pytest.MonkeyPatch) -> None:

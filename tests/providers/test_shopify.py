@@ -347,6 +347,15 @@ def test_a_token_that_dies_while_an_export_is_waited_for(shop: Shop, monkeypatch
     assert (error, names(again), len(shop.exports)) == (None, NAMES, 1)
 
 
+def test_a_dead_token_is_said_before_anything_is_written_down(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fetch whose token is not taken ends before its first page, so that nothing looks like the beginning of a list."""
+    provider = shopify(shop, monkeypatch)
+    shop.token = "shpat_new"
+    with pytest.raises(Refused, match="401"):
+        next(provider.fetch(Listing(resource="customers")))
+    provider.close()
+
+
 def ungrouped(file: bytes) -> bytes:
     """The same lines, children last."""
     lines = file.splitlines(keepends=True)
