@@ -207,6 +207,20 @@ class Shopify(GraphQLProvider):
         types = {of: name for name, (of, _) in kind.nested.items()}
         return Bulk(query=bulk_query(kind), nested=types, poll=self.poll, busy=self.busy, wait=self.wait)
 
+    def sample(self, listing: Listing) -> Iterator[Page]:
+        """The list by pages: nobody waits for an export to see whether a token is taken."""
+        return super().fetch(listing)
+
+    def warnings(self) -> list[str]:
+        """What `recon doctor` should say of the app's rights."""
+        rights = self._granted()
+        writing = sorted(right for right in rights if right.startswith("write_"))
+        hidden = [] if "read_all_orders" in rights else [f"{HIDDEN}; {WAY_OUT}"]
+        return [
+            *hidden,
+            *([f"the app may write ({', '.join(writing[:5])}); nothing here writes, so grant it read rights only"] if writing else []),
+        ]
+
     def get_many(self, resource: str, keys: Sequence[str], *, clock: Clock) -> Iterator[Lookup]:
         """Each key's item as it stands now. An order that may only be hidden is not told missing."""
         for answer in super().get_many(resource, keys, clock=clock):
@@ -321,6 +335,9 @@ def _chosen(kind: Kind, table: Section) -> Kind:
         parent = table.sub("nested")
         changed["nested"] = {name: _inside(parent.sub(name)) for name in parent.table}
     table.finish()
+    types = [of for of, _ in changed.get("nested", kind.nested).values()]
+    if len(set(types)) < len(types):
+        raise table.bad("nested", "has two connections of one type, which an export cannot tell apart")
     for word in ("id", "legacyResourceId", *(["createdAt"] if kind.created else [])):
         if not re.search(rf"\b{word}\b", changed["fields"]):
             raise table.bad("fields", f"does not select {word}, which is needed to tell the objects apart, and the parts of the list")

@@ -128,6 +128,8 @@ class Exports:
                 if waited + bulk.poll > bulk.busy:
                     why = f"other bulk operations of this app hold every place, for {words_of(waited)} now: {busy}"
                     raise Busy(why) from None
+                # One of those that hold the places may be ours, its answer lost.
+                look = lost > 0
             _pause(clock, bulk.poll)
 
     def _run(self, query: str, bulk: Bulk, clock: Clock) -> str:

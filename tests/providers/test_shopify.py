@@ -410,6 +410,21 @@ def test_what_is_selected_can_be_chosen(shop: Shop, monkeypatch: pytest.MonkeyPa
     paged.close()
 
 
+def test_doctor_starts_no_export_and_is_told_of_the_rights(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page that doctor looks at comes without an export; a right to write is warned of, and a missing read_all_orders."""
+    provider = shopify(shop, monkeypatch)
+    assert len(next(provider.sample(Listing(resource="orders"))).items) == 30
+    assert provider.warnings() == []
+    assert shop.exports == []
+    provider.close()
+    shop.scopes = ["read_orders", "write_products"]
+    other = shopify(shop, monkeypatch)
+    hidden, writes = other.warnings()
+    other.close()
+    assert "read_all_orders" in hidden
+    assert "write_products" in writes
+
+
 def test_links_lead_to_the_admin(monkeypatch: pytest.MonkeyPatch) -> None:
     """An order, a customer and a product have a page by their number; an inventory item has none."""
     provider = shopify(Shop(url="http://127.0.0.1:1"), monkeypatch)
@@ -442,6 +457,10 @@ def test_every_list_is_declared_in_full(monkeypatch: pytest.MonkeyPatch) -> None
         ({"resources": {"refunds": {}}}, "refunds: is no list"),
         ({"resources": {"orders": {"fields": "id name"}}}, "fields: does not select legacyResourceId"),
         ({"resources": {"orders": {"nested": {"lineItems": {"type": "LineItem", "fields": "sku"}}}}}, "fields: does not select id"),
+        (
+            {"resources": {"orders": {"nested": {"a": {"type": "LineItem", "fields": "id"}, "b": {"type": "LineItem", "fields": "id"}}}}},
+            "nested: has two connections of one type",
+        ),
         ({"ids": "names"}, "ids: 'names' is none of"),
     ],
 )
