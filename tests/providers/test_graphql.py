@@ -1,6 +1,7 @@
 """type = "graphql": connections read whole, nested ones too, and what is no page though it comes with status 200."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -337,6 +338,32 @@ def test_a_connection_that_breaks_is_asked_again(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(Unreachable):
             pages(provider)
         provider.close()
+
+
+def test_a_declared_total_stands_beside_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API's own count, asked for in the same query, is on every page; where it is no count the page is none."""
+    query = ORDERS["query"].replace("{ orders(", "{ ordersCount { count } orders(", 1)
+    with graphql_shop(orders=[order(n) for n in range(1, 16)]) as shop:
+        provider = graphql(shop, monkeypatch, {"query": query, "total": "ordersCount.count"})
+        assert [page.total for page in pages(provider)] == [15, 15]
+        shop.after = spoilt(lambda body: body["data"].update(ordersCount=None))
+        with pytest.raises(InvalidPage, match="the declared total"):
+            pages(provider)
+        provider.close()
+
+
+def test_a_query_may_stand_in_a_file_and_a_job_may_narrow_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`query_file` is read from the project's folder; a job's own params are laid over the variables, and a part narrows them further."""
+    (tmp_path / "orders.graphql").write_text(ORDERS["query"])
+    monkeypatch.chdir(tmp_path)
+    own = "created_at:>='2026-01-01T00:05:00Z'"
+    part = Partition(name="part", high=1767225600 + 600)
+    with graphql_shop(orders=[order(n) for n in range(1, 31)]) as shop:
+        provider = graphql(shop, monkeypatch, {"query": None, "query_file": "orders.graphql", "variables": {"query": "created_at:<'2020'"}})
+        got = [json.loads(item)["name"] for page in pages(provider, params={"query": own}, partition=part) for item in page.items]
+        provider.close()
+    assert got == [f"#{n}" for n in range(5, 10)]
+    assert shop.asked[0].variables["query"] == f"({own}) created_at:<'2026-01-01T00:10:00Z'"
 
 
 @pytest.mark.parametrize(
