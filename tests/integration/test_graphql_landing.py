@@ -12,8 +12,7 @@ from recon.fetch.coverage import Coverage
 from recon.fetch.landing import land
 from recon.fetch.spool import Spool
 from recon.provider import Listing, Provider
-from tests.providers.graphql_table import graphql
-from tests.providers.test_shopify import shopify
+from tests.providers.graphql_table import graphql, shopify
 from tests.servers.graphql_shop import Answer, Asked, graphql_shop, order
 
 

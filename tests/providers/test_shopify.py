@@ -13,20 +13,12 @@ from recon.errors import BadSetting, CursorExpired, InvalidPage, Refused, Unreac
 from recon.fetch.page import LookupStatus, Page
 from recon.fetch.partition import Partition
 from recon.provider import Listing
+from tests.providers.graphql_table import shopify
 from tests.providers.listing import whole
-from tests.providers.sections import section
 from tests.servers.graphql_shop import CLIENT_SECRET, Answer, Asked, Shop, graphql_shop, order
 
 ORDERS = [order(1), order(2, items=0), order(3, items=12), *(order(n) for n in range(4, 31))]
 NAMES = [f"#{n}" for n in range(1, 31)]
-
-
-def shopify(shop: Shop, monkeypatch: pytest.MonkeyPatch, /, **settings: Any) -> Shopify:
-    """The provider of this shop, which looks at an export every few milliseconds."""
-    monkeypatch.setenv("SHOPIFY_TOKEN", shop.token)
-    quick = {"bulk_poll": 0.01, "bulk_busy": 0.05, "tries": 3, "max_wait": 20}
-    table = {"shop": "acme", "base_url": shop.endpoint, "downloads": [shop.files or "http://127.0.0.1:1"], **quick, **settings}
-    return Shopify(section("providers.shopify", table))
 
 
 @pytest.fixture
