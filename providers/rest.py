@@ -1,10 +1,11 @@
 """Any REST API that lists JSON, declared in recon.toml with no Python: `type = "rest"`. docs/providers.md shows each paging rule at work."""
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, time
-from typing import Any, Literal
+from datetime import UTC, date, datetime, time
+from typing import Any, Literal, get_args
 
 from recon.errors import BadSetting
+from recon.fetch.narrowing import Form, Ranges, Shards
 from recon.fetch.paging import CursorInBody, LastId, LinkHeader, NextUrlInBody, NextUrlInHeader, Offset, PageNumber, Paginator, Single
 from recon.fetch.resource import Resource
 from recon.http_provider import HTTPProvider
@@ -16,7 +17,7 @@ class Rest(HTTPProvider):
     """A third party as `[providers.NAME]` declares it: HTTPProvider's own keys, and a table per resource.
 
     `[providers.NAME.resources.RESOURCE]` takes `path`, `records` and `paging`, and may take `key`, `get`, `get_record`,
-    `get_params`, `params`, `deleted`, `total`, `link` and `lag`. What a key means stands with `recon.fetch.resource.Resource`,
+    `get_params`, `params`, `deleted`, `total`, `link`, `lag`, `ranges`, `shards` and `parallel`. What a key means stands with `recon.fetch.resource.Resource`,
     what a paging rule means with `recon.fetch.paging`. Nothing is guessed: a paging rule is always named.
 
     Raises BadSetting for a key that is unknown, missing or of the wrong shape, naming file, table and key.
@@ -51,6 +52,9 @@ def read_resource(section: Section) -> Resource:
         "link": _template(section, "link"),
         "lag": section.duration("lag", 0.0),
         "paging": _paging(section),
+        "ranges": _ranges(section),
+        "shards": _shards(section),
+        "parallel": section.integer("parallel", Resource.parallel, low=1),
     }
     section.finish()
     if get is None:
@@ -183,6 +187,61 @@ def _scalars(section: Section, key: str) -> dict[str, Scalar]:
             hint = "write a time as a text, as the API wants it" if isinstance(value, date | datetime | time) else None
             raise section.bad(f"{key}.{name}", f"wants a text, a number, true or false, not {type(value).__name__}", hint=hint)
     return dict(table)
+
+
+RANGES_FORM = 'write ranges = { at = "created", low = "created[gte]", high = "created[lt]", form = "epoch" }'
+SHARDS_FORM = 'write shards = { param = "status", values = ["open", "closed"], at = "status" }'
+
+
+def _ranges(section: Section) -> Ranges | None:
+    if section.take("ranges", None) is None:
+        return None
+    table = _sub(section, "ranges", RANGES_FORM)
+    form: Form = table.choice("form", get_args(Form), "epoch")
+    ranges = Ranges(
+        at=_word(table, "at"),
+        low=_word(table, "low"),
+        high=_word(table, "high"),
+        form=form,
+        start=_start(table, form),
+        low_excludes=table.flag("low_excludes", False),
+        high_includes=table.flag("high_includes", False),
+        pages=table.integer("pages", Ranges.pages, low=1),
+    )
+    table.finish()
+    if ranges.low == ranges.high:
+        raise table.bad("high", f"is {ranges.high!r}, as low is; two parameters are wanted, one for each end")
+    return ranges
+
+
+def _start(table: Section, form: Form) -> int:
+    """The lowest value worth a part: an id, or a time as TOML writes one."""
+    value = table.take("start", 0)
+    if isinstance(value, int) and not isinstance(value, bool) and (form == "integer" or value == 0):
+        return value
+    if isinstance(value, date) and form != "integer":
+        moment = value if isinstance(value, datetime) else datetime.combine(value, time())
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    wanted = "a whole number" if form == "integer" else "a date, such as 2019-01-01"
+    raise table.bad("start", f"wants {wanted}, not {type(value).__name__} {str(value)[:40]!r}")
+
+
+def _shards(section: Section) -> Shards | None:
+    if section.take("shards", None) is None:
+        return None
+    table = _sub(section, "shards", SHARDS_FORM)
+    values = table.typed("values", list, words="a list of texts")
+    if not values or not all(isinstance(value, str) and value for value in values) or len(set(values)) < len(values):
+        raise table.bad("values", "wants a list of texts, each once, and all that there are", hint=SHARDS_FORM)
+    shards = Shards(param=_word(table, "param"), values=tuple(values), at=_word(table, "at", None))
+    table.finish()
+    return shards
+
+
+def _sub(section: Section, key: str, form: str) -> Section:
+    if not isinstance(section.take(key), dict):
+        raise section.bad(key, "is a table", hint=form)
+    return section.sub(key)
 
 
 def _deleted(section: Section) -> tuple[str, Scalar] | None:

@@ -21,7 +21,7 @@ def evaluate(
     extra: int,
     changed: int,
     target_rows: int,
-    source_rows: int,
+    source_rows: int | None,
     previous_source_rows: int | None,
     by_field: Mapping[str, int],
     compared: int,
@@ -33,14 +33,18 @@ def evaluate(
     days that was believed, else at the last one (`Runs.largest_source`), None where there was none; `by_field` counts the changed items per field; `compared` counts the items that
     both sides hold. The plan is held when any figure is `tripped`.
 
+    Of a source that was fetched in part `source_rows` is None: how much it holds is not known, so `empty` and `shrunken` are not asked.
+    `target_rows` are then those that could be judged.
+
     A kind trips above the floor *and* above its share of the target; a share of 1.0 never trips. An empty source beside a filled
     target always trips, and a shrunken source trips whatever the floor.
     """
-    shrunk = 0 if previous_source_rows is None else max(0, previous_source_rows - source_rows)
+    known = source_rows is not None
+    shrunk = 0 if source_rows is None or previous_source_rows is None else max(0, previous_source_rows - source_rows)
+    of_source = () if source_rows is None else (_empty(source_rows, target_rows), _shrunken(guard, shrunk, previous_source_rows))
     return (
-        _empty(source_rows, target_rows),
-        _shrunken(guard, shrunk, previous_source_rows),
-        _kind("missing", guard, missing, target_rows, _missing_hint(target_rows, stage)),
+        *of_source,
+        _kind("missing", guard, missing, target_rows, _missing_hint(target_rows, stage, whole=known)),
         _kind("extra", guard, extra, target_rows, _extra_hint(shrunk, stage)),
         _kind("changed", guard, changed, target_rows, _changed_hint(by_field, stage)),
         _same_field(guard, by_field, compared),
@@ -175,7 +179,9 @@ def _message(name: str, count: int, of: int, limit: float) -> str:
     return f"guard {name}: {share:.{digits}%} > {limit:.{digits}%} ({count:,} of {of:,})"
 
 
-def _missing_hint(target_rows: int, stage: Stage) -> str:
+def _missing_hint(target_rows: int, stage: Stage, *, whole: bool) -> str:
+    if target_rows == 0 and not whole:
+        return "the target holds none of the items that were fetched: the wrong table or condition, or another account?"
     if target_rows == 0:
         return "the target is empty: a first load, or the wrong table or condition?"
     return "is the target's condition too narrow, or were webhooks down?" + _seen(stage)

@@ -147,6 +147,24 @@ def key_of(item: bytes, path: str) -> str | None:
     return str(value)
 
 
+class FieldReader:
+    """Reads one field of an item, by its dotted path, without decoding the rest."""
+
+    def __init__(self, path: str) -> None:
+        way = segments(path)
+        tree: dict[str, Any] = {}
+        _plant(tree, way, Any)
+        self._decode = msgspec.json.Decoder(_shape(tree)).decode
+        self._way = tuple(_attribute(name) for name in way)
+
+    def read(self, item: bytes) -> Any:
+        """The value, decoded; ABSENT where there is none, or where the item is of another shape on the way to it."""
+        try:
+            return _walk(self._decode(item), self._way)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return ABSENT
+
+
 _CHECK = msgspec.json.Decoder(msgspec.Raw).decode
 
 

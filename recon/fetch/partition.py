@@ -55,8 +55,10 @@ class Planner(Protocol):
     Must: answer from its arguments alone, so that an interrupted fetch goes on with the very partitions that were written down.
     """
 
-    #: Whether the partitions are half-open ranges whose ends must meet, from open to open.
-    ranged: bool
+    @property
+    def ranged(self) -> bool:
+        """Whether the partitions are half-open ranges whose ends must meet, from open to open."""
+        ...
 
     def following(self, parts: Sequence[Part]) -> Partition | None:
         """The next partition to fetch, given those that were begun or ended; None where there is none to begin now.

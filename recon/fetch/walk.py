@@ -5,21 +5,26 @@ from dataclasses import replace
 from typing import Any
 
 from recon.clock import Clock
-from recon.errors import InvalidPage
+from recon.errors import FilterIgnored, InvalidPage
 from recon.fetch.cut import Cut, Cutter, key_of
+from recon.fetch.edges import bounds
 from recon.fetch.page import Checkpoint, End, Page
+from recon.fetch.partition import Partition
 from recon.fetch.path import ABSENT
 from recon.fetch.resource import Resource
 from recon.fetch.rule import HEADER, Ask, Facts, Invalid, Next
 from recon.fetch.session import Session
 from recon.fetch.transport import Response
+from recon.fetch.within import check_of
 from recon.job import Scalar
 
 
 class Walk:
-    """One listing of one resource, from its first page or from a checkpoint."""
+    """One listing of one resource, or one part of it, from its first page or from a checkpoint."""
 
-    def __init__(self, session: Session, resource: Resource, clock: Clock) -> None:
+    def __init__(self, session: Session, resource: Resource, clock: Clock, partition: Partition | None = None) -> None:
+        self._partition = partition or Partition()
+        self._check = check_of(self._partition, resource.ranges, resource.shards)
         self._session = session
         self._resource = resource
         self._clock = clock
@@ -30,10 +35,16 @@ class Walk:
     def pages(self, params: Mapping[str, Scalar], resume: Checkpoint | None) -> Iterator[Page]:
         """Every page from there on; the last carries the end's proof. Raises ProviderError leaves."""
         # A parameter of the job's that is None takes the resource's own one away.
-        ask: Ask | None = self._resource.paging.first({**self._resource.params, **params}) if resume is None else Ask.of(resume)
+        ask: Ask | None = self._resource.paging.first(self._params(params)) if resume is None else Ask.of(resume)
         while ask is not None:
             page, ask = self._page(ask)
             yield page
+
+    def _params(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """What the first page is asked by: the resource's own, the job's laid over them, and the part's over those."""
+        ranges = self._resource.ranges
+        ends = bounds(ranges, self._partition) if ranges is not None else {}
+        return {**self._resource.params, **params, **self._partition.params, **ends}
 
     def _page(self, ask: Ask) -> tuple[Page, Ask | None]:
         location = self._place if ask.url is None else self._session.origins.check(ask.url)
@@ -48,15 +59,16 @@ class Walk:
             cut = self._cutter.cut(response.body, subject)
             facts = self._facts(cut, response, str(location), subject)
             outcome = self._judged(ask, facts, subject)
-        except InvalidPage as error:
+            items, odd = self._check(cut.items, subject) if self._check is not None else (cut.items, ())
+        except (InvalidPage, FilterIgnored) as error:
             # What a body says about itself may quote the credential.
             raise self._session.masked(error) from error.__cause__
         end, following = (outcome, None) if isinstance(outcome, End) else (None, outcome.ask)
         page = Page(
-            items=cut.items,
+            items=items,
             next=following.checkpoint() if following else None,
             end=end,
-            unread=cut.unread,
+            unread=(*cut.unread, *odd),
             total=facts.total,
             bytes_read=response.wire_bytes,
         )

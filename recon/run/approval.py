@@ -90,9 +90,8 @@ def send_approved(night: Night) -> int:
     taken_up = ledger.took_up(run.id)
     if not taken_up:
         looking.settle_held(night)
-    coverage = before.coverage if before is not None else None
     found = confirm(
-        looking.second_look(night, looking.APPROVED, before=coverage.records if coverage is not None else 0),
+        looking.second_look(night, looking.APPROVED, before=looking.records_before(night)),
         ledger.discrepancies(run.id),
         controls=controls_of(run),
         file=private_folder(night.folder) / "approved.jsonl",
