@@ -17,8 +17,6 @@ from recon.testing.simulation.third_party import REGIONS
 if TYPE_CHECKING:
     from recon.testing.simulation.world import Universe
 
-TAKEN = frozenset({"", "lag", "early end", "unreadable", "item twice", "broken item", "lying total", "wiped", "wrong tenant"})
-"""The faults of a page that is taken for one all the same: its end is one, as far as anybody can tell."""
 CURSOR_AGE = 3 * 3600.0
 
 
@@ -118,7 +116,7 @@ class WorldNetwork:
         if kind:
             LISTING_FAULTS[kind](answer, chance, where, self._pages.get(domain, []))
         answer.render()
-        if answer.fault in TAKEN and not answer.lost and (not page.more or answer.fault == "early end"):
+        if world.parts and answer.says_the_end():
             ends = PartEnd(at=universe.time.at, process=where[0], domain=domain, low=asked.low, high=asked.high, shard=asked.shard)
             universe.facts.parts.append(ends)
         self._pages.setdefault(domain, []).append(answer.body)

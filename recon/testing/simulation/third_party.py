@@ -78,11 +78,11 @@ class ThirdParty:
         if held is not None and self._ahead is not None:
             late = self._chance.happens("stamped ahead", self._ahead, self.domain, self._versions)
             held["changed"] = iso(moment(self._time.at + (DAY if late else 0.0)))
-        self.history.put(self._time.at, key, held)
         if held is not None and self._parts == "ranges":
             held["born"] = self.born[key]
         if held is not None and self._parts == "shards":
             held["region"] = region_of(key)
+        self.history.put(self._time.at, key, held)
         if not quiet:
             self._on_change(Change(domain=self.domain, key=key, state=held, version=self._versions))
 
