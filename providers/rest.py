@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Literal, get_args
 
 from recon.errors import BadSetting
-from recon.fetch.narrowing import Form, Ranges, Shards
+from recon.fetch.narrowing import PAGES_A_PART, Form, Ranges, Shards
 from recon.fetch.paging import CursorInBody, LastId, LinkHeader, NextUrlInBody, NextUrlInHeader, Offset, PageNumber, Paginator, Single
 from recon.fetch.resource import Resource
 from recon.http_provider import HTTPProvider
@@ -206,7 +206,7 @@ def _ranges(section: Section) -> Ranges | None:
         start=_start(table, form),
         low_excludes=table.flag("low_excludes", False),
         high_includes=table.flag("high_includes", False),
-        pages=table.integer("pages", Ranges.pages, low=1),
+        pages=table.integer("pages", PAGES_A_PART, low=1),
     )
     table.finish()
     if ranges.low == ranges.high:

@@ -22,6 +22,7 @@ ReconError
     + RangeTooWide          the third party cannot give so wide a range
     + FilterIgnored         rows came that lie outside the range or shard that was asked for
     + CursorExpired         a cursor is older than the third party honours, or it names an item that is gone
+    + PartialListing        some of the listing could not be had; the rest was compared
     + ItemRefused           the third party does not give out this one item
     + Unconfirmed           the second look got no answer that proves anything
   x StoreError              our own database's side (exit 75)
@@ -141,6 +142,10 @@ class FilterIgnored(ProviderError):
 
 class CursorExpired(ProviderError):
     """A place in the listing that cannot be gone on from any more."""
+
+
+class PartialListing(ProviderError):
+    """Some of the listing could not be had: the rest was compared, and no absence was inferred."""
 
 
 class ItemRefused(ProviderError):

@@ -236,7 +236,8 @@ class Spool:
                 assert note.partition is not None
                 self.parts.append(PartState(note.part, note.partition))
             case "anew":
-                self._void(self.parts[note.part], f"{self.parts[note.part].partition.name} was begun anew: {note.why}")
+                which = f"{self.parts[note.part].partition.name} " if len(self.parts) > 1 else ""
+                self._void(self.parts[note.part], f"{which or 'it '}was started anew, since {note.why}")
                 self.parts[note.part].begin_anew()
             case "drop":
                 self._void(self.parts[note.part], f"{self.parts[note.part].partition.name} was cut in two: {note.why}")

@@ -232,6 +232,8 @@ class RunFigures:
     store: StoreRead | None = None
     compared: int = 0
     equal: int = 0
+    #: Rows of the store that a partial fetch did not come to: nothing is said of them.
+    unjudged: int = 0
     suspects: int = 0
     missing: int = 0
     extra: int = 0

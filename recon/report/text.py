@@ -142,6 +142,8 @@ def _coverage(figures: RunFigures) -> Iterator[Line]:
         yield line("  looked at single items by id, and at nothing else")
     elif was_compared(figures):
         yield line(f"  compared  {figures.compared:>9,} on both sides, {figures.equal:,} equal")
+        if figures.unjudged:
+            yield line(f"  left out  {figures.unjudged:>9,} store rows that the fetch did not come to: nothing is said of them")
 
 
 def _counts(figures: RunFigures) -> Iterator[Line]:

@@ -31,6 +31,10 @@ class Statement:
     steps: tuple[Step, ...] = ()
 
 
+PARTIAL = "PartialListing"
+"""The kind of problem of a night whose fetch was partial."""
+
+
 def statement(figures: RunFigures) -> Statement:
     """What to say of this run. CLEAN is said of `Verdict.CLEAN` and of nothing else; a problem is told whatever the verdict."""
     told = _told(figures)
@@ -48,7 +52,25 @@ def _told(figures: RunFigures) -> Statement:
         return Statement("AGREES", "both sides agree on what was asked for; nothing is said of the rest")
     if figures.verdict is Verdict.DISCREPANCIES:
         return _discrepancies(figures) if figures.discrepancies else _doubtful(figures)
+    if (
+        figures.verdict is Verdict.INCOMPLETE
+        and figures.plan is not None
+        and figures.problem is not None
+        and figures.problem.kind == PARTIAL
+    ):
+        return _partial(figures)
     return _broken(figures)
+
+
+def _partial(figures: RunFigures) -> Statement:
+    """The fetch was partial: what was compared is right, and what was not is not known."""
+    told = _discrepancies(figures) if figures.discrepancies else None
+    left = f"; {plural(figures.unjudged, 'store row')} not judged" if figures.unjudged else ""
+    if told is None:
+        return Statement("INCOMPLETE", f"no discrepancy in the part that was fetched{left}", _problem(figures))
+    return Statement(
+        "INCOMPLETE", f"of the part that was fetched: {told.word.lower()}, {told.sentence}{left}", (*_problem(figures), *told.steps)
+    )
 
 
 def _clean(figures: RunFigures) -> Statement:

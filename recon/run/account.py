@@ -158,6 +158,7 @@ class Account:
         return {
             "compared": found.compared,
             "equal": found.equal,
+            "unjudged": found.unjudged,
             "suspects": sum(found.counts.values()),
             "missing": found.counts.get(DiscrepancyKind.MISSING, 0),
             "extra": found.counts.get(DiscrepancyKind.EXTRA, 0),

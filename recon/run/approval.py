@@ -80,7 +80,7 @@ def send_approved(night: Night) -> int:
 
     Where the third party answers nothing, nothing is sent and the approval stands: the next `recon run` tries again, until it expires.
     """
-    run, before = night.claim.run, night.account.before
+    run = night.claim.run
     if run.hold_expires_at is not None and run.hold_expires_at <= night.state.now():
         return _too_late(night)
     ledger, plans = Ledger(night.state), Plans(night.state)
