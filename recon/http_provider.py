@@ -106,7 +106,8 @@ class HTTPProvider:
         section.finish()
         if isinstance(self.auth, OAuth2) and self.auth.rotated is None:
             self.auth.rotated = self.token_rotated
-        terms = Terms(
+        #: How the session goes about it, for a subclass that needs another one.
+        self.terms = Terms(
             headers=self.headers,
             rates=self.rate if isinstance(self.rate, tuple) else (self.rate,) if self.rate else (),
             # Without a credential of ours nothing tells accounts apart but the provider's own name.
@@ -118,7 +119,7 @@ class HTTPProvider:
             bounds=bounds,
             connections=self.concurrency,
         )
-        self.session = Session(origins, self.auth, terms, counts=self.meter, before=self.before_request)
+        self.session = Session(origins, self.auth, self.terms, counts=self.meter, before=self.before_request)
 
     def configure(self, section: Section) -> None:
         """Hook: a subclass takes its own keys here, once all of the base's are set; unknown keys are refused after it."""
