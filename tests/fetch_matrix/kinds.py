@@ -4,12 +4,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from providers.graphql import GraphQL
 from providers.rest import Rest
 from recon.secret import Secret
 from recon.testing import section
 from recon.testing.faultlab.trial import Subject
 
-COUNT = 17
+COUNT, SIZE = 17, 4
 TOKEN = "tok-9f8e7d6c5b4a"
 #: Every way of paging, each with the marker that it ends by.
 KINDS = {
@@ -28,6 +29,29 @@ KINDS = {
     "offset, empty": 'records = "data"\npaging = { rule = "offset", end = "empty" }',
     "single": 'records = "data"\ntotal = "count"\npaging = { rule = "none" }',
 }
+#: Relay connections, by nodes and by edges: their own queries say where the items are.
+CONNECTIONS = {"graphql, nodes": "nodes", "graphql, edges": "edges { node"}
+
+
+def graphql(form: str, url: str, **settings: Any) -> GraphQL:
+    """A graphql provider of one resource, `orders`, whose items stand at `nodes` or at `edges { node`."""
+    items = f"{form} {{ id created amount }} {'}' if 'edges' in form else ''}"
+    query = (
+        f"query($first: Int!, $after: String) {{ orders(first: $first, after: $after) {{ {items} pageInfo {{ hasNextPage endCursor }} }} }}"
+    )
+    orders = {
+        "query": query,
+        "nodes": "orders.edges.node" if "edges" in form else "orders.nodes",
+        "page": SIZE,
+        "get": {"query": "query($id: ID!) { order(id: $id) { id created amount } }", "record": "order"},
+    }
+    given = {"timeout": "20s", "max_body": 1024 * 1024, "auth": {"bearer": Secret(TOKEN)}, **settings}
+    return GraphQL(section("shop", folder=Path("/nowhere"), base_url=f"{url}/graphql", resources={"orders": orders}, **given))
+
+
+def made(kind: str, url: str, **settings: Any) -> Rest | GraphQL:
+    """The provider of a kind."""
+    return graphql(CONNECTIONS[kind], url, **settings) if kind in CONNECTIONS else rest(KINDS[kind], url, **settings)
 
 
 def rest(text: str, url: str, **settings: Any) -> Rest:
@@ -46,15 +70,16 @@ def records() -> list[dict[str, object]]:
     ]
 
 
-def subject(text: str, *, slow: bool = False) -> Subject:
+def subject(kind: str, *, slow: bool = False) -> Subject:
     """Who is tried for a kind; `slow` for a fault that is waited out."""
     settings = {"timeout": "0.3s", "tries": 2} if slow else {}
-    provider = rest(text, "http://127.0.0.1:9")
+    provider = made(kind, "http://127.0.0.1:9")
     provider.close()
     return Subject(
-        make=lambda url: rest(text, url, **settings),
+        make=lambda url: made(kind, url, **settings),
         resource="orders",
         declared=provider.catalogue["orders"],
-        base="/api/",
+        base="/graphql" if kind in CONNECTIONS else "/api/",
         records=records(),
+        size=SIZE,
     )

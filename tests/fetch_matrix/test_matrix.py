@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from recon.testing.faultlab import FAULTS, Fault
+from recon.testing.faultlab import Fault
 from recon.testing.faultlab.trial import Servers, Subject, Trial, servers
 from tests.faults.results import record
-from tests.fetch_matrix.kinds import KINDS, subject
+from tests.fetch_matrix.kinds import CONNECTIONS, KINDS, subject
+
+EVERY = [*KINDS, *CONNECTIONS]
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,13 @@ def lab() -> Iterator[Lab]:
 
 def cases(kind: str) -> list[Case]:
     """Every fault on every page that it means something for."""
-    subjects = {slow: subject(KINDS[kind], slow=slow) for slow in (False, True)}
-    return [Case(fault, kind, place, subjects[fault.slow]) for fault in FAULTS for place in subjects[False].places(fault)]
+    subjects = {slow: subject(kind, slow=slow) for slow in (False, True)}
+    return [Case(fault, kind, place, subjects[fault.slow]) for fault in subjects[False].faults for place in subjects[False].places(fault)]
 
 
 def covering(kind: str) -> list[Case]:
     """Of the product, each fault once with each kind; the pages take turns from kind to kind, so that each fault meets each of its pages."""
-    turn = list(KINDS).index(kind)
+    turn = EVERY.index(kind)
     places: dict[str, list[Case]] = {}
     for case in cases(kind):
         places.setdefault(case.fault.name, []).append(case)
@@ -67,14 +69,14 @@ def tried(chosen: list[Case], lab: Lab) -> None:
     assert not wrongs, f"{len(wrongs)} laws broken:\n" + "\n".join(wrongs[:60])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_each_fault_on_a_page_of_this_kind(kind: str, lab: Lab) -> None:
     """Whatever a page does, whole is only said of what is whole, and what is not is named; nothing is made up, and the credential stays at home."""
     tried(covering(kind), lab)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_each_fault_on_each_page_of_this_kind(kind: str, lab: Lab) -> None:
     """The whole product of what the covering part tries."""
     tried(cases(kind), lab)

@@ -8,7 +8,7 @@ import pytest
 from recon.report.figures import Verdict
 from recon.testing.faultlab import FAULTS, Outcome
 from recon.testing.faultlab.trial import Servers, servers
-from tests.fetch_matrix.kinds import KINDS, subject
+from tests.fetch_matrix.kinds import CONNECTIONS, KINDS, subject
 from tests.fetch_matrix.nights import DRIFT, night
 
 #: Faults whose nights differ in what may be inferred: lists that lie unseen, that drift, that heal, that stop.
@@ -51,7 +51,7 @@ def lab() -> Iterator[Servers]:
 
 def _tried() -> list[tuple[str, str, str]]:
     """Each of those faults, in a kind and on a page where it strikes: they take turns."""
-    subjects = {kind: subject(text) for kind, text in KINDS.items()}
+    subjects = {kind: subject(kind) for kind in (*KINDS, *CONNECTIONS)}
     found = []
     for turn, name in enumerate(NAMED):
         (fault,) = (one for one in FAULTS if one.name == name)
@@ -66,7 +66,7 @@ def _tried() -> list[tuple[str, str, str]]:
 def test_a_night_tells_what_differs_and_nothing_else(name: str, kind: str, place: str, lab: Servers, tmp_path: Path) -> None:
     """Three things differ: no other event goes out, whatever the listing left out; where the listing is not whole no absence is told, and never clean."""
     (fault,) = (one for one in FAULTS if one.name == name)
-    told = night(subject(KINDS[kind]), fault, place, lab, tmp_path / "night", drift=True)
+    told = night(subject(kind), fault, place, lab, tmp_path / "night", drift=True)
     coverage = told.figures.coverage
     whole = coverage is not None and coverage.whole
 
@@ -79,7 +79,7 @@ def test_a_night_tells_what_differs_and_nothing_else(name: str, kind: str, place
     if not whole:
         assert not {event for event in told.events if event[1] != "updated"}
         assert told.figures.verdict in (Verdict.INCOMPLETE, Verdict.FAILED, Verdict.DISCREPANCIES)
-    if fault.outcome(subject(KINDS[kind]).kind, place) is Outcome.HEALS and not told.figures.unreadable_items:
+    if fault.outcome(subject(kind).kind, place) is Outcome.HEALS and not told.figures.unreadable_items:
         assert told.events >= sure
     assert lab.foreign.requests == []
 
@@ -90,7 +90,7 @@ def test_a_night_tells_what_differs_and_nothing_else(name: str, kind: str, place
 def test_a_night_without_drift_sends_nothing(name: str, kind: str, place: str, lab: Servers, tmp_path: Path) -> None:
     """Both sides are the same: nothing goes out, and clean is only said of a listing that is whole."""
     (fault,) = (one for one in FAULTS if one.name == name)
-    told = night(subject(KINDS[kind]), fault, place, lab, tmp_path / "night", drift=False)
+    told = night(subject(kind), fault, place, lab, tmp_path / "night", drift=False)
 
     assert told.events == set()
     assert told.figures.verdict is not Verdict.CLEAN or (told.figures.coverage is not None and told.figures.coverage.whole)

@@ -18,7 +18,7 @@ class Guarded:
     """The list behind tokens: after the page `last` of a token no answer is given under it any more; `issued` counts the tokens."""
 
     def __init__(self, kind: str, last: int) -> None:
-        self.api = subject(KINDS[kind]).api()
+        self.api = subject(kind).api()
         self.last, self.issued, self.served, self.refused = last, 0, 0, 0
 
     def __call__(self, asked: Asked) -> Answer:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import pytest
 
-from providers.rest import Rest
 from providers.stripe import Stripe
 from recon.clock import Clock
 from recon.errors import BadRequest
@@ -21,7 +20,7 @@ from recon.http_provider import HTTPProvider
 from recon.provider import Listing, Meter, Provider
 from recon.secret import Secret
 from recon.testing import check_provider, section
-from tests.fetch_matrix.kinds import KINDS, rest
+from tests.fetch_matrix.kinds import made
 
 Make = Callable[[str], Provider]
 
@@ -32,8 +31,9 @@ def stripe(url: str) -> Stripe:
 
 SHIPPED: dict[str, tuple[Make, str]] = {
     "stripe": (stripe, "charges"),
-    "rest by a cursor": (lambda url: rest(KINDS["cursor"], url), "orders"),
-    "rest by pages": (lambda url: rest(KINDS["page, pages"], url), "orders"),
+    "rest by a cursor": (lambda url: made("cursor", url), "orders"),
+    "graphql by edges": (lambda url: made("graphql, edges", url), "orders"),
+    "rest by pages": (lambda url: made("page, pages", url), "orders"),
 }
 
 
@@ -183,6 +183,6 @@ def test_each_page_can_be_tried() -> None:
 MADE = [0]
 
 
-def _counted(url: str) -> Rest:
+def _counted(url: str) -> Provider:
     MADE[0] += 1
-    return rest(KINDS["last_id"], url)
+    return made("last_id", url)

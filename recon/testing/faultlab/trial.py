@@ -13,6 +13,7 @@ from pathlib import Path
 
 from recon.errors import ProviderError, ReconError
 from recon.fetch.coverage import Coverage
+from recon.fetch.graphql import Connection
 from recon.fetch.landing import land
 from recon.fetch.listing import Listing
 from recon.fetch.resource import Resource
@@ -20,8 +21,10 @@ from recon.fetch.spool import Spool
 from recon.provider import Provider
 from recon.testing.clock import FixedClock
 from recon.testing.fault_server import Answer, Asked, FaultServer
+from recon.testing.faultlab import FAULTS
 from recon.testing.faultlab.api import Api, Record
 from recon.testing.faultlab.fault import Fault, Outcome, kind_of, trouble
+from recon.testing.faultlab.graph import IN_GRAPHQL, GraphApi
 
 #: Items a page, unless a trial says otherwise: few, so that a list has a first, a middle and a last page.
 SIZE = 4
@@ -78,12 +81,21 @@ class Subject:
         """How it pages."""
         return kind_of(self.declared.paging)
 
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Those that its third party can have."""
+        return (*FAULTS, *(IN_GRAPHQL if isinstance(self.declared, Connection) else ()))
+
     def api(self) -> Api:
         """Its third party, well."""
+        if isinstance(self.declared, Connection):
+            return GraphApi(resource=self.declared, records=list(self.records), base=self.base, size=self.size, most=self.size)
         return Api(resource=self.declared, records=list(self.records), base=self.base, size=self.size, most=self.size)
 
     def reads(self, asked: Asked) -> bool:
         """Whether a request can only read."""
+        if isinstance(self.declared, Connection):
+            return asked.method == "POST" and not asked.body.lstrip().startswith(b'{"query":"mutation')
         batch = self.declared.batch
         by_post = batch is not None and batch.body is not None and asked.path == self.base + batch.path
         return asked.method in ("GET", "HEAD") or (asked.method == "POST" and by_post)
