@@ -1,5 +1,6 @@
 """Each fault x each page x each paging kind: in every case the certificate tells the truth."""
 
+import random
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -73,6 +74,32 @@ def tried(chosen: list[Case], lab: Lab) -> None:
 def test_each_fault_on_a_page_of_this_kind(kind: str, lab: Lab) -> None:
     """Whatever a page does, whole is only said of what is whole, and what is not is named; nothing is made up, and the credential stays at home."""
     tried(covering(kind), lab)
+
+
+SEED = 20261125
+
+
+def several(kind: str, rng: random.Random) -> list[tuple[Fault, str]]:
+    """A fault for each of two or three pages of one list; none that waits for silence."""
+    one = subject(kind)
+    open_to = {
+        place: [fault for fault in one.faults if not fault.slow and place in one.places(fault)] for place in ("first", "middle", "last")
+    }
+    places = rng.sample(list(open_to), rng.choice((2, 3)))
+    return [(rng.choice(open_to[place]), place) for place in places]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EVERY if kind != "single"])
+def test_several_faults_in_one_listing(kind: str, lab: Lab) -> None:
+    """Faults that come together are held to the same laws: drawn by a seed, ten listings of each kind."""
+    rng = random.Random(f"{SEED} {kind}")
+    print(f"seed {SEED} {kind}")
+    trials = []
+    for _ in range(10):
+        (fault, place), *others = several(kind, rng)
+        trials.append(Trial(subject(kind), fault, place, lab.servers, others).run())
+    wrongs = [str(wrong) for trial in trials for wrong in trial.wrongs]
+    assert not wrongs, "\n".join(wrongs)
 
 
 @pytest.mark.soak

@@ -1,6 +1,7 @@
 """Api: a third party's list over a fixed set of records, served the way that a resource declares it; the other side of `recon.fetch.paging`."""
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -74,6 +75,7 @@ class Api:
     on_item: Callable[[Asked, Answer], Answer] = lambda _, answer: answer
     sent: set[bytes] = field(default_factory=set)
     _ranks: dict[str, int] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def key(self, record: Record) -> str:
         """A record's key as text."""
@@ -118,10 +120,12 @@ class Api:
         )
 
     def _listing(self, asked: Asked) -> Answer:
-        served = self.served(asked)
-        self.on_page(asked, served)
-        self.sent.update(served.rows)
-        return self.on_answer(asked, served, self._written(asked, served))
+        # Parts of a list are asked for side by side, and a fault may change the records.
+        with self._lock:
+            served = self.served(asked)
+            self.on_page(asked, served)
+            self.sent.update(served.rows)
+            return self.on_answer(asked, served, self._written(asked, served))
 
     def _ranked(self) -> None:
         """Gives each record its place in the order; one that is gone keeps it, as in every keyset."""
