@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from recon.fetch.narrowing import Batch, Ranges
 from recon.fetch.paging import CursorInBody, LastId, LinkHeader, NextUrlInBody, NextUrlInHeader, Offset, PageNumber, Single
-from recon.fetch.path import at_path, segments
+from recon.fetch.path import ABSENT, at_path, segments
 from recon.fetch.resource import Resource
 from recon.fetch.rule import HEADER
 from recon.testing.fault_server import Answer, Asked, page
@@ -144,7 +144,7 @@ class Api:
         if not self.filters:
             return rows
         if ranges is not None:
-            rows = [row for row in rows if within(value_at(row, ranges), query, ranges)]
+            rows = [row for row in rows if within(row, query, ranges)]
         if shards is not None and shards.at is not None and shards.param in query:
             rows = [row for row in rows if str(at_path(row, shards.at)) == query[shards.param]]
         return rows
@@ -273,13 +273,12 @@ class Api:
         return page(body)
 
 
-def value_at(record: Record, ranges: Ranges) -> float:
-    """What a record holds at the field of its ranges, as a number."""
-    return _number(at_path(record, ranges.at), ranges)
-
-
-def within(value: float, query: Mapping[str, str], ranges: Ranges) -> bool:
-    """Whether a value lies in the range that a request asks for."""
+def within(record: Record, query: Mapping[str, str], ranges: Ranges) -> bool:
+    """Whether a record lies in the range that a request asks for; one that has no such field lies in none that is bounded."""
+    found = at_path(record, ranges.at)
+    if found is ABSENT or found is None:
+        return ranges.low not in query and ranges.high not in query
+    value = _number(found, ranges)
     if ranges.low in query:
         low = _number(query[ranges.low], ranges)
         if value < low or (ranges.low_excludes and value == low):

@@ -104,23 +104,28 @@ class Fault:
 
 @dataclass(slots=True)
 class Trouble:
-    """A fault at one page of one list: set as the list's `on_page` and `on_answer` by `trouble`."""
+    """A fault at one page of one list: set as the list's `on_page` and `on_answer` by `trouble`.
+
+    The page is the one of that `number`; or, where the list is fetched in parts of which each has a first page, the one that holds `key`.
+    """
 
     fault: Fault
     api: Api
     number: int
     foreign: str
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    key: str | None = None
     strikes: int = 0
     healed: bool = False
     _striking: dict[int, Moment] = field(default_factory=dict)
 
     def on_page(self, asked: Asked, page: Served) -> None:
         """Decides whether the fault strikes here."""
-        if self.fault.until_anew and page.number == 1 and self.strikes and self.number != 1:
+        if self.fault.until_anew and page.number == 1 and self.strikes and (self.number != 1 or self.key is not None):
             self.healed = True
         over = self.fault.times is not None and self.strikes >= self.fault.times
-        if page.number != self.number or over or self.healed:
+        here = page.number == self.number if self.key is None else self.key in page.keys
+        if not here or over or self.healed:
             return
         self.strikes += 1
         moment = Moment(asked, self.api, page, self.strikes, self.foreign, self.now)

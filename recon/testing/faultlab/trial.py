@@ -106,6 +106,12 @@ class Subject:
         """The pages that the fault can strike at."""
         return () if self.kind not in fault.kinds else tuple(p for p in fault.places if self.kind != "single" or p == "first")
 
+    def key(self, place: str) -> str | None:
+        """A record of the page that a place stands for, where the list is fetched in parts; None where pages are told by their number."""
+        if self.declared.ranges is None and self.declared.shards is None:
+            return None
+        return self.api().key(self.records[{"first": 0, "middle": len(self.records) // 2, "last": -1}[place]])
+
     def number(self, fault: Fault, place: str) -> int:
         """The page that a place stands for."""
         if place != "last":
@@ -150,7 +156,7 @@ class Trial:
         self.servers.home.site = self._site
         self.faults = ((self.fault, self.place), *self.others)
         self.troubles = [
-            Trouble(fault, self.api, self.subject.number(fault, place), self.servers.foreign.url, self.clock.now)
+            Trouble(fault, self.api, self.subject.number(fault, place), self.servers.foreign.url, self.clock.now, self.subject.key(place))
             for fault, place in self.faults
         ]
         self.api.on_page, self.api.on_answer = self._on_page, self._on_answer
