@@ -14,6 +14,7 @@ from recon.fetch.coverage import Coverage
 
 AGREE = "both sides agree now"
 MOVED = "changed between the two looks"
+LEFT_OUT = "left out of the listing, and there all the same"
 """Why a suspect was dismissed at the second look; one that moved leaves a doubt, one that agrees leaves none."""
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from recon.clock import iso
 from recon.discrepancy import DiscrepancyKind
-from recon.report.figures import AGREE, Item, RunFigures, Standing, Verdict
+from recon.report.figures import AGREE, LEFT_OUT, Item, RunFigures, Standing, Verdict
 
 MARKS = {DiscrepancyKind.MISSING: "+", DiscrepancyKind.EXTRA: "-", DiscrepancyKind.CHANGED: "~"}
 ABSENT = "(not there)"
@@ -135,12 +135,13 @@ def single(figures: RunFigures) -> bool:
 
 def doubts(figures: RunFigures) -> list[str]:
     """What keeps a run without discrepancies from being clean, in words; empty where nothing does."""
-    moved = sum(count for why, count in (figures.dismissed or {}).items() if why != AGREE)
+    moved = sum(count for why, count in (figures.dismissed or {}).items() if why not in {AGREE, LEFT_OUT})
     counted = [
         (figures.unreadable_items, "unreadable"),
         (figures.duplicate_keys, "more than once on one side"),
         (figures.unconfirmed, "unconfirmed"),
         (moved, "changed while we looked"),
+        ((figures.dismissed or {}).get(LEFT_OUT, 0), "left out of a listing that called itself whole"),
         (figures.in_flight, "in flight"),
     ]
     said = [f"{count:,} {words}" for count, words in counted if count]

@@ -65,7 +65,13 @@ def rest(text: str, url: str, **settings: Any) -> Rest:
 def records() -> list[dict[str, object]]:
     """The orders that the third party has."""
     return [
-        {"id": f"o{n:02}", "created": 1_700_000_000 + n * 3600, "region": ("eu", "us", "ap")[n % 3], "amount": n}
+        {
+            "id": f"o{n:02}",
+            "created": 1_700_000_000 + n * 3600,
+            "region": ("eu", "us", "ap")[n % 3],
+            "amount": n,
+            "changed": "2025-12-01T00:00:00Z",
+        }
         for n in range(1, COUNT + 1)
     ]
 

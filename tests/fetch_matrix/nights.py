@@ -24,7 +24,8 @@ JOB = Job(
     resource="orders",
     publisher="bus",
     table=Table(name="orders"),
-    fields=(Field("amount", "integer"),),
+    fields=(Field("amount", "integer"), Field("changed", "timestamp", compare=False)),
+    updated="changed",
     event="order",
     guard=GUARD,
     settle=0,
@@ -65,9 +66,9 @@ def night(subject: Subject, fault: Fault, place: str, lab: Servers, folder: Path
 
 
 def _rows(records: Sequence[Any], *, drift: bool) -> list[dict[str, Any]]:
-    rows = {record["id"]: {"id": record["id"], "amount": record["amount"]} for record in records}
+    rows = {record["id"]: {name: record[name] for name in ("id", "amount", "changed")} for record in records}
     if drift:
         del rows["o06"]
         rows["o12"]["amount"] = 999
-        rows["x99"] = {"id": "x99", "amount": 1}
+        rows["x99"] = {**rows["o01"], "id": "x99", "amount": 1}
     return list(rows.values())

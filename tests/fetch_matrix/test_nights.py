@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recon.report.figures import Verdict
+from recon.report.figures import LEFT_OUT, Verdict
+from recon.report.words import doubts
 from recon.testing.faultlab import FAULTS, Outcome
 from recon.testing.faultlab.trial import Servers, servers
 from tests.fetch_matrix.kinds import CONNECTIONS, KINDS, subject
@@ -94,6 +95,23 @@ def test_a_night_without_drift_sends_nothing(name: str, kind: str, place: str, l
 
     assert told.events == set()
     assert told.figures.verdict is not Verdict.CLEAN or (told.figures.coverage is not None and told.figures.coverage.whole)
+
+
+LOSING = ("an end marker too early", "an item that is held back", "a page that holds its items back")
+
+
+@pytest.mark.parametrize("name", LOSING)
+def test_a_listing_that_called_itself_whole_and_was_not_is_never_clean(name: str, lab: Servers, tmp_path: Path) -> None:
+    """Both sides are the same, and the listing left items out that had not changed for weeks: by id they are there, so it was not whole."""
+    ((_, kind, _),) = (one for one in _tried() if one[0] == name)
+    (fault,) = (one for one in FAULTS if one.name == name)
+    told = night(subject(kind), fault, "first", lab, tmp_path / "night", drift=False)
+
+    assert told.events == set()
+    assert (told.figures.dismissed or {}).get(LEFT_OUT, 0) > 0
+    assert told.figures.verdict is not Verdict.CLEAN
+    assert told.figures.consistent_as_of is None
+    assert "left out of a listing that called itself whole" in "; ".join(doubts(told.figures))
 
 
 def _keys() -> list[str]:
