@@ -97,12 +97,14 @@ def _subject(make: Make, resource: str, declared: Resource | None, base: str | N
     finally:
         provider.close()
     maker = record or _records_of(declared)
+    asked = getattr(declared.paging, "size", None) or (declared.size.size if declared.size is not None else SIZE)
     return Subject(
         make=make,
         resource=resource,
         declared=declared,
         base=base if base.endswith("/") or isinstance(declared, Connection) else f"{base}/",
         records=[maker(number) for number in range(1, COUNT + 1)],
+        size=min(SIZE, asked),
     )
 
 

@@ -22,6 +22,7 @@ NAMED = (
     "an item is inserted before the page",
     "every item is updated",
     "the order turns round",
+    "the items of another account",
     "an item twice on a page",
     "the page before again, once",
     "an item with half a surrogate pair",

@@ -77,6 +77,12 @@ class Api:
     _ranks: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def renamed(self, record: Record, key: str) -> Record:
+        """The same record under another key."""
+        copy: dict[str, Any] = json.loads(json.dumps(record))
+        _plant(copy, self.resource.key, key)
+        return copy
+
     def key(self, record: Record) -> str:
         """A record's key as text."""
         return str(at_path(record, self.resource.key))

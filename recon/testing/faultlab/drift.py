@@ -25,7 +25,7 @@ def cursor_gone(moment: Moment) -> None:
 
 def inserted(moment: Moment) -> None:
     """A new item comes in at the top, so that all others move down."""
-    record = {**moment.api.records[0], moment.api.resource.key: f"new{len(moment.api.records)}"}
+    record = moment.api.renamed(moment.api.records[0], f"new{len(moment.api.records)}")
     _changed(moment, lambda records: records.insert(0, record))
 
 
@@ -38,6 +38,19 @@ def updated(moment: Moment) -> None:
 def turned(moment: Moment) -> None:
     """The order turns round, as where a list is sorted by what changes."""
     _changed(moment, lambda records: records.reverse())
+
+
+def clamped(moment: Moment) -> None:
+    """No more than half of what was asked for comes on a page, from here on."""
+    moment.api.most = max(1, moment.page.size // 2)
+    moment.page.size = moment.api.most
+    _anew(moment)
+
+
+def of_another(moment: Moment) -> None:
+    """The page of another account, with places that lead on in ours."""
+    moment.page.rows = [_text(moment.api.renamed(json.loads(row), f"other{at}")) for at, row in enumerate(moment.page.rows)]
+    moment.page.keys = []
 
 
 def starts_over(moment: Moment) -> None:
@@ -61,7 +74,7 @@ def _changed(moment: Moment, change: Callable[[list[Record]], object]) -> None:
 def _anew(moment: Moment) -> None:
     """The page is made of the records as they stand now."""
     now = moment.api.served(moment.asked)
-    for name in ("start", "rows", "keys", "following", "total", "pages"):
+    for name in ("start", "size", "rows", "keys", "following", "total", "pages"):
         setattr(moment.page, name, getattr(now, name))
 
 
@@ -75,6 +88,8 @@ def _moved(kind: Kind, _: str) -> Outcome:
 
 
 BETWEEN_PAGES: Sequence[Fault] = (
+    Fault(name="pages are half as long as asked for", edit=clamped, kinds=PAGED, places=("first",), items=True),
+    Fault(name="the items of another account", edit=of_another, kinds=ALL - {"last_id"}, expects=UNSEEN, items=True),
     Fault(name="an item of an earlier page is deleted", edit=deleted, kinds=PAGED, places=LATER, expects=_moved, items=True),
     Fault(name="the item before the page is deleted", edit=cursor_gone, kinds=PAGED, places=LATER, expects=_moved, items=True),
     Fault(name="an item is inserted before the page", edit=inserted, kinds=PAGED, places=LATER, expects=HEALS, items=True, repeats=True),

@@ -145,6 +145,16 @@ def _ever(name: str, wire: Wire, says: str, *, slow: bool = False) -> Fault:
     return Fault(name=f"{name}, for ever", wire=wire, times=None, expects=STOPS, says=says, slow=slow)
 
 
+def _link(name: str, written: Callable[[str], str]) -> Fault:
+    """The Link header, written as RFC 8288 allows and few servers do."""
+
+    def wire(moment: Moment, answer: Answer) -> Answer:
+        url = moment.api.url_of(moment.asked, moment.page.following)
+        return answer if url is None else replace(answer, headers={**answer.headers, "Link": written(url)})
+
+    return Fault(name=f"a Link with {name}", wire=wire, times=None, kinds=frozenset({"link"}))
+
+
 THROTTLES: Sequence[Fault] = (
     _once("429, Retry-After in seconds", status(429, Retry_After="3"), times=2),
     _once("429, Retry-After as a date", told_to_wait(429, 7)),
@@ -224,4 +234,11 @@ REFUSED: Sequence[Fault] = (
     Fault(name="400 for the cursor", wire=status(400, say="invalid cursor"), times=None, until_anew=True, expects=expired),
     Fault(name="413, the page is too large", wire=too_large, times=None, expects=TRUTH, says="too large"),
 )
-ON_THE_WIRE: Sequence[Fault] = (*THROTTLES, *SICK, *BROKEN, *NO_PAGE, *REFUSED)
+LINKS: Sequence[Fault] = (
+    _link("several relations in one", lambda url: f'<{url}>; rel="next last"'),
+    _link("a relation in capitals, without quotes", lambda url: f"<{url}>; REL=NEXT"),
+    _link("marks in the URL and in a title", lambda url: f'<{url}&x=a;b,c>; title="a, b; rel=\\"prev\\""; rel="next"'),
+    _link("the next one first, another of the same name after it", lambda url: f'<{url}>; rel="next", </elsewhere>; rel="next"'),
+    _link("no white space, and other parameters", lambda url: f'</up>;rel=up,<{url}>;type="a/b";rel=next'),
+)
+ON_THE_WIRE: Sequence[Fault] = (*THROTTLES, *SICK, *BROKEN, *NO_PAGE, *REFUSED, *LINKS)
