@@ -78,7 +78,7 @@ def records() -> list[dict[str, object]]:
 
 def subject(kind: str, *, slow: bool = False) -> Subject:
     """Who is tried for a kind; `slow` for a fault that is waited out."""
-    settings = {"timeout": "0.3s", "tries": 2} if slow else {}
+    settings = {"timeout": "0.5s", "tries": 3} if slow else {}
     provider = made(kind, "http://127.0.0.1:9")
     provider.close()
     return Subject(
