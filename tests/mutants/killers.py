@@ -90,6 +90,7 @@ TESTS = {
     "whole_or_nothing": "tests/integration/test_nights.py::test_a_listing_that_breaks_off_tells_of_no_deletion",
     "second_look": "tests/integration/test_nights.py::test_what_healed_between_the_looks_is_not_sent",
     "moved": "tests/integration/test_nights.py::test_what_moved_between_the_looks_is_left_alone",
+    "refuted_listing": "tests/fetch_matrix/test_nights.py::test_a_listing_that_called_itself_whole_and_was_not_is_never_clean",
     "in_flight": "tests/integration/test_nights.py::test_what_changed_after_the_fetch_began_is_left_alone",
     "positive_control": "tests/integration/test_nights.py::test_a_404_beside_a_control_that_is_gone_too_proves_nothing",
 }

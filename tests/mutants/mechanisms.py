@@ -222,6 +222,13 @@ def in_flight(stack: ExitStack) -> None:
     swap(stack, looking, "sifted", lambda _night, suspects, counts, by_field: Sifted(suspects, counts, by_field))
 
 
+@mechanism(14, "a listing is believed to be whole although items that it lacks are found by id")
+def refuted_listing(stack: ExitStack) -> None:
+    from recon.confirm import confirmation
+
+    swap(stack, confirmation, "_left_out", lambda job, first: False)
+
+
 @mechanism(2, "a deletion is told on its first night, whatever the job says")
 def tombstone(stack: ExitStack) -> None:
     from recon.plan import plan
