@@ -11,12 +11,14 @@ from urllib.parse import quote
 from recon import HeaderKey, Section
 from recon.clock import Clock, SystemClock
 from recon.errors import CursorExpired, InvalidPage, Refused
+from recon.fetch.auth import Auth
 from recon.fetch.download import Downloads
 from recon.fetch.graphql import ById, Connection, Nested
 from recon.fetch.graphql_ask import Asker
 from recon.fetch.graphql_bulk import Bulk, Busy, Exports
 from recon.fetch.listing import Listing
 from recon.fetch.narrowing import Ranges
+from recon.fetch.oauth import OAuth2
 from recon.fetch.origin import BadUrl, Origins, parse_url
 from recon.fetch.page import Lookup, LookupStatus, Page
 from recon.fetch.partition import Planner
@@ -34,6 +36,7 @@ DOWNLOADS = "https://storage.googleapis.com"
 
 VERSION = re.compile(r"20\d\d-(01|04|07|10)")
 SHOP = re.compile(r"[a-z0-9][a-z0-9-]*(\.myshopify\.com)?")
+TOKEN_HEADER = "X-Shopify-Access-Token"  # noqa: S105 - a header's name
 VISIBLE = timedelta(days=60)
 HIDDEN = "only the last 60 days are visible: read_all_orders is not granted"
 WAY_OUT = "ask Shopify for read_all_orders in the Partner Dashboard, and grant it (https://shopify.dev/docs/api/usage/access-scopes)"
@@ -113,11 +116,22 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+class ClientToken(OAuth2):
+    """A token by client credentials, which lives for a day; Shopify wants it in a header of its own.
+
+    https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/client-credentials-grant
+    """
+
+    def headers(self) -> dict[str, str]:
+        assert self._token is not None
+        return {TOKEN_HEADER: self._token.reveal()}
+
+
 class Shopify(GraphQLProvider):
     """A shop's lists, whole: by a bulk operation, or page by page with `bulk = false`.
 
     Settings beside HTTPProvider's own: `shop` (`acme`, or `acme.myshopify.com`); `token`, by default `{ env = "SHOPIFY_TOKEN" }`, of an
-    app that may read and no more; `api_version`; `ids`: `gid` (`gid://shopify/Order/1`, the default) or `numeric` (`1`); `bulk`, and of it
+    app that may read and no more, or `client_id` and `client_secret` of an app made in the Dev Dashboard; `api_version`; `ids`: `gid` (`gid://shopify/Order/1`, the default) or `numeric` (`1`); `bulk`, and of it
     `bulk_poll`, `bulk_busy`, `bulk_wait`; `downloads`, the origins of its files; and `resources.NAME` with `fields`, `nested`, `filter`.
 
     A bulk operation is begun by a mutation, and changes nothing of the shop: it writes a file that only this app can fetch. The list page by
@@ -146,8 +160,10 @@ class Shopify(GraphQLProvider):
     def configure(self, section: Section) -> None:
         """Takes the token, the ways of fetching, and what is selected of each list."""
         if "auth" in section.table:
-            raise section.bad("auth", "Shopify has one way to sign in", hint='write token = { env = "SHOPIFY_TOKEN" }')
-        self.auth = HeaderKey("X-Shopify-Access-Token", section.reference("token", {"env": "SHOPIFY_TOKEN"}))
+            raise section.bad(
+                "auth", "Shopify signs in its own way", hint='write token = { env = "SHOPIFY_TOKEN" }, or client_id and client_secret'
+            )
+        self.auth = _signs(section, self.base_url)
         self.numeric = section.choice("ids", ("gid", "numeric"), "gid") == "numeric"
         self.bulk: bool = section.flag("bulk", True)
         self.poll, self.busy = section.duration("bulk_poll", 10.0), section.duration("bulk_busy", 600.0)
@@ -350,6 +366,18 @@ def _inside(table: Section) -> tuple[str, str]:
     if not re.search(r"\bid\b", fields):
         raise table.bad("fields", "does not select id, by which an export's lines are told apart")
     return of, fields
+
+
+def _signs(section: Section, base_url: str) -> Auth:
+    """By a token that was given, or by client credentials; neither is read before it is needed."""
+    client: str | None = section.text("client_id", None)
+    if client is None:
+        return HeaderKey(TOKEN_HEADER, section.reference("token", {"env": "SHOPIFY_TOKEN"}))
+    if "token" in section.table:
+        raise section.bad("token", "stands beside client_id; an app has one or the other")
+    place = replace(parse_url(base_url), path="/admin/oauth/access_token")
+    secret = section.reference("client_secret", {"env": "SHOPIFY_CLIENT_SECRET"})
+    return ClientToken(place, client_id=client, client_secret=secret, send="body")
 
 
 def _origins(section: Section) -> Origins:

@@ -52,9 +52,10 @@ class GraphQLProvider(HTTPProvider):
         return declared.one is not None or declared.many is not None
 
     def planner(self, listing: Listing) -> Planner | None:
-        """One part."""
-        del listing
-        return None
+        """How the connection is cut into parts, by its ranges, where HTTPProvider plans at all; None: it is fetched in one."""
+        inherited = getattr(super(), "planner", None)
+        made: Planner | None = inherited(listing) if inherited is not None else None
+        return made
 
     def fetch(self, listing: Listing) -> Iterator[Page]:
         """The whole connection, or the range that the partition names. Raises ProviderError leaves."""

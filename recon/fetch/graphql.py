@@ -132,6 +132,10 @@ class Connection(Resource):
 
     def __post_init__(self) -> None:
         place = self.place
+        other = [name for name in ("get", "shards", "size", "batch", "passes") if getattr(self, name) is not None]
+        if other or self.params:
+            msg = f"{(other or ['params'])[0]} is of a list by URL; a query has variables, first and page, one and many"
+            raise ValueError(msg)
         # Frozen, and derived once: what the rest of the engine asks every resource for.
         object.__setattr__(self, "records", place.array)
         object.__setattr__(self, "paging", CursorInBody(param=self.cursor, at=place.end, more=place.more))

@@ -73,12 +73,12 @@ class Gatherer:
             fields = _OBJECT(line)
             # What is raw was not looked into, so what is no UTF-8 is looked for here.
             str(line, "utf-8")
+            parent = _TEXT(fields.pop(PARENT)) if PARENT in fields else None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._unreadable(line)
-        parent = fields.pop(PARENT, None)
         if parent is not None:
             self.objects += 1
-            self._child(line, fields, _TEXT(parent))
+            self._child(line, fields, parent)
             return False, None
         done = self.last()
         self.objects += 1

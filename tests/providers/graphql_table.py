@@ -1,8 +1,11 @@
-"""A `type = "graphql"` provider of the shop in tests/servers/graphql_shop.py, as recon.toml would declare it."""
+"""Providers of the shop in tests/servers/graphql_shop.py: `type = "graphql"`, as recon.toml would declare it, and Shopify."""
 
 from typing import Any
 
+import pytest
+
 from providers.graphql import GraphQL
+from providers.shopify import Shopify
 from tests.providers.sections import section
 from tests.servers.graphql_shop import Shop
 
@@ -32,7 +35,7 @@ def edged() -> dict[str, Any]:
     return {**ORDERS, "query": query, "nodes": "orders.edges.node"}
 
 
-def graphql(shop: Shop, monkeypatch: Any, orders: dict[str, Any] | None = None, **settings: Any) -> GraphQL:
+def graphql(shop: Shop, monkeypatch: pytest.MonkeyPatch, orders: dict[str, Any] | None = None, **settings: Any) -> GraphQL:
     """The provider; `orders` is laid over the resource's table, without the keys whose value is None."""
     monkeypatch.setenv("SHOP_TOKEN", shop.token)
     table = {key: value for key, value in {**ORDERS, **(orders or {})}.items() if value is not None}
@@ -43,3 +46,11 @@ def graphql(shop: Shop, monkeypatch: Any, orders: dict[str, Any] | None = None, 
             {"base_url": shop.endpoint, "auth": auth, "resources": {"orders": table}, "tries": 3, "max_wait": 20, **settings},
         )
     )
+
+
+def shopify(shop: Shop, monkeypatch: pytest.MonkeyPatch, /, **settings: Any) -> Shopify:
+    """The provider of this shop, which looks at an export every few milliseconds."""
+    monkeypatch.setenv("SHOPIFY_TOKEN", shop.token)
+    quick = {"bulk_poll": 0.01, "bulk_busy": 0.05, "tries": 3, "max_wait": 20}
+    table = {"shop": "acme", "base_url": shop.endpoint, "downloads": [shop.files or "http://127.0.0.1:1"], **quick, **settings}
+    return Shopify(section("providers.shopify", table))

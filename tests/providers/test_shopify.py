@@ -13,20 +13,12 @@ from recon.errors import BadSetting, CursorExpired, InvalidPage, Refused, Unreac
 from recon.fetch.page import LookupStatus, Page
 from recon.fetch.partition import Partition
 from recon.provider import Listing
+from tests.providers.graphql_table import shopify
 from tests.providers.listing import whole
-from tests.providers.sections import section
-from tests.servers.graphql_shop import Answer, Asked, Shop, graphql_shop, order
+from tests.servers.graphql_shop import CLIENT_SECRET, Answer, Asked, Shop, graphql_shop, order
 
 ORDERS = [order(1), order(2, items=0), order(3, items=12), *(order(n) for n in range(4, 31))]
 NAMES = [f"#{n}" for n in range(1, 31)]
-
-
-def shopify(shop: Shop, monkeypatch: pytest.MonkeyPatch, /, **settings: Any) -> Shopify:
-    """The provider of this shop, which looks at an export every few milliseconds."""
-    monkeypatch.setenv("SHOPIFY_TOKEN", shop.token)
-    quick = {"bulk_poll": 0.01, "bulk_busy": 0.05, "tries": 3, "max_wait": 20}
-    table = {"shop": "acme", "base_url": shop.endpoint, "downloads": [shop.files or "http://127.0.0.1:1"], **quick, **settings}
-    return Shopify(section("providers.shopify", table))
 
 
 @pytest.fixture
@@ -356,6 +348,24 @@ def test_a_dead_token_is_said_before_anything_is_written_down(shop: Shop, monkey
     provider.close()
 
 
+def test_client_credentials_obtain_a_token_and_another_when_it_dies(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app of the Dev Dashboard signs by its client's secret; a token that dies while an export is waited for costs one request."""
+    monkeypatch.setenv("SHOPIFY_CLIENT_SECRET", CLIENT_SECRET)
+    shop.polls = 2
+
+    def dies(asked: Asked, answer: Answer) -> Answer:
+        if "bulkOperation(" in asked.query:
+            shop.token = "shpat_new"
+        return answer
+
+    shop.after = dies
+    provider = shopify(shop, monkeypatch, client_id="app-1")
+    pages, error = fetched(provider)
+    assert provider.session.mask("of shpat_new, and shpss_nightly") == "of ••••, and ••••"
+    provider.close()
+    assert (error, names(pages), shop.tokens) == (None, NAMES, 2)
+
+
 def ungrouped(file: bytes) -> bytes:
     """The same lines, children last."""
     lines = file.splitlines(keepends=True)
@@ -451,7 +461,8 @@ def test_every_list_is_declared_in_full(monkeypatch: pytest.MonkeyPatch) -> None
         ({"api_version": "2025-07"}, "api_version: is '2025-07'"),
         ({"api_version": "unstable"}, "api_version: is 'unstable'"),
         ({"token": "shpat_in_the_file"}, "token: a secret is given by reference only"),
-        ({"auth": {"bearer": {"env": "X"}}}, "auth: Shopify has one way"),
+        ({"auth": {"bearer": {"env": "X"}}}, "auth: Shopify signs in its own way"),
+        ({"client_id": "app-1", "token": {"env": "X"}}, "token: stands beside client_id"),
         ({"downloads": ["http://files.example"]}, "downloads: http://files.example is plain http"),
         ({"downloads": []}, "downloads: names no origin"),
         ({"resources": {"refunds": {}}}, "refunds: is no list"),

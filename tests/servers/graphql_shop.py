@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, build_schema, execute_sync, parse, validate
 from graphql.language import ast
 
 VERSION = "2026-10"
 TOKEN = "shpat_nightly"
+CLIENT_SECRET = "shpss_nightly"
 PATH = f"/admin/api/{VERSION}/graphql.json"
 SCHEMA = """
 interface Node { id: ID! }
@@ -141,6 +143,8 @@ class Shop:
     after: Callable[[Asked, Answer], Answer] = lambda _, answer: answer
 
     asked: list[Asked] = field(default_factory=list)
+    #: How many tokens were given for the client's secret.
+    tokens: int = 0
     exports: list[Export] = field(default_factory=list)
     #: Headers of each request for a file.
     downloads: list[dict[str, str]] = field(default_factory=list)
@@ -393,6 +397,8 @@ def _json(body: Any, status: int = 200) -> Answer:
 
 
 def _served(shop: Shop, path: str, headers: dict[str, str], body: bytes) -> tuple[Asked | None, Answer]:
+    if path == "/admin/oauth/access_token":
+        return None, _token(shop, body)
     if path != PATH:
         return None, _json({"errors": "Not Found"}, 404)
     if headers.get("x-shopify-access-token") != shop.token:
@@ -404,6 +410,14 @@ def _served(shop: Shop, path: str, headers: dict[str, str], body: bytes) -> tupl
     shop.asked.append(asked)
     answer = shop.before(asked)
     return asked, shop.after(asked, answer or _execute(shop, asked))
+
+
+def _token(shop: Shop, body: bytes) -> Answer:
+    form = dict(parse_qsl(body.decode()))
+    if form != {"grant_type": "client_credentials", "client_id": "app-1", "client_secret": CLIENT_SECRET}:
+        return _json({"error": "invalid_client"}, 400)
+    shop.tokens += 1
+    return _json({"access_token": shop.token, "scope": ",".join(shop.scopes), "expires_in": 86399})
 
 
 def _handlers(shop: Shop) -> tuple[type[BaseHTTPRequestHandler], type[BaseHTTPRequestHandler]]:
