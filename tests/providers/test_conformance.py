@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from providers.shopify import Shopify
 from providers.stripe import Stripe
 from recon.clock import Clock
 from recon.errors import BadRequest
@@ -29,8 +30,19 @@ def stripe(url: str) -> Stripe:
     return Stripe(section("stripe", base_url=f"{url}/v1/", api_key=Secret("rk_test_0123456789abcdef")))
 
 
+def shopify(url: str) -> Shopify:
+    base = f"{url}/admin/api/2026-10/graphql.json"
+    return Shopify(section("shopify", shop="acme", token=Secret("shpat_0123456789abcdef"), bulk=False, base_url=base))
+
+
+RECORDS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "shopify, page by page": lambda n: {"id": f"gid://shopify/ProductVariant/{n}", "sku": f"s{n}"}
+}
+"""For those who want more of a record than its key."""
+
 SHIPPED: dict[str, tuple[Make, str]] = {
     "stripe": (stripe, "charges"),
+    "shopify, page by page": (shopify, "product_variants"),
     "rest by a cursor": (lambda url: made("cursor", url), "orders"),
     "graphql by edges": (lambda url: made("graphql, edges", url), "orders"),
     "rest by pages": (lambda url: made("page, pages", url), "orders"),
@@ -42,7 +54,7 @@ def test_what_is_shipped_keeps_the_contract(name: str) -> None:
     """The kit finds nothing to say of a shipped provider."""
     make, resource = SHIPPED[name]
 
-    findings = check_provider(make, resource)
+    findings = check_provider(make, resource, record=RECORDS.get(name))
 
     assert not findings, "\n".join(map(str, findings))
 
