@@ -20,6 +20,8 @@ class Message:
     partitionkey: str
     body: bytes
     emission: int = 1
+    #: The replay that sends it again, for a header beside the body, which stays as it is; None for what a run found.
+    replay: str | None = None
 
     @property
     def dedupe(self) -> str:

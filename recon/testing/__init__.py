@@ -16,6 +16,7 @@ def test_orders_are_compared_by_status():
 | `sqlite_store`        | a real SQLite store from rows, for jobs with SQL of their own                       |
 | `RecordingPublisher`  | keeps what it is given; outcomes can be scripted                                    |
 | `FixedClock`          | a clock that only a test moves; sleeping moves it                                   |
+| `check_events`        | fails where an event type changed without a new version                              |
 | `section`             | a table of recon.toml, to construct a provider, store or publisher from             |
 | `ThirdParty`          | a stateful third party over HTTP on loopback: pages, 429s, 500s, deletions, webhooks |
 | `check_provider`      | whether a provider keeps the contract, tried against a server that does what third parties do |
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from recon.demo.third_party import ThirdParty
     from recon.testing.compare import Found, reconcile_in_memory
     from recon.testing.conformance import Finding, check_provider
+    from recon.testing.events import check_events
     from recon.testing.fault_server import FaultServer
     from recon.testing.store import MemoryStore, sqlite_store
 
@@ -47,6 +49,7 @@ __all__ = [
     "MemoryStore",
     "RecordingPublisher",
     "ThirdParty",
+    "check_events",
     "check_provider",
     "reconcile_in_memory",
     "section",
@@ -60,6 +63,7 @@ _LAZY = {
     "MemoryStore": "recon.testing.store",
     "ThirdParty": "recon.demo.third_party",
     "check_provider": "recon.testing.conformance",
+    "check_events": "recon.testing.events",
     "reconcile_in_memory": "recon.testing.compare",
     "sqlite_store": "recon.testing.store",
 }
