@@ -267,6 +267,7 @@ def test_a_provider_without_a_catalogue_must_say_how_its_list_looks() -> None:
     assert "declared=Resource(" in str(caught.value.hint)
 
 
+@pytest.mark.soak
 def test_each_page_can_be_tried() -> None:
     """With `every_page` each fault strikes on the first, a middle and the last page."""
     assert not check_provider(_counted, "orders", every_page=True)
