@@ -91,6 +91,8 @@ class Session:
         Its limiter is its own from then on: many processes are simulated in one, and real ones share nothing of it.
         """
         self._transport.close()
+        if self._auth is not None:
+            self._auth.through(network)
         self._leave()
         self._limiter = Limiter(self._rates, width=self.connections)
         self._transport, self._retrier.rng, self._retrier.limiter = network, chance, self._limiter
