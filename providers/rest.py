@@ -16,7 +16,7 @@ class Rest(HTTPProvider):
     """A third party as `[providers.NAME]` declares it: HTTPProvider's own keys, and a table per resource.
 
     `[providers.NAME.resources.RESOURCE]` takes `path`, `records` and `paging`, and may take `key`, `get`, `get_record`,
-    `get_params`, `params`, `deleted`, `total`, `link` and `lag`. What a key means stands with `recon.fetch.resource.Resource`,
+    `get_params`, `params`, `deleted`, `merged`, `without`, `total`, `link` and `lag`. What a key means stands with `recon.fetch.resource.Resource`,
     what a paging rule means with `recon.fetch.paging`. Nothing is guessed: a paging rule is always named.
 
     Raises BadSetting for a key that is unknown, missing or of the wrong shape, naming file, table and key.
@@ -50,11 +50,13 @@ def read_resource(section: Section) -> Resource:
         "total": _word(section, "total", None),
         "link": _template(section, "link"),
         "lag": section.duration("lag", 0.0),
+        "without": _word(section, "without", None),
+        "merged": _word(section, "merged", None),
         "paging": _paging(section),
     }
     section.finish()
     if get is None:
-        for key in ("get_record", "get_params", "deleted"):
+        for key in ("get_record", "get_params", "deleted", "merged"):
             if key in section.table:
                 raise section.bad(key, 'says something of a read by id, and there is no get = "…/{key}"')
     try:
@@ -81,7 +83,7 @@ def _next_header(section: Section) -> Paginator:
 
 
 def _link(section: Section) -> Paginator:
-    return LinkHeader(rel=_word(section, "rel", "next"), end=_or_absent(section))
+    return LinkHeader(rel=_word(section, "rel", "next"), end=section.choice("end", ("marker", "absent", "single"), "marker"))
 
 
 def _page(section: Section) -> Paginator:

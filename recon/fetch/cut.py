@@ -147,6 +147,12 @@ def key_of(item: bytes, path: str) -> str | None:
     return str(value)
 
 
+def holds(item: bytes, path: str) -> bool:
+    """Whether an item has something at a path; null is nothing."""
+    value = at_path(loose(item), path)
+    return value is not ABSENT and value is not None
+
+
 _CHECK = msgspec.json.Decoder(msgspec.Raw).decode
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from recon.clock import Clock
 from recon.errors import InvalidPage
-from recon.fetch.cut import Cut, Cutter, key_of
+from recon.fetch.cut import Cut, Cutter, holds, key_of
 from recon.fetch.page import Checkpoint, End, Page
 from recon.fetch.path import ABSENT
 from recon.fetch.resource import Resource
@@ -52,13 +52,15 @@ class Walk:
             # What a body says about itself may quote the credential.
             raise self._session.masked(error) from error.__cause__
         end, following = (outcome, None) if isinstance(outcome, End) else (None, outcome.ask)
+        items = cut.items if self._resource.without is None else [item for item in cut.items if not holds(item, self._resource.without)]
         page = Page(
-            items=cut.items,
+            items=items,
             next=following.checkpoint() if following else None,
             end=end,
             unread=cut.unread,
             total=facts.total,
             bytes_read=response.wire_bytes,
+            left_out=len(cut.items) - len(items),
         )
         return page, following
 
