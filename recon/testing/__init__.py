@@ -63,7 +63,6 @@ _LAZY = {
     "MemoryStore": "recon.testing.store",
     "ThirdParty": "recon.demo.third_party",
     "check_events": "recon.testing.events",
-    "check_events": "recon.testing.events",
     "check_provider": "recon.testing.conformance",
     "reconcile_in_memory": "recon.testing.compare",
     "sqlite_store": "recon.testing.store",
