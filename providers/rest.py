@@ -17,7 +17,8 @@ class Rest(HTTPProvider):
     """A third party as `[providers.NAME]` declares it: HTTPProvider's own keys, and a table per resource.
 
     `[providers.NAME.resources.RESOURCE]` takes `path`, `records` and `paging`, and may take `key`, `get`, `get_record`,
-    `get_params`, `params`, `deleted`, `total`, `link`, `lag`, `ranges`, `shards` and `parallel`. What a key means stands with `recon.fetch.resource.Resource`,
+    `get_params`, `params`, `deleted`, `merged`, `without`, `total`, `link`, `lag`, `ranges`, `shards` and `parallel`. What a key means
+    stands with `recon.fetch.resource.Resource`,
     what a paging rule means with `recon.fetch.paging`. Nothing is guessed: a paging rule is always named.
 
     Raises BadSetting for a key that is unknown, missing or of the wrong shape, naming file, table and key.
@@ -51,6 +52,8 @@ def read_resource(section: Section) -> Resource:
         "total": _word(section, "total", None),
         "link": _template(section, "link"),
         "lag": section.duration("lag", 0.0),
+        "without": _word(section, "without", None),
+        "merged": _word(section, "merged", None),
         "paging": _paging(section),
         "ranges": _ranges(section),
         "shards": _shards(section),
@@ -58,7 +61,7 @@ def read_resource(section: Section) -> Resource:
     }
     section.finish()
     if get is None:
-        for key in ("get_record", "get_params", "deleted"):
+        for key in ("get_record", "get_params", "deleted", "merged"):
             if key in section.table:
                 raise section.bad(key, 'says something of a read by id, and there is no get = "…/{key}"')
     try:
@@ -85,7 +88,7 @@ def _next_header(section: Section) -> Paginator:
 
 
 def _link(section: Section) -> Paginator:
-    return LinkHeader(rel=_word(section, "rel", "next"), end=_or_absent(section))
+    return LinkHeader(rel=_word(section, "rel", "next"), end=section.choice("end", ("marker", "absent", "single"), "marker"))
 
 
 def _page(section: Section) -> Paginator:

@@ -105,7 +105,11 @@ class Unreachable(ProviderError):
 
 
 class Refused(ProviderError):
-    """The third party refused in a way that no retry will better."""
+    """The third party refused in a way that no retry will better; `status` is its answer's, where there was one."""
+
+    def __init__(self, message: str, *, hint: str | None = None, status: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
 
 
 class Throttled(ProviderError):

@@ -178,6 +178,12 @@ class FieldReader:
         return [self.read(item) for item in items]
 
 
+def holds(item: bytes, path: str) -> bool:
+    """Whether an item has something at a path; null is nothing."""
+    value = at_path(loose(item), path)
+    return value is not ABSENT and value is not None
+
+
 _CHECK = msgspec.json.Decoder(msgspec.Raw).decode
 
 

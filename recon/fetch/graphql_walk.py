@@ -2,24 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
 
-from recon.clock import Clock, iso, parse_iso
-from recon.errors import EndlessListing, FilterIgnored, InvalidPage, PageTooLarge, RangeTooWide
-from recon.fetch.cut import Cut, Cutter, loose
+from recon.clock import Clock
+from recon.errors import EndlessListing, InvalidPage, PageTooLarge, RangeTooWide
+from recon.fetch.cut import SAMPLE, Cut, Cutter
+from recon.fetch.edges import asked, written
 from recon.fetch.graphql import DATA, Connection
 from recon.fetch.graphql_ask import ERRORS, Asker
 from recon.fetch.graphql_records import Records, nodes_of
-from recon.fetch.narrowing import Ranges
 from recon.fetch.page import Checkpoint, End, Page, Unread
 from recon.fetch.partition import Partition
-from recon.fetch.path import at_path
 from recon.fetch.rule import Ask, Facts, Invalid
 from recon.fetch.transport import Response
+from recon.fetch.within import check_of
 from recon.job import Scalar
-
-SAMPLE = 2048
 
 
 class GraphWalk:
@@ -30,6 +26,7 @@ class GraphWalk:
         self._connection = connection
         self._partition = partition
         self._clock = clock
+        self._check = check_of(partition, connection.ranges, None)
         self._records = Records(asker, connection, clock)
         total = () if connection.total is None else (f"{DATA}.{connection.total}",)
         self._cutter = Cutter(connection.records, (*connection.paging.paths, ERRORS, *total))
@@ -63,7 +60,7 @@ class GraphWalk:
         end, following = (outcome, None) if isinstance(outcome, End) else (None, outcome.ask)
         if following is not None:
             self._prove_onward(ask, following, subject)
-        items, unread = self._items(cut)
+        items, unread = self._items(cut, subject)
         page = Page(
             items=items,
             next=following.checkpoint() if following else None,
@@ -97,7 +94,7 @@ class GraphWalk:
             msg = f"{subject}: {following.seen:,} items have come, no more than {most:,} can be paged through, and there are more"
             raise RangeTooWide(msg, hint="declare ranges for this resource, or narrow what it lists")
 
-    def _items(self, cut: Cut) -> tuple[list[bytes], tuple[Unread, ...]]:
+    def _items(self, cut: Cut, subject: str) -> tuple[list[bytes], tuple[Unread, ...]]:
         items, unread = cut.items, list(cut.unread)
         if self._connection.place.edged:
             nodes = nodes_of(items)
@@ -107,9 +104,8 @@ class GraphWalk:
                 for edge, node in zip(cut.items, nodes, strict=True)
                 if node[:1] != b"{"
             ]
-        ranges = self._connection.ranges
-        if ranges is not None and self._partition.ranged:
-            items, outside = within(items, ranges, self._partition)
+        if self._check is not None:
+            items, outside = self._check(items, subject)
             unread += outside
         whole, short = self._records.of(items)
         return whole, (*unread, *short)
@@ -129,53 +125,6 @@ def search_terms(connection: Connection, partition: Partition) -> str:
     ranges = connection.ranges
     if ranges is None:
         return ""
-    bounds = ((ranges.low, partition.low), (ranges.high, partition.high))
-    return " ".join(term.replace("{value}", written(ranges, value)) for term, value in bounds if value is not None)
-
-
-def written(ranges: Ranges, value: int) -> str:
-    """A bound as the search text writes it."""
-    match ranges.form:
-        case "epoch" | "integer":
-            return str(value)
-        case "epoch_ms":
-            return str(value * 1000)
-        case form:
-            moment = datetime.fromtimestamp(value, UTC)
-            return iso(moment) if form == "iso" else moment.date().isoformat()
-
-
-def value_of(ranges: Ranges, given: Any) -> float:
-    """A record's value on the same scale; raises ValueError where it has none."""
-    match ranges.form:
-        case "iso":
-            return parse_iso(given).timestamp() if isinstance(given, str) else _no_value(given)
-        case "date":
-            return parse_iso(f"{given}T00:00:00Z").timestamp() if isinstance(given, str) else _no_value(given)
-        case form:
-            if isinstance(given, bool) or not isinstance(given, int | float):
-                return _no_value(given)
-            return given / 1000 if form == "epoch_ms" else given
-
-
-def within(items: list[bytes], ranges: Ranges, partition: Partition) -> tuple[list[bytes], list[Unread]]:
-    """The items that lie in the partition's range, and those that cannot be told; FilterIgnored for one that lies outside."""
-    inside: list[bytes] = []
-    unread: list[Unread] = []
-    for item in items:
-        given = at_path(loose(item), ranges.at)
-        try:
-            value = value_of(ranges, given)
-        except ValueError:
-            unread.append(Unread(raw=item[:SAMPLE], why=f"{ranges.at} cannot be read, so nothing says which range the item belongs to"))
-            continue
-        if (partition.low is not None and value < partition.low) or (partition.high is not None and value >= partition.high):
-            msg = f"{partition.name}: an item came whose {ranges.at} is {str(given)[:40]!r}, outside the range asked for"
-            raise FilterIgnored(msg)
-        inside.append(item)
-    return inside, unread
-
-
-def _no_value(given: object) -> float:
-    msg = f"{str(given)[:40]!r} is no value of a range"
-    raise ValueError(msg)
+    low, high = asked(ranges, partition)
+    terms = ((ranges.low, low), (ranges.high, high))
+    return " ".join(term.replace("{value}", str(written(value, ranges.form))) for term, value in terms if value is not None)

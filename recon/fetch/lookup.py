@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from recon.clock import Clock
 from recon.errors import BadRequest, ForeignOrigin, ProviderError
-from recon.fetch.cut import LINE_ENDS, key_of, loose, raw_record
+from recon.fetch.cut import LINE_ENDS, holds, key_of, loose, raw_record
 from recon.fetch.origin import Location
 from recon.fetch.page import Lookup, LookupStatus
-from recon.fetch.path import ABSENT
+from recon.fetch.path import ABSENT, at_path
 from recon.fetch.refusal import describe, error_words
 from recon.fetch.resource import Resource
 from recon.fetch.session import Session
@@ -95,11 +95,24 @@ class Reader:
         if whole is ABSENT:
             return _unknown(key, "the body cannot be read as a whole")
         found = key_of(record, self._resource.key)
+        if found != key and found is not None and self._merged(key, record):
+            return Lookup(key=key, status=LookupStatus.DELETED, why=f"the third party says that it was merged into {found[:80]!r}")
         if found != key:
             return _unknown(key, f"asked for {key!r}, got {'no key' if found is None else repr(found[:80])} at {self._resource.key!r}")
         if self._deleted(self._resource, whole):
             return Lookup(key=key, status=LookupStatus.DELETED, why="the third party says that it was deleted")
+        if self._resource.without is not None and holds(record, self._resource.without):
+            why = f"it is there, but with {self._resource.without!r} in it, and so none of these"
+            return Lookup(key=key, status=LookupStatus.NOT_FOUND, why=why)
         return Lookup(key=key, status=LookupStatus.FOUND, item=record.translate(LINE_ENDS))
+
+    def _merged(self, key: str, record: bytes) -> bool:
+        """Whether a record says that it took this key's place."""
+        if self._resource.merged is None:
+            return False
+        value = at_path(loose(record), self._resource.merged)
+        keys = value.split(";") if isinstance(value, str) else value if isinstance(value, list) else []
+        return key in {str(one).strip() for one in keys}
 
 
 def _unknown(key: str, why: str) -> Lookup:

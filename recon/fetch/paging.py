@@ -157,15 +157,18 @@ class NextUrlInHeader(_Rule):
 class LinkHeader(_Rule):
     """RFC 8288: the Link with relation `rel` leads on; a Link header without it is the end.
 
-    `end="absent"`: an answer with no Link header at all is the end too (an API that sends none where there is one page only).
+    `end="absent"`: an answer with no Link header at all is the end too. `end="single"`: only on the first page is it, for an API that
+    sends none where there is one page only; a header that gets lost further on is no end.
     """
 
     rel: str = "next"
-    end: Literal["marker", "absent"] = "marker"
+    end: Literal["marker", "absent", "single"] = "marker"
 
     def after(self, ask: Ask, facts: Facts) -> Outcome:
         header = facts.headers.get("link", ABSENT)
         if header is ABSENT or not header.strip():
+            if self.end == "single" and ask.page == 1:
+                return End("no Link header on page 1, so there is one page only")
             if self.end == "absent":
                 return End(f"no Link header on page {ask.page}")
             return Invalid(_no_marker("the Link header", 'end = "absent"'))

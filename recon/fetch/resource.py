@@ -34,6 +34,10 @@ class Resource:
     get_params: Mapping[str, Scalar] = field(default_factory=dict)
     #: `("deleted", True)`: what the body of a read by id holds, at a dotted path, where the item was deleted.
     deleted: tuple[str, Scalar] | None = None
+    #: What an item holds, at a dotted path, that is none of this resource's though the list has it: it is left out, and counted.
+    without: str | None = None
+    #: Dotted path of the keys that an item took the place of (a list, or a text with `;` between them): what was merged away is deleted.
+    merged: str | None = None
     #: Dotted path, or `header:NAME`, of the API's own count of the listing.
     total: str | None = None
     #: A page for people: `https://dashboard.example/{key}`.
@@ -69,7 +73,7 @@ class Resource:
         if not self.records and body:
             msg = f'records="" says that the body is the array itself, so {body[0]} cannot be in it; use a header or a Link'
             raise ValueError(msg)
-        for path in (self.records, self.key, self.get_record, *body):
+        for path in (self.records, self.key, self.get_record, self.without or "", self.merged or "", *body):
             if path and not all(path.split(".")):
                 msg = f"{path!r} is no dotted path"
                 raise ValueError(msg)

@@ -97,6 +97,10 @@ class Session:
         self._limiter = Limiter(self._rates, width=self.connections)
         self._transport, self._retrier.rng, self._retrier.limiter = network, chance, self._limiter
 
+    def declare(self, *rates: Rate) -> None:
+        """Further rates hold from here on: what only the credential tells, which is read no sooner than it is needed."""
+        self._limiter.widen(0, rates)
+
     def get(self, location: Location, *, params: Mapping[str, Scalar] | None = None, clock: Clock) -> Response:
         """The final answer to a GET; as of `ask`."""
         return self.ask("GET", location, params=params, clock=clock)
@@ -190,7 +194,7 @@ class Session:
         elif status == 404:
             told = told or "there is no such listing, or the credential may not see it"
             hint = "check base_url and the resource's path"
-        error = Refused(f"{subject} -> {status}{named}" + (f": {told}" if told else ""), hint=hint)
+        error = Refused(f"{subject} -> {status}{named}" + (f": {told}" if told else ""), hint=hint, status=status)
         return self.masked(error)
 
     def masked(self, error: E) -> E:

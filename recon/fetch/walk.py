@@ -6,7 +6,7 @@ from typing import Any
 
 from recon.clock import Clock
 from recon.errors import FilterIgnored, InvalidPage
-from recon.fetch.cut import Cut, Cutter, key_of
+from recon.fetch.cut import Cut, Cutter, holds, key_of
 from recon.fetch.edges import bounds
 from recon.fetch.page import Checkpoint, End, Page
 from recon.fetch.partition import Partition
@@ -64,13 +64,16 @@ class Walk:
             # What a body says about itself may quote the credential.
             raise self._session.masked(error) from error.__cause__
         end, following = (outcome, None) if isinstance(outcome, End) else (None, outcome.ask)
+        without = self._resource.without
+        kept = items if without is None else [item for item in items if not holds(item, without)]
         page = Page(
-            items=items,
+            items=kept,
             next=following.checkpoint() if following else None,
             end=end,
             unread=(*cut.unread, *odd),
             total=facts.total,
             bytes_read=response.wire_bytes,
+            left_out=len(items) - len(kept),
         )
         return page, following
 

@@ -27,6 +27,7 @@ from recon.fetch.path import segments
 from recon.fetch.resource import Resource
 from recon.provider import Provider
 from recon.testing.clock import FixedClock
+from recon.testing.conformance_parts import check_parts
 from recon.testing.fault_server import Answer, Asked, page
 from recon.testing.faultlab import Fault
 from recon.testing.faultlab.trial import SIZE, Servers, Subject, Trial, servers
@@ -75,11 +76,8 @@ def check_provider(
     subject = _subject(make, resource, declared, base, record)
     with servers() as both:
         kit = _Kit(subject, both, every_page)
-        return [
-            finding
-            for check in (kit.protocol, kit.listings, kit.resumption, kit.throttling, kit.faults, kit.lookups)
-            for finding in check()
-        ]
+        checks = (kit.protocol, kit.listings, kit.resumption, kit.parts, kit.throttling, kit.faults, kit.lookups)
+        return [finding for check in checks for finding in check()]
 
 
 def _subject(make: Make, resource: str, declared: Resource | None, base: str | None, record: Callable[[int], Record] | None) -> Subject:
@@ -212,6 +210,10 @@ class _Kit:
                 yield Finding(
                     check, "other items come than those after it", "a checkpoint alone must lead on: keep nothing in the provider"
                 )
+
+    def parts(self) -> Iterator[Finding]:
+        """What its planner cuts the list into is the list."""
+        yield from check_parts(self.subject, self.servers, lambda what, todo: Finding("parts", what, todo))
 
     def throttling(self) -> Iterator[Finding]:
         """It waits as long as it is told, by the clock that it is given."""

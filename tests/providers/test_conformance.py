@@ -10,16 +10,22 @@ from typing import Any, ClassVar
 
 import pytest
 
+from providers.shopify import Shopify
 from providers.stripe import Stripe
 from recon.clock import Clock
-from recon.errors import BadRequest
+from recon.errors import BadRequest, FilterIgnored
+from recon.fetch.cut import loose
+from recon.fetch.narrowing import Ranges
 from recon.fetch.page import End, Lookup, LookupStatus, Page
 from recon.fetch.paging import CursorInBody, LastId
+from recon.fetch.partition import Part, Partition, Planner
 from recon.fetch.resource import Resource
 from recon.http_provider import HTTPProvider
 from recon.provider import Listing, Meter, Provider
 from recon.secret import Secret
 from recon.testing import check_provider, section
+from recon.testing.conformance_parts import check_parts
+from recon.testing.faultlab.trial import Servers, Subject, servers
 from tests.fetch_matrix.kinds import made
 
 Make = Callable[[str], Provider]
@@ -29,8 +35,19 @@ def stripe(url: str) -> Stripe:
     return Stripe(section("stripe", base_url=f"{url}/v1/", api_key=Secret("rk_test_0123456789abcdef")))
 
 
+def shopify(url: str) -> Shopify:
+    base = f"{url}/admin/api/2026-10/graphql.json"
+    return Shopify(section("shopify", shop="acme", token=Secret("shpat_0123456789abcdef"), bulk=False, base_url=base))
+
+
+RECORDS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "shopify, page by page": lambda n: {"id": f"gid://shopify/ProductVariant/{n}", "sku": f"s{n}"}
+}
+"""For those who want more of a record than its key."""
+
 SHIPPED: dict[str, tuple[Make, str]] = {
     "stripe": (stripe, "charges"),
+    "shopify, page by page": (shopify, "product_variants"),
     "rest by a cursor": (lambda url: made("cursor", url), "orders"),
     "graphql by edges": (lambda url: made("graphql, edges", url), "orders"),
     "rest by pages": (lambda url: made("page, pages", url), "orders"),
@@ -42,7 +59,7 @@ def test_what_is_shipped_keeps_the_contract(name: str) -> None:
     """The kit finds nothing to say of a shipped provider."""
     make, resource = SHIPPED[name]
 
-    findings = check_provider(make, resource)
+    findings = check_provider(make, resource, record=RECORDS.get(name))
 
     assert not findings, "\n".join(map(str, findings))
 
@@ -134,6 +151,82 @@ def test_a_provider_that_trusts_everything_is_found_out() -> None:
     assert unfound == [], findings
 
 
+class Halves:
+    """Numbers up to 8, and those from 9 on."""
+
+    ranged = True
+    ends: ClassVar = ((None, 9), (9, None))
+
+    def following(self, parts: Sequence[Part]) -> Partition | None:
+        if len(parts) == len(self.ends):
+            return None
+        low, high = self.ends[len(parts)]
+        return Partition(name=f"{low} to {high}", low=low, high=high)
+
+
+class Parted(HTTPProvider):
+    """It cuts its list by a number, and holds each row against its part."""
+
+    plan: Any = Halves()
+    looks = True
+    catalogue: ClassVar = {
+        "orders": Resource(
+            path="orders", records="data", paging=LastId(param="after"), ranges=Ranges(at="n", low="from", high="to", form="integer")
+        )
+    }
+
+    def planner(self, listing: Listing) -> Planner | None:
+        return self.plan
+
+    def fetch(self, listing: Listing) -> Iterator[Page]:
+        part = listing.partition
+        params = {name: end for name, end in (("from", part.low), ("to", part.high)) if end is not None}
+        plain = Listing(resource=listing.resource, params={**listing.params, **params}, resume=listing.resume, clock=listing.clock)
+        for page in super().fetch(plain):
+            numbers = [number for item in page.items if isinstance(number := loose(item).get("n"), int)]
+            if self.looks and any(not (part.low or 0) <= number < (part.high or 99) for number in numbers):
+                raise FilterIgnored("a row outside")
+            yield page
+
+
+def parted(both: Servers, **changes: Any) -> str:
+    """What the kit says of its parts, with these changes."""
+    kind = type("Changed", (Parted,), changes)
+    records = [{"id": f"k{n:02}", "n": n} for n in range(1, 18)]
+    subject = Subject(
+        make=lambda url: kind(section("shop", base_url=f"{url}/v1/")),
+        resource="orders",
+        declared=Parted.catalogue["orders"],
+        base="/v1/",
+        records=records,
+    )
+    return "\n".join(check_parts(subject, both, lambda what, todo: f"{what}: {todo}"))
+
+
+def test_parts_are_held_together() -> None:
+    """A sound plan is passed; a gap, an overlap, a plan without end, and rows that nobody holds against their part are found."""
+    gap = type("Gap", (Halves,), {"ends": ((None, 9), (10, None))})
+    overlap = type("Overlap", (Halves,), {"ends": ((None, 10), (9, None))})
+    endless = type("Endless", (Halves,), {"following": lambda self, parts: Partition(name=str(len(parts)), low=100, high=None)})
+
+    with servers() as both:
+        assert parted(both) == ""
+        assert "no part holds k09" in parted(both, plan=gap())
+        assert "a range ends at 9, and the next one begins at 10" in parted(both, plan=gap())
+        assert "more than one part holds k09" in parted(both, plan=overlap())
+        assert "the plan has no end: 200 parts" in parted(both, plan=endless())
+        assert "9 to None: 17 items come of a server that ignores its filter, and nothing is said" in parted(both, looks=False)
+
+
+def test_the_kit_looks_at_parts() -> None:
+    """Of a provider with a planner the kit tries the parts too."""
+    gap = type("Gap", (Halves,), {"ends": ((None, 9), (10, None))})
+    kind = type("Changed", (Parted,), {"plan": gap()})
+    findings = check_provider(lambda url: kind(section("shop", base_url=f"{url}/v1/")), "orders")
+
+    assert "parts: no part holds k09" in "\n".join(map(str, findings))
+
+
 class Writer(HTTPProvider):
     """It marks each list that it reads as read."""
 
@@ -174,6 +267,7 @@ def test_a_provider_without_a_catalogue_must_say_how_its_list_looks() -> None:
     assert "declared=Resource(" in str(caught.value.hint)
 
 
+@pytest.mark.soak
 def test_each_page_can_be_tried() -> None:
     """With `every_page` each fault strikes on the first, a middle and the last page."""
     assert not check_provider(_counted, "orders", every_page=True)

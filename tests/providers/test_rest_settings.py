@@ -35,6 +35,7 @@ def table(**table: Any) -> Section:
         ({"rule": "next_url", "at": "links.next"}, NextUrlInBody(at="links.next")),
         ({"rule": "next_header", "header": "X-Next", "end": "absent"}, NextUrlInHeader(header="X-Next", end="absent")),
         ({"rule": "link", "rel": "next"}, LinkHeader(rel="next")),
+        ({"rule": "link", "end": "single"}, LinkHeader(end="single")),
         ({"rule": "page", "total_pages": "pages"}, PageNumber(total_pages="pages")),
         (
             {"rule": "page", "param": "p", "size_param": "s", "size": 50, "start": 0, "more": "more"},
@@ -185,13 +186,13 @@ def test_what_answers_mean_is_declared_in_order() -> None:
         classify=[
             {"status": 403, "body": "rate limit", "do": "throttle"},
             {"status": [500, 502], "header": {"name": "X-Final"}, "do": "give up"},
-            {"header": {"name": "X-Reason", "is": "busy"}, "do": "retry"},
+            {"header": {"name": "X-Reason", "is": "busy"}, "do": "retry", "wait": "1m"},
         ]
     ).classify
     assert rules == (
         Rule(statuses=frozenset({403}), body="rate limit", do=Action.THROTTLE),
         Rule(statuses=frozenset({500, 502}), header=("X-Final", None), do=Action.GIVE_UP),
-        Rule(header=("X-Reason", "busy"), do=Action.RETRY),
+        Rule(header=("X-Reason", "busy"), do=Action.RETRY, wait=60.0),
     )
 
 
@@ -213,6 +214,7 @@ SHOP = "recon.toml [providers.shop"
         ({"classify": [{"do": "retry"}]}, f"{SHOP}.classify] do: stands alone"),
         ({"classify": [{"status": 200, "do": "retry"}]}, f"{SHOP}.classify] status: 200 alone would fit every page"),
         ({"classify": [{"status": "403", "do": "retry"}]}, f"{SHOP}.classify] status: wants a status such as 403"),
+        ({"classify": [{"status": 403, "do": "give up", "wait": "1m"}]}, f"{SHOP}.classify] wait: says when to ask again"),
         ({"classify": [{"status": 403, "body": " ", "do": "retry"}]}, f"{SHOP}.classify] body: is empty"),
         ({"classify": [{"status": 403, "header": {"is": "x"}, "do": "retry"}]}, f"{SHOP}.classify.header] name: is missing"),
         ({"retry_share": 2}, f"{SHOP}] retry_share: is 2.0, a number from 0 to 1 is wanted"),

@@ -7,6 +7,7 @@ JSONL. Faults are told to it by its fields; all that a test may want to know of 
 import base64
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -473,14 +474,23 @@ def _handlers(shop: Shop) -> tuple[type[BaseHTTPRequestHandler], type[BaseHTTPRe
     return Api, Files
 
 
+class _Server(ThreadingHTTPServer):
+    """A server to which a client that breaks off is nothing to speak of."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def graphql_shop(**state: Any) -> Iterator[Shop]:
     """The shop, and the host of its files, on two free ports until the block ends."""
     shop = Shop(**state)
     servers = []
     for handler in _handlers(shop):
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        server.daemon_threads = True
+        server = _Server(("127.0.0.1", 0), handler)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         servers.append((server, thread))

@@ -74,6 +74,17 @@ def test_each_rule_goes_on_and_ends_by_its_marker(rule: Paginator, onward: Facts
     assert ended.proof
 
 
+def test_a_link_header_may_be_left_out_on_a_single_page_only() -> None:
+    """With end="single" no Link header on the first page is the end; lost on a later one, it is none."""
+    rule = LinkHeader(end="single")
+    assert isinstance(rule.after(rule.first({}), facts(100)), End)
+    first = rule.after(rule.first({}), facts(100, headers={"link": '</p2>; rel="next"'}))
+    assert isinstance(first, Next)
+    second = rule.after(first.ask, facts(100))
+    assert isinstance(second, Invalid)
+    assert "the Link header is not there" in second.why
+
+
 @pytest.mark.parametrize(
     "rule",
     [
