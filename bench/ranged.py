@@ -61,6 +61,14 @@ def render(total: int, file: Path, now: int) -> None:
             out.write(b"".join(record(n, total, now) for n in range(start, min(start + 10_000, total))))
 
 
+def _received(connection: socket.socket) -> bytes:
+    """A request; nothing where the other side is gone, killed or not."""
+    try:
+        return connection.recv(65_536)
+    except ConnectionError:
+        return b""
+
+
 class Server:
     """One thread for each connection."""
 
@@ -73,7 +81,7 @@ class Server:
         """Answers one request after another."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with connection:
-            while request := connection.recv(65_536):
+            while request := _received(connection):
                 target = urlsplit(request.split(b" ", 2)[1].decode())
                 self._answer(connection, dict(parse_qsl(target.query)))
 

@@ -32,7 +32,7 @@ def check_of(partition: Partition, ranges: Ranges | None, shards: Shards | None)
 class _InRange:
     def __init__(self, ranges: Ranges, partition: Partition) -> None:
         self._ranges = ranges
-        self._read = FieldReader(ranges.at).read
+        self._column = FieldReader(ranges.at).column
         self._low, self._high = _ends(partition.low, partition.high)
         self._asked_low, self._asked_high = _ends(*asked(ranges, partition))
         self._range = partition
@@ -40,9 +40,9 @@ class _InRange:
     def __call__(self, items: Sequence[bytes], subject: str) -> Checked:
         kept: list[bytes] = []
         unread: list[Unread] = []
-        form, low, high, read = self._ranges.form, self._low, self._high, self._read
-        for item in items:
-            at = place(read(item), form)
+        form, low, high = self._ranges.form, self._low, self._high
+        for item, value in zip(items, self._column(items), strict=True):
+            at = place(value, form)
             if at is None:
                 unread.append(
                     Unread(raw=item[:SAMPLE], why=f"{self._ranges.at} holds no {_words(form)}, so nothing says which range it lies in")
@@ -50,7 +50,7 @@ class _InRange:
             elif low <= at < high:
                 kept.append(item)
             elif not self._asked_low <= at < self._asked_high:
-                raise self._ignored(read(item), subject)
+                raise self._ignored(value, subject)
         if len(unread) == len(items) >= TELLING:
             msg = f"{subject}: not one of {len(items):,} rows has a readable {self._ranges.at}, so nothing shows that they lie in the range asked for"
             raise FilterIgnored(msg, hint="ranges.at is the dotted path of the field that ranges.low and ranges.high bound")
@@ -67,13 +67,12 @@ class _InShard:
     def __init__(self, at: str, wanted: str) -> None:
         self._at = at
         self._wanted = wanted
-        self._read = FieldReader(at).read
+        self._column = FieldReader(at).column
 
     def __call__(self, items: Sequence[bytes], subject: str) -> Checked:
         kept: list[bytes] = []
         unread: list[Unread] = []
-        for item in items:
-            value = self._read(item)
+        for item, value in zip(items, self._column(items), strict=True):
             if isinstance(value, str | int | float):
                 if wire(value) != self._wanted:
                     msg = f"{subject}: a row with {self._at} = {wire(value)[:40]!r} came, where those with {self._wanted!r} were asked for"

@@ -71,7 +71,7 @@ def night(folder: Path, party: Drifting, target: dict[int, int], clock: Clock) -
         spool.close()
         provider.close()
     with store.scan(Selection.of(JOB)) as scan:
-        comparison = compare(JOB, sealed, scan, limits=LIMITS)
+        comparison = compare(JOB, sealed, scan, limits=LIMITS, whole=coverage.whole)
     look = ById(JOB, provider, store, clock)
     total = sum(comparison.counts.values())
     outcome = confirm(look, comparison.discrepancies(), controls=comparison.controls, file=folder / "found", total=total, progress=Silent())

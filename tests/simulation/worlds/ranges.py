@@ -2,4 +2,4 @@
 
 from recon.testing.simulation import World
 
-WORLD = World(name="ranges", parts="ranges", newest_first=True, page_size=2, records=(12, 40), trouble=0.2)
+WORLD = World(name="ranges", parts="ranges", newest_first=True, page_size=2, records=(8, 22), trouble=0.2)
