@@ -95,16 +95,20 @@ class Reader:
         if whole is ABSENT:
             return _unknown(key, "the body cannot be read as a whole")
         found = key_of(record, self._resource.key)
-        if found != key and found is not None and self._merged(key, record):
-            return Lookup(key=key, status=LookupStatus.DELETED, why=f"the third party says that it was merged into {found[:80]!r}")
         if found != key:
-            return _unknown(key, f"asked for {key!r}, got {'no key' if found is None else repr(found[:80])} at {self._resource.key!r}")
+            return self._other(key, found, record)
         if self._deleted(self._resource, whole):
             return Lookup(key=key, status=LookupStatus.DELETED, why="the third party says that it was deleted")
         if self._resource.without is not None and holds(record, self._resource.without):
             why = f"it is there, but with {self._resource.without!r} in it, and so none of these"
             return Lookup(key=key, status=LookupStatus.NOT_FOUND, why=why)
         return Lookup(key=key, status=LookupStatus.FOUND, item=record.translate(LINE_ENDS))
+
+    def _other(self, key: str, found: str | None, record: bytes) -> Lookup:
+        """Another item than was asked for: the one that this one was merged into, or no answer at all."""
+        if found is not None and self._merged(key, record):
+            return Lookup(key=key, status=LookupStatus.DELETED, why=f"the third party says that it was merged into {found[:80]!r}")
+        return _unknown(key, f"asked for {key!r}, got {'no key' if found is None else repr(found[:80])} at {self._resource.key!r}")
 
     def _merged(self, key: str, record: bytes) -> bool:
         """Whether a record says that it took this key's place."""

@@ -18,7 +18,7 @@ from recon.inert import terminal
 from recon.report.figures import Item, RunFigures, Standing, Verdict
 from recon.report.money import money
 from recon.report.verdict import statement
-from recon.report.words import MARKS, at, cut, kind_count, moment, new_count, plural, roles, shown, single, state, was_compared
+from recon.report.words import MARKS, at, cut, kind_count, moment, new_count, of_parts, plural, roles, shown, single, state, was_compared
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -133,7 +133,8 @@ def _coverage(figures: RunFigures) -> Iterator[Line]:
     if coverage is not None:
         rows = f"   {store.rows:>9,} store" if store is not None else ""
         style = "" if coverage.whole else "red"
-        yield line(f"  fetched   {coverage.records:>9,} provider{rows}   ", (f"{coverage.verdict()}, {words_of(coverage.seconds)}", style))
+        took = f"{coverage.verdict()}{of_parts(coverage)}, {words_of(coverage.seconds)}"
+        yield line(f"  fetched   {coverage.records:>9,} provider{rows}   ", (took, style))
     second = figures.second
     if second is not None:
         style = "" if second.whole else "red"
