@@ -247,6 +247,7 @@ class _Drain:
                 body=row.body,
                 emission=row.emission,
                 replay=row.replay,
+                domain=self.domain,
             )
             for row in rows
         ]
