@@ -144,7 +144,7 @@ class _Landing:
             if part is None:
                 if spool.planned:
                     return
-                following = self._planner.following([one.told() for one in spool.live])
+                following = self._planner.following([one.told(self._why(one)) for one in spool.live])
                 if following is None:
                     if not crew_.busy and not self._failed:
                         spool.end_plan()
@@ -161,6 +161,11 @@ class _Landing:
                     after=AGAIN_AFTER[after - 1] if after else 0.0,
                 )
             )
+
+    def _why(self, part: PartState) -> str | None:
+        """Why a part will not be had, where that is so: the planner goes on beyond it."""
+        error = self._failed.get(part.number)
+        return None if error is None else error.message
 
     def _is_open(self, part: PartState) -> bool:
         return part.proof is None and part.number not in self._failed

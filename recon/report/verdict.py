@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from recon.discrepancy import DiscrepancyKind
 from recon.report.figures import DeliveryFigure, GuardFigure, PlanFigure, RunFigures, Verdict
 from recon.report.raising import raising
-from recon.report.words import doubts, moment, percent, plural, roles
+from recon.report.words import doubts, moment, partial, percent, plural, roles
 
 SHORT = 8
 """How much of a plan's checksum a command shows; `recon approve` takes it."""
@@ -31,10 +31,6 @@ class Statement:
     steps: tuple[Step, ...] = ()
 
 
-PARTIAL = "PartialListing"
-"""The kind of problem of a night whose fetch was partial."""
-
-
 def statement(figures: RunFigures) -> Statement:
     """What to say of this run. CLEAN is said of `Verdict.CLEAN` and of nothing else; a problem is told whatever the verdict."""
     told = _told(figures)
@@ -52,12 +48,7 @@ def _told(figures: RunFigures) -> Statement:
         return Statement("AGREES", "both sides agree on what was asked for; nothing is said of the rest")
     if figures.verdict is Verdict.DISCREPANCIES:
         return _discrepancies(figures) if figures.discrepancies else _doubtful(figures)
-    if (
-        figures.verdict is Verdict.INCOMPLETE
-        and figures.plan is not None
-        and figures.problem is not None
-        and figures.problem.kind == PARTIAL
-    ):
+    if partial(figures):
         return _partial(figures)
     return _broken(figures)
 

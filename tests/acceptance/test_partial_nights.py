@@ -68,7 +68,7 @@ def test_the_report_says_so_in_every_form(shop: Shop) -> None:
         assert said.returncode == 0, said.stderr
         text = (shop.folder / f"out.{form}").read_text()
         assert words in text
-    assert "INCOMPLETE  of the part that was fetched" in seen
+    assert "of the part that was fetched: emitted, 2 events (2 accepted); 10 store rows not judged" in seen
     assert "10 store rows that the fetch did not come to" in seen
     assert "--resume" not in seen
 
