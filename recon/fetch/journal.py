@@ -35,6 +35,8 @@ class PageLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     total: int | None = None
     bytes_read: int = 0
     spent: tuple[int, int, int, int] = (0, 0, 0, 0)
+    overlap: int = 0
+    notes: list[str] = []
 
 
 class Note(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -96,6 +98,8 @@ class PartState:
     dropped: bool = False
     pages: int = 0
     items: int = 0
+    #: Of these, those that the page before had as well.
+    overlap: int = 0
     unread_items: int = 0
     unread: list[Unread] = field(default_factory=list)
     total: int | None = None
@@ -115,6 +119,7 @@ class PartState:
         """Counts a page in."""
         self.pages += 1
         self.items += line.items
+        self.overlap += line.overlap
         self.unread_items += line.unread_items
         self.unread += unread
         self.total = line.total if line.total is not None else self.total
@@ -131,7 +136,7 @@ class PartState:
         return Part(
             partition=self.partition,
             pages=self.pages,
-            items=self.items,
+            items=self.items - self.overlap,
             unreadable=self.unread_items,
             proof=self.proof,
             failed=failed,
