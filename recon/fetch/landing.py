@@ -204,12 +204,12 @@ class _Landing:
         """What becomes of a part that an error ended."""
         spool, number = self._spool, part.number
         narrowed = part.partition.ranged or part.partition.shard is not None
-        resumed_in_vain = self._resumed and self._pages_before.get(number, 0) == part.pages > 0
+        resumed_in_vain = self._resumed and self._pages_before.get(number, 0) == part.pages > 0 and not _is_no_matter_of_place(error)
         if isinstance(error, FilterIgnored) and narrowed and spool.serial is None:
             spool.go_serial(error.message)
             self._planner = self._plan()
             self._failed.clear()
-        elif isinstance(error, RangeTooWide) and (halves := _halves(part.partition)) is not None:
+        elif isinstance(error, RangeTooWide) and (halves := _halves(part.partition, self._planner)) is not None:
             spool.drop(number, error.message)
             for half in halves:
                 spool.hand_out(half)
@@ -345,12 +345,24 @@ class _Landing:
         )
 
 
-def _halves(partition: Partition) -> tuple[Partition, Partition] | None:
-    """The two halves of a closed range; None for one that is open, or too narrow to be cut."""
+def _is_no_matter_of_place(error: ProviderError) -> bool:
+    """Whether a refusal is of the listing or of the credential, so that beginning anew leads to the same one.
+
+    Other answers to the first request of a resumed part, 400 and 404 among them, may well be to its cursor.
+    """
+    return isinstance(error, Refused) and error.status in {None, 401, 403}
+
+
+def _halves(partition: Partition, planner: Planner) -> tuple[Partition, Partition] | None:
+    """The two halves of a range, cut where the planner says, or in the middle of a closed one; None where it cannot be cut."""
     low, high = partition.low, partition.high
-    if low is None or high is None or high - low < 2:
+    ask = getattr(planner, "middle", None)
+    if callable(ask) and partition.ranged:
+        middle = ask(partition)
+    else:
+        middle = None if low is None or high is None or high - low < 2 else (low + high) // 2
+    if middle is None:
         return None
-    middle = (low + high) // 2
     return (
         replace(partition, name=f"{partition.name} (first half)", high=middle),
         replace(partition, name=f"{partition.name} (second half)", low=middle),

@@ -60,6 +60,22 @@ class RangePlan:
         closing = len(parts) >= MOST_PARTS or low <= self.ranges.start or self._little_left(inner, edge)
         return self._between(None if closing else low, edge)
 
+    def middle(self, partition: Partition) -> int | None:
+        """Where a range that is too wide is cut in two; of one that is open, as if it began at `start`, or ended now. None where it is too narrow."""
+        low = self._floor if partition.low is None else partition.low
+        high = (
+            partition.high if partition.high is not None else (max(2 * low, low + FIRST_IDS) if self.ranges.form == "integer" else self.now)
+        )
+        middle = (low + high) // 2
+        if self.ranges.form != "integer" and (low < self._aligned(middle) or self.ranges.form == "date"):
+            middle = self._aligned(middle)
+        return middle if low < middle < high else None
+
+    @property
+    def _floor(self) -> int:
+        """What is taken for the lowest value."""
+        return self.ranges.start or (0 if self.ranges.form == "integer" else self.now - HORIZON)
+
     def _width(self, inner: Sequence[Part]) -> int:
         """How wide the next range should be."""
         nearest = next((part for part in reversed(inner) if _over(part)), None)
@@ -82,7 +98,7 @@ class RangePlan:
         if not all(map(_over, inner)):
             return False
         seen = sum(map(self._wide, inner))
-        rest = edge - (self.ranges.start or self.now - HORIZON)
+        rest = edge - self._floor
         return (sum(map(_rows, inner)) + 1) * rest <= self._target(inner) * seen
 
     def _target(self, inner: Sequence[Part]) -> int:
