@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Literal, get_args
 
 from recon.errors import BadSetting
-from recon.fetch.narrowing import PAGES_A_PART, Form, Ranges, Shards
+from recon.fetch.narrowing import PAGES_A_PART, Form, PageSize, Ranges, Shards
 from recon.fetch.paging import (
     OVERLAP,
     CursorInBody,
@@ -29,7 +29,7 @@ class Rest(HTTPProvider):
 
     `[providers.NAME.resources.RESOURCE]` takes `path`, `records` and `paging`, and may take `key`, `get`, `get_record`,
     `get_params`, `params`, `deleted`, `merged`, `without`, `total`, `link`, `lag`, `ranges`, `shards`, `parallel`,
-    `cursor_age` and `passes`. What a key means stands with `recon.fetch.resource.Resource`,
+    `page_size`, `cursor_age` and `passes`. What a key means stands with `recon.fetch.resource.Resource`,
     what a paging rule means with `recon.fetch.paging`. Nothing is guessed: a paging rule is always named.
 
     Raises BadSetting for a key that is unknown, missing or of the wrong shape, naming file, table and key.
@@ -69,6 +69,7 @@ def read_resource(section: Section) -> Resource:
         "ranges": _ranges(section),
         "shards": _shards(section),
         "parallel": section.integer("parallel", Resource.parallel, low=1),
+        "size": _page_size(section),
         "cursor_age": section.duration("cursor_age", None),
         "passes": section.integer("passes", None, low=1),
     }
@@ -253,6 +254,20 @@ def _shards(section: Section) -> Shards | None:
     shards = Shards(param=_word(table, "param"), values=tuple(values), at=_word(table, "at", None))
     table.finish()
     return shards
+
+
+def _page_size(section: Section) -> PageSize | None:
+    if section.take("page_size", None) is None:
+        return None
+    table = _sub(section, "page_size", 'write page_size = { param = "limit", size = 200, least = 10 }')
+    size = PageSize(param=_word(table, "param"), size=table.integer("size", low=1), least=table.integer("least", 1, low=1))
+    table.finish()
+    if size.least > size.size:
+        raise table.bad("least", f"is {size.least:,}, and size is {size.size:,}")
+    paging = section.table.get("paging")
+    if isinstance(paging, dict) and "size" in paging:
+        raise section.bad("page_size", "says what size in paging says already; give one of them")
+    return size
 
 
 def _sub(section: Section, key: str, form: str) -> Section:
