@@ -6,7 +6,7 @@ from typing import Any
 
 from recon.clock import Clock
 from recon.duration import seconds_of, words_of
-from recon.errors import CursorExpired, FilterIgnored, InvalidPage
+from recon.errors import CursorExpired, FilterIgnored, InvalidPage, PageTooLarge
 from recon.fetch.cut import Cut, Cutter, holds, key_of
 from recon.fetch.edges import bounds
 from recon.fetch.page import Checkpoint, End, Page
@@ -15,6 +15,7 @@ from recon.fetch.path import ABSENT
 from recon.fetch.resource import Resource
 from recon.fetch.rule import HEADER, Ask, Facts, Invalid, Next
 from recon.fetch.session import Session
+from recon.fetch.smaller import first_size, smaller
 from recon.fetch.transport import Response
 from recon.fetch.within import check_of
 from recon.job import Scalar
@@ -46,9 +47,24 @@ class Walk:
             given = self._clock.monotonic() - max(0.0, self._clock.now().timestamp() - float(resume["_given"]))
         while ask is not None:
             self._refuse_old(ask, given)
-            page, ask = self._page(ask)
+            page, ask = self._bearable(ask)
             given = self._clock.monotonic()
             yield page
+
+    def _bearable(self, ask: Ask) -> tuple[Page, Ask | None]:
+        """The page, with fewer items where the API says that it is too large; what follows is asked for by the smaller size."""
+        notes: tuple[str, ...] = ()
+        while True:
+            try:
+                page, following = self._page(ask)
+            except PageTooLarge:
+                found = smaller(ask, self._resource)
+                if found is None:
+                    raise
+                ask, before, now = found
+                notes = (*notes, f"page {ask.page:,} was too large with {before:,} items, and was asked for with {now:,}")
+            else:
+                return (replace(page, notes=(*notes, *page.notes)) if notes else page), following
 
     def _refuse_old(self, ask: Ask, given: float | None) -> None:
         """Raises CursorExpired for a cursor that is older than the third party honours: what it would bring then is not to be trusted."""
@@ -63,7 +79,7 @@ class Walk:
         """What the first page is asked by: the resource's own, the job's laid over them, and the part's over those."""
         ranges = self._resource.ranges
         ends = bounds(ranges, self._partition) if ranges is not None else {}
-        return {**self._resource.params, **params, **self._partition.params, **ends}
+        return {**first_size(self._resource), **self._resource.params, **params, **self._partition.params, **ends}
 
     def _page(self, ask: Ask) -> tuple[Page, Ask | None]:
         location = self._place if ask.url is None else self._session.origins.check(ask.url)
