@@ -34,6 +34,7 @@ class PageLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     unread_items: int = 0
     total: int | None = None
     bytes_read: int = 0
+    left_out: int = 0
     spent: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
@@ -97,6 +98,7 @@ class PartState:
     pages: int = 0
     items: int = 0
     unread_items: int = 0
+    left_out: int = 0
     unread: list[Unread] = field(default_factory=list)
     total: int | None = None
     proof: str | None = None
@@ -116,6 +118,7 @@ class PartState:
         self.pages += 1
         self.items += line.items
         self.unread_items += line.unread_items
+        self.left_out += line.left_out
         self.unread += unread
         self.total = line.total if line.total is not None else self.total
         self.last_at = parse_iso(line.at) if line.at else self.last_at
