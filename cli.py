@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "runs": ("recon.commands.runs:runs", "List past runs and since when each domain agrees.", "Look"),
     "show": ("recon.commands.show:show", "Show the discrepancies of a run.", "Look"),
     "explain": ("recon.commands.explain:explain", "Tell the life of one key across nights.", "Look"),
+    "record": ("recon.commands.record:record", "Print a record as the third party listed it that night.", "Look"),
     "events": ("recon.commands.events:events", "List event types; print schemas and AsyncAPI; keep the register.", "Look"),
     "report": ("recon.commands.report:report", "Write a run's report as HTML, JSON, CSV, Markdown or JUnit.", "Look"),
     "held": ("recon.commands.held:held", "List plans that wait for a person.", "Decide"),

@@ -6,7 +6,18 @@ from typing import Any, Literal, get_args
 
 from recon.errors import BadSetting
 from recon.fetch.narrowing import PAGES_A_PART, Form, Ranges, Shards
-from recon.fetch.paging import CursorInBody, LastId, LinkHeader, NextUrlInBody, NextUrlInHeader, Offset, PageNumber, Paginator, Single
+from recon.fetch.paging import (
+    OVERLAP,
+    CursorInBody,
+    LastId,
+    LinkHeader,
+    NextUrlInBody,
+    NextUrlInHeader,
+    Offset,
+    PageNumber,
+    Paginator,
+    Single,
+)
 from recon.fetch.resource import Resource
 from recon.http_provider import HTTPProvider
 from recon.job import Scalar
@@ -17,8 +28,8 @@ class Rest(HTTPProvider):
     """A third party as `[providers.NAME]` declares it: HTTPProvider's own keys, and a table per resource.
 
     `[providers.NAME.resources.RESOURCE]` takes `path`, `records` and `paging`, and may take `key`, `get`, `get_record`,
-    `get_params`, `params`, `deleted`, `merged`, `without`, `total`, `link`, `lag`, `ranges`, `shards` and `parallel`. What a key means
-    stands with `recon.fetch.resource.Resource`,
+    `get_params`, `params`, `deleted`, `merged`, `without`, `total`, `link`, `lag`, `ranges`, `shards`, `parallel` and
+    `passes`. What a key means stands with `recon.fetch.resource.Resource`,
     what a paging rule means with `recon.fetch.paging`. Nothing is guessed: a paging rule is always named.
 
     Raises BadSetting for a key that is unknown, missing or of the wrong shape, naming file, table and key.
@@ -58,6 +69,7 @@ def read_resource(section: Section) -> Resource:
         "ranges": _ranges(section),
         "shards": _shards(section),
         "parallel": section.integer("parallel", Resource.parallel, low=1),
+        "passes": section.integer("passes", None, low=1),
     }
     section.finish()
     if get is None:
@@ -110,6 +122,7 @@ def _offset(section: Section) -> Paginator:
         limit_param=_word(section, "limit_param", None),
         size=section.integer("size", None, low=1),
         start=section.integer("start", 0, low=0),
+        overlap=section.integer("overlap", OVERLAP, low=0),
         total=_word(section, "total", None),
         more=_word(section, "more", None),
         end=_or_empty(section),

@@ -182,6 +182,10 @@ class HTTPProvider:
         """How many parts are fetched side by side."""
         return min(self.resource(resource).parallel, self.concurrency)
 
+    def drifts(self, resource: str) -> bool:
+        """Whether its pages shift while items come and go, so that an item may stand on two of them, and the later one counts."""
+        return self.resource(resource).drifts
+
     def cursor_age(self, resource: str) -> float | None:
         """For how many seconds a cursor leads on; None: for as long as any."""
         age = self.resource(resource).cursor_age

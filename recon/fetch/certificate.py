@@ -67,7 +67,9 @@ def _left_out(live: Sequence[PartState]) -> tuple[str, ...]:
 def _proof(spool: Spool) -> str:
     """Why it is whole, in one sentence."""
     live = spool.live
-    notes = "".join(f"; {note}" for note in dict.fromkeys(spool.notes[:NAMED]))
+    told = list(dict.fromkeys(spool.notes))
+    more = f"; and {len(told) - NAMED:,} more notes" if len(told) > NAMED else ""
+    notes = "".join(f"; {note}" for note in told[:NAMED]) + more
     if len(live) == 1:
         return f"{live[0].proof}{notes}"
     if all(part.partition.ranged for part in live):
@@ -120,7 +122,7 @@ def _told(part: PartState, failed: str | None) -> PartProof:
     return PartProof(
         name=one.name,
         pages=part.pages,
-        records=part.items,
+        records=part.items - part.overlap,
         proof=part.proof or failed or f"{part.pages:,} pages so far",
         ended=part.proof is not None,
         low=None if one.low is None else str(one.low),

@@ -36,6 +36,8 @@ class PageLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     bytes_read: int = 0
     left_out: int = 0
     spent: tuple[int, int, int, int] = (0, 0, 0, 0)
+    overlap: int = 0
+    notes: list[str] = []
 
 
 class Note(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -97,6 +99,8 @@ class PartState:
     dropped: bool = False
     pages: int = 0
     items: int = 0
+    #: Of these, those that the page before had as well.
+    overlap: int = 0
     unread_items: int = 0
     left_out: int = 0
     unread: list[Unread] = field(default_factory=list)
@@ -117,6 +121,7 @@ class PartState:
         """Counts a page in."""
         self.pages += 1
         self.items += line.items
+        self.overlap += line.overlap
         self.unread_items += line.unread_items
         self.left_out += line.left_out
         self.unread += unread
@@ -134,7 +139,7 @@ class PartState:
         return Part(
             partition=self.partition,
             pages=self.pages,
-            items=self.items,
+            items=self.items - self.overlap,
             unreadable=self.unread_items,
             proof=self.proof,
             failed=failed,

@@ -141,14 +141,13 @@ def planner_of(resource: Resource, listing: Listing, *, lag: float) -> Planner |
     A job that gives a bound or a shard's parameter itself cuts the listing its own way, and then it is fetched in one.
     """
     given = {**resource.params, **listing.params}
-    ranges, shards = resource.ranges, resource.shards
+    ranges, shards = (None, None) if listing.serial else (resource.ranges, resource.shards)
     if ranges is not None and not {ranges.low, ranges.high} & given.keys():
         # Not before the lag: what a listing may not show yet belongs to the part that is open above.
         return RangePlan(ranges=ranges, now=int(listing.clock.now().timestamp() - lag))
     if shards is not None and shards.param not in given:
         return ShardPlan(shards=shards)
-    passes = resource.passes or 1
-    return PassPlan(passes=passes) if passes > 1 else None
+    return PassPlan(passes=resource.turns) if resource.turns > 1 else None
 
 
 def _over(part: Part) -> bool:

@@ -58,6 +58,17 @@ class Resource:
     #: How often the listing is passed over; by default twice where its pages shift while items come and go, else once.
     passes: int | None = None
 
+    @property
+    def turns(self) -> int:
+        """How often it is passed over, where it is fetched in one."""
+        return self.passes or (2 if self.drifts else 1)
+
+    @property
+    def drifts(self) -> bool:
+        """Whether its pages shift while items come and go; a single pass that is asked for by name says that none do."""
+        counted = bool(getattr(self.paging, "drifts", False))
+        return (self.passes or 0) > 1 or (counted and (self.passes != 1 or getattr(self.paging, "overlap", 0) > 0))
+
     def __post_init__(self) -> None:
         for name, text in (("get", self.get), ("link", self.link)):
             if text is not None and "{key}" not in text:

@@ -117,7 +117,7 @@ class Spool:
         """Readable items of the longest of several passes: about as many as there are."""
         turns: Counter[int] = Counter()
         for part in self.live:
-            turns[part.partition.turn] += part.items
+            turns[part.partition.turn] += part.items - part.overlap
         return max(turns.values(), default=0)
 
     @property
@@ -283,6 +283,8 @@ class Spool:
             bytes_read=page.bytes_read,
             left_out=page.left_out,
             spent=spent,
+            overlap=page.overlap,
+            notes=list(page.notes),
         )
         entry = msgspec.json.encode(line) + b"\n"
         try:
@@ -343,6 +345,8 @@ class Spool:
         part = self.parts[line.part]
         unread = [Unread(raw=base64.b64decode(raw), why=why) for raw, why in line.unread[: KEPT_UNREAD - len(part.unread)]]
         part.take(line, unread)
+        of = f"{part.partition.name}, " if part.number else ""
+        self.notes += [f"{of}{note}" for note in line.notes]
         self.bytes_read += line.bytes_read
         self.spent = line.spent
         self.last_at = part.last_at or self.last_at

@@ -1,6 +1,6 @@
 """Walking a listing over HTTP: ask, cut, let the paging rule judge, and go on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -59,11 +59,12 @@ class Walk:
             cut = self._cutter.cut(response.body, subject)
             facts = self._facts(cut, response, str(location), subject)
             outcome = self._judged(ask, facts, subject)
+            overlap, notes = self._seam(ask, cut)
             items, odd = self._check(cut.items, subject) if self._check is not None else (cut.items, ())
         except (InvalidPage, FilterIgnored) as error:
             # What a body says about itself may quote the credential.
             raise self._session.masked(error) from error.__cause__
-        end, following = (outcome, None) if isinstance(outcome, End) else (None, outcome.ask)
+        end, following = (outcome, None) if isinstance(outcome, End) else (None, self._with_tail(outcome.ask, cut))
         without = self._resource.without
         kept = items if without is None else [item for item in items if not holds(item, without)]
         page = Page(
@@ -74,8 +75,30 @@ class Walk:
             total=facts.total,
             bytes_read=response.wire_bytes,
             left_out=len(items) - len(kept),
+            # Where some are left out, nothing says how many of the first ones still are.
+            overlap=overlap if len(kept) == len(cut.items) else 0,
+            notes=notes,
         )
         return page, following
+
+    def _seam(self, ask: Ask, cut: Cut) -> tuple[int, tuple[str, ...]]:
+        """How many of the first items the page before ended with; none, and a note, where the listing shifted in between."""
+        if not ask.tail or cut.unread:
+            # Where an item cannot be read, nothing says at which place it stands.
+            return 0, ()
+        if self._keys(cut.items[: ask.overlap]) == ask.tail:
+            return ask.overlap, ()
+        what = "item" if ask.overlap == 1 else f"{ask.overlap:,} items"
+        return 0, (f"page {ask.page:,} does not begin with the last {what} of the page before: the listing shifted while it was read",)
+
+    def _with_tail(self, ask: Ask, cut: Cut) -> Ask:
+        """The next page's request with the keys that it is to begin with."""
+        return replace(ask, tail=self._keys(cut.items[-ask.overlap :])) if ask.overlap and not cut.unread else ask
+
+    def _keys(self, items: Sequence[bytes]) -> tuple[str, ...]:
+        """Their keys; none where one of them has none."""
+        keys = [key_of(item, self._resource.key) for item in items]
+        return tuple(key for key in keys if key is not None) if None not in keys else ()
 
     def _judged(self, ask: Ask, facts: Facts, subject: str) -> Next | End:
         """What the paging rule says; a URL to go on to is judged now, while the page that led there is at hand, and again when it is asked for."""

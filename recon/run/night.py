@@ -207,6 +207,7 @@ class Night:
             previous_source_rows=self.runs.largest_source(self.job.domain),
             by_field=by_field,
             compared=comparison.compared,
+            unjudged=comparison.unjudged if self.job.direction == "inbound" else 0,
         )
         return any(guard.tripped for guard in self.account.guards)
 

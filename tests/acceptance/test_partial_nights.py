@@ -144,3 +144,13 @@ def test_a_part_that_cannot_be_had_leaves_the_others(shop: Shop) -> None:
     assert told(night) == set()
     assert 0 < night.bad["unjudged"] < 30
     assert len(asked_for) == coverage["planned"]
+
+
+def test_a_stranger_s_listing_that_breaks_off_is_held(shop: Shop) -> None:
+    """Another account's records, in part: none of them is known here, so a person decides, however few they are."""
+    broken_after(shop, [{**one, "id": f"x{one['id']}"} for one in shop.records], "xk19")
+
+    night = shop.night()
+
+    assert (night.code, night.bad["verdict"], told(night)) == (4, "held", set())
+    assert "none of the 20 records that were fetched is among the target's 30" in json.dumps(night.bad["guards"])

@@ -35,11 +35,12 @@ def rest(url: str, orders: str, **settings: Any) -> Rest:
 
 
 def fetched(provider: Rest, folder: Path, clock: Clock | None = None, on_page: Callable[[Coverage], None] | None = None) -> Fetched:
-    """The whole list."""
+    """The whole list, each item once, as the last page that has it says where pages shift."""
     clock = clock or ManualClock()
     spool = Spool.open(folder)
     try:
         coverage = land(provider, Listing(resource="orders", clock=clock), spool, clock=clock, on_page=on_page)
-        return Fetched(coverage, [json.loads(line) for frame in spool.frames() for line in frame.splitlines()])
+        records = [json.loads(line) for frame in spool.frames() for line in frame.splitlines()]
+        return Fetched(coverage, list({one["id"]: one for one in records}.values()) if spool.union else records)
     finally:
         spool.close()

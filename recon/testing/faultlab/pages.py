@@ -107,7 +107,8 @@ def _earlier(moment: Moment, start: int) -> str:
 def again(moment: Moment) -> None:
     """The page before, with all that it said."""
     page, size = moment.page, moment.page.size
-    rows = moment.api.records[max(0, page.start - size) : page.start]
+    overlap = getattr(moment.api.resource.paging, "overlap", 0) if page.start else 0
+    rows = moment.api.records[max(0, page.start - size + overlap) : page.start + overlap]
     page.rows = [json.dumps(row, separators=(",", ":")).encode() for row in rows]
     page.keys = [moment.api.key(row) for row in rows]
     page.following = moment.api.key(rows[-1]) if rows else page.following

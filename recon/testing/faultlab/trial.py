@@ -13,6 +13,7 @@ from pathlib import Path
 
 from recon.errors import ProviderError, ReconError
 from recon.fetch.coverage import Coverage
+from recon.fetch.cut import key_of
 from recon.fetch.graphql import Connection
 from recon.fetch.landing import land
 from recon.fetch.listing import Listing
@@ -243,14 +244,21 @@ class Trial:
         except Exception as caught:  # noqa: BLE001 - whatever a provider raises is what is looked for
             error = ReconError(f"{type(caught).__name__}: {caught}")
         finally:
-            taken = [line for frame in spool.frames() for line in frame.splitlines()]
+            pages = [frame.splitlines() for frame in spool.frames()]
+            taken = self._settled(pages) if spool.union else [line for page_ in pages for line in page_]
             spool.close()
         if error is not None and (not isinstance(error, ProviderError) or error.exit_code not in (75, 2)):
             self.wrong(Law.LEAF, f"it should end with a leaf of ProviderError, and ends with {type(error).__name__}: {error}")
         self._bounded(len(home.requests) - asked, self.clock.monotonic() - waited, time.monotonic() - began)
-        self._only_what_was_sent(taken)
+        self._only_what_was_sent([line for page_ in pages for line in page_])
         self._at_home(f"{error} {error.hint if error else ''} {coverage}")
         return coverage, error, taken
+
+    def _settled(self, pages: Sequence[Sequence[bytes]]) -> list[bytes]:
+        """The items as a night takes them where pages shift: of one that stands on several, the last of them counts."""
+        path = self.subject.declared.key
+        last = {key_of(line, path) or line: number for number, page_ in enumerate(pages) for line in page_}
+        return [line for number, page_ in enumerate(pages) for line in page_ if last[key_of(line, path) or line] == number]
 
     def _bounded(self, requests: int, waited: float, seconds: float) -> None:
         if requests > MOST_REQUESTS or waited > MOST_WAITING or seconds > MOST_SECONDS:
@@ -285,7 +293,9 @@ class Trial:
         lost = sorted(throughout - set(keys))
         if len(lost) > coverage.unreadable + keys[None]:
             self.wrong(Law.COMPLETE, f"whole is said, and {', '.join(lost)} is not there: {shown(coverage)}")
-        doubled = [key for key, count in keys.items() if count > 1 and key is not None]
+        # Of two passes an item without a key that can be read is on both, and nothing says that they are one.
+        keyed = Counter(self._key(item) for item in taken if key_of(item, self.subject.declared.key) is not None)
+        doubled = [key for key, count in keyed.items() if count > 1 and key is not None]
         if doubled and not any(fault.repeats for fault, _ in self.faults):
             self.wrong(Law.TWICE, f"twice in the snapshot: {', '.join(doubled)}")
 
