@@ -28,8 +28,8 @@ class Rest(HTTPProvider):
     """A third party as `[providers.NAME]` declares it: HTTPProvider's own keys, and a table per resource.
 
     `[providers.NAME.resources.RESOURCE]` takes `path`, `records` and `paging`, and may take `key`, `get`, `get_record`,
-    `get_params`, `params`, `deleted`, `merged`, `without`, `total`, `link`, `lag`, `ranges`, `shards`, `parallel` and
-    `passes`. What a key means stands with `recon.fetch.resource.Resource`,
+    `get_params`, `params`, `deleted`, `merged`, `without`, `total`, `link`, `lag`, `ranges`, `shards`, `parallel`,
+    `cursor_age` and `passes`. What a key means stands with `recon.fetch.resource.Resource`,
     what a paging rule means with `recon.fetch.paging`. Nothing is guessed: a paging rule is always named.
 
     Raises BadSetting for a key that is unknown, missing or of the wrong shape, naming file, table and key.
@@ -69,6 +69,7 @@ def read_resource(section: Section) -> Resource:
         "ranges": _ranges(section),
         "shards": _shards(section),
         "parallel": section.integer("parallel", Resource.parallel, low=1),
+        "cursor_age": section.duration("cursor_age", None),
         "passes": section.integer("passes", None, low=1),
     }
     section.finish()

@@ -209,7 +209,7 @@ class _Landing:
             spool.go_serial(error.message)
             self._planner = self._plan()
             self._failed.clear()
-        elif isinstance(error, RangeTooWide) and (halves := _halves(part.partition)) is not None:
+        elif isinstance(error, RangeTooWide) and (halves := self._split(part.partition)) is not None:
             spool.drop(number, error.message)
             for half in halves:
                 spool.hand_out(half)
@@ -270,6 +270,12 @@ class _Landing:
         ask = getattr(self._provider, "planner", None)
         planner: Planner | None = ask(replace(self._listing, clock=self._clock, serial=self._spool.serial is not None)) if ask else None
         return planner or _Whole()
+
+    def _split(self, partition: Partition) -> tuple[Partition, Partition] | None:
+        """Two ranges for one that is too wide: as the planner cuts it, or a closed one in its middle."""
+        ask = getattr(self._planner, "split", None)
+        halves: tuple[Partition, Partition] | None = ask(partition) if ask is not None and partition.ranged else None
+        return halves or _halves(partition)
 
     def _refuse_double(self, partition: Partition) -> None:
         if any(one.partition.name == partition.name for one in self._spool.live):

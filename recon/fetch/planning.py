@@ -60,6 +60,20 @@ class RangePlan:
         closing = len(parts) >= MOST_PARTS or low <= self.ranges.start or self._little_left(inner, edge)
         return self._between(None if closing else low, edge)
 
+    def split(self, partition: Partition) -> tuple[Partition, Partition] | None:
+        """Two ranges for one that is too wide; of an open one, the edge lies halfway to where the plan began or was to end. None: it cannot be cut."""
+        low, high = partition.low, partition.high
+        if low is None:
+            low = self.ranges.start
+        if high is None:
+            high = low + 2 * FIRST_IDS if self.ranges.form == "integer" else self.now
+        middle = (low + high) // 2
+        if self.ranges.form == "date":
+            middle = self._aligned(middle)
+        if not low < middle < high:
+            return None
+        return self._between(partition.low, middle), self._between(middle, partition.high)
+
     def _width(self, inner: Sequence[Part]) -> int:
         """How wide the next range should be."""
         nearest = next((part for part in reversed(inner) if _over(part)), None)
