@@ -54,8 +54,14 @@ def certificate(
         finished=sum(part.proof is not None for part in live),
         parts=tuple(_told(part, failed.get(part.number)) for part in shown),
         scope=scope,
-        notes=tuple(dict.fromkeys(spool.notes))[:SHOWN],
+        notes=(*_left_out(live), *dict.fromkeys(spool.notes))[:SHOWN],
     )
+
+
+def _left_out(live: Sequence[PartState]) -> tuple[str, ...]:
+    """What stood in the list and is none of the resource's, in words; each is counted in one pass."""
+    count = sum(part.left_out for part in live if part.partition.turn == 1)
+    return (f"{count:,} {'item' if count == 1 else 'items'} of the list left out, none of this resource's",) if count else ()
 
 
 def _proof(spool: Spool) -> str:

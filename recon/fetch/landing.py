@@ -247,7 +247,7 @@ class _Landing:
             self._prove_onward(part, page, where)
         self._spool.append(page, at=self._clock.now(), part=part.number, spent=self._spent())
         self._tries.pop(part.number, None)
-        self._empty[part.number] = 0 if page.items or page.unread else self._empty.get(part.number, 0) + 1
+        self._empty[part.number] = 0 if page.items or page.unread or page.left_out else self._empty.get(part.number, 0) + 1
 
     def _prove_onward(self, part: PartState, page: Page, where: str) -> None:
         assert page.next is not None
@@ -256,7 +256,7 @@ class _Landing:
             msg = f"{where} leads to the same place as page {earlier:,} did; the listing runs in a circle"
             raise EndlessListing(msg)
         empty = self._empty.get(part.number, 0) + 1
-        if empty > EMPTY_IN_A_ROW and not (page.items or page.unread):
+        if empty > EMPTY_IN_A_ROW and not (page.items or page.unread or page.left_out):
             msg = f"{where}: {empty:,} empty pages in a row, and still no end"
             raise EndlessListing(msg)
         items = part.items + len(page.items)
