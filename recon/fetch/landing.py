@@ -129,7 +129,7 @@ class _Landing:
                 taken = self._judge(*crew_.bring(), crew_)
                 self._launch(crew_, width)
                 if taken and self._on_page is not None:
-                    self._on_page(self._certificate())
+                    self._on_page(self._certificate(passing=True))
         finally:
             crew_.stop()
         if self._failed and not spool.pages:
@@ -335,7 +335,7 @@ class _Landing:
         )
         return (earlier[0] + now[0], earlier[1] + now[1], earlier[2] + now[2], earlier[3] + now[3])
 
-    def _certificate(self) -> Coverage:
+    def _certificate(self, *, passing: bool = False) -> Coverage:
         spool = self._spool
         finished_at: datetime = spool.last_at if spool.finished and spool.last_at else self._clock.now()
         return certificate(
@@ -348,6 +348,7 @@ class _Landing:
             finished_at=finished_at,
             spent=self._spent(),
             resumed=self._resumed,
+            passing=passing,
         )
 
 
