@@ -78,7 +78,7 @@ class Turns:
         self.busy.add(errand.part)
         if errand.after:
             self._clock.sleep(errand.after)
-        self._walks.append((errand.part, self._walk(errand, self._clock)))
+        self._walks.append((errand.part, self._begun(errand)))
 
     def bring(self) -> Brought:
         part, pages = self._walks.pop(0)
@@ -96,6 +96,10 @@ class Turns:
         else:
             self._walks.append((part, pages))
         return part, page
+
+    def _begun(self, errand: Errand) -> Iterator[Page]:
+        """The walk; what it raises before its first page is brought like what it raises after it."""
+        yield from self._walk(errand, self._clock)
 
     def recall(self, part: int) -> None:
         for number, pages in self._walks:

@@ -204,7 +204,7 @@ class _Landing:
         """What becomes of a part that an error ended."""
         spool, number = self._spool, part.number
         narrowed = part.partition.ranged or part.partition.shard is not None
-        resumed_in_vain = self._resumed and self._pages_before.get(number, 0) == part.pages > 0
+        resumed_in_vain = self._resumed and self._pages_before.get(number, 0) == part.pages > 0 and not _is_no_matter_of_place(error)
         if isinstance(error, FilterIgnored) and narrowed and spool.serial is None:
             spool.go_serial(error.message)
             self._planner = self._plan()
@@ -350,6 +350,14 @@ class _Landing:
             resumed=self._resumed,
             passing=passing,
         )
+
+
+def _is_no_matter_of_place(error: ProviderError) -> bool:
+    """Whether a refusal is of the listing or of the credential, so that beginning anew leads to the same one.
+
+    Other answers to the first request of a resumed part, 400 and 404 among them, may well be to its cursor.
+    """
+    return isinstance(error, Refused) and error.status in {None, 401, 403}
 
 
 def _halves(partition: Partition) -> tuple[Partition, Partition] | None:

@@ -61,18 +61,25 @@ class RangePlan:
         return self._between(None if closing else low, edge)
 
     def split(self, partition: Partition) -> tuple[Partition, Partition] | None:
-        """Two ranges for one that is too wide; of an open one, the edge lies halfway to where the plan began or was to end. None: it cannot be cut."""
-        low, high = partition.low, partition.high
-        if low is None:
-            low = self.ranges.start
-        if high is None:
-            high = low + 2 * FIRST_IDS if self.ranges.form == "integer" else self.now
+        """Two ranges for one that is too wide; None where it is too narrow to be cut."""
+        middle = self.middle(partition)
+        return None if middle is None else (self._between(partition.low, middle), self._between(middle, partition.high))
+
+    def middle(self, partition: Partition) -> int | None:
+        """Where a range that is too wide is cut in two; of one that is open, as if it began at `start`, or ended now. None where it is too narrow."""
+        low = self._floor if partition.low is None else partition.low
+        high = (
+            partition.high if partition.high is not None else (max(2 * low, low + FIRST_IDS) if self.ranges.form == "integer" else self.now)
+        )
         middle = (low + high) // 2
-        if self.ranges.form == "date":
+        if self.ranges.form != "integer" and (low < self._aligned(middle) or self.ranges.form == "date"):
             middle = self._aligned(middle)
-        if not low < middle < high:
-            return None
-        return self._between(partition.low, middle), self._between(middle, partition.high)
+        return middle if low < middle < high else None
+
+    @property
+    def _floor(self) -> int:
+        """What is taken for the lowest value."""
+        return self.ranges.start or (0 if self.ranges.form == "integer" else self.now - HORIZON)
 
     def _width(self, inner: Sequence[Part]) -> int:
         """How wide the next range should be."""
@@ -96,7 +103,7 @@ class RangePlan:
         if not all(map(_over, inner)):
             return False
         seen = sum(map(self._wide, inner))
-        rest = edge - (self.ranges.start or self.now - HORIZON)
+        rest = edge - self._floor
         return (sum(map(_rows, inner)) + 1) * rest <= self._target(inner) * seen
 
     def _target(self, inner: Sequence[Part]) -> int:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from recon.fetch.coverage import Coverage
 from recon.fetch.landing import land
 from recon.fetch.spool import Spool
 from recon.provider import Listing, Provider
-from tests.providers.graphql_table import graphql, shopify
+from tests.providers.graphql_table import ORDERS, graphql, shopify
 from tests.servers.graphql_shop import Answer, Asked, graphql_shop, order
 
 
@@ -95,6 +96,26 @@ def test_hidden_orders_are_never_whole(tmp_path: Path, monkeypatch: pytest.Monke
     assert HIDDEN in why
 
 
+def test_hidden_orders_are_not_exported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next attempt of a listing whose end is hidden goes on from its end: the pages stay, no second export runs; with the right granted, one does."""
+    with graphql_shop(orders=[order(n) for n in range(1, 41)], scopes=["read_orders"]) as shop:
+        for _ in range(2):
+            provider = shopify(shop, monkeypatch)
+            coverage, there = landed(provider, tmp_path)
+            provider.close()
+            assert len(shop.exports) == 1
+            assert there == names(40)
+            assert not coverage.whole
+            assert HIDDEN in coverage.proof
+        shop.scopes = ["read_orders", "read_all_orders"]
+        provider = shopify(shop, monkeypatch)
+        coverage, there = landed(provider, tmp_path)
+        provider.close()
+        assert len(shop.exports) == 2
+    assert there == names(40)
+    assert coverage.whole
+
+
 def test_a_failed_export_is_never_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an export left in partialDataUrl is there, and it is not whole, with the reason."""
     with graphql_shop(orders=[order(n) for n in range(1, 41)], ends="FAILED", error_code="TIMEOUT", partial=True) as shop:
@@ -148,3 +169,40 @@ def test_a_page_that_is_none_is_never_whole(fault: str, tmp_path: Path, monkeypa
         provider.close()
     assert there == names(20)
     assert "page 3" in why
+
+
+def parts(**changes: Any) -> dict[str, Any]:
+    """The orders in small pages, cut by their creation."""
+    return {"nested": None, "most": 200, "page": 20, "ranges": {**ORDERS["ranges"], "pages": 4}, **changes}
+
+
+def spread(count: int) -> list[dict[str, Any]]:
+    """Orders over half a year: four a day."""
+    return [order(n, items=0, createdAt=f"2026-{1 + n // 112:02}-{1 + n % 112 // 4:02}T{n % 4 * 6:02}:00:00Z") for n in range(1, count + 1)]
+
+
+def test_more_than_can_be_paged_through_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """600 orders of a list of which no more than 200 can be paged through come in parts that meet from open to open."""
+    with graphql_shop(orders=spread(600), cap=200) as shop:
+        provider = graphql(shop, monkeypatch, parts())
+        coverage, there = landed(provider, tmp_path)
+        provider.close()
+    assert there == names(600)
+    assert coverage.whole
+    assert coverage.planned == coverage.finished > 3
+    lows, highs = ([end for part in coverage.parts if (end := getattr(part, name)) is not None] for name in ("low", "high"))
+    assert sorted(lows) == sorted(highs)
+    assert len(lows) == coverage.planned - 1, "one is open below, one above, and each of the others begins where one ends"
+    assert any("cut in two" in note for note in coverage.notes)
+
+
+def test_a_filter_that_is_ignored_is_noted_and_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that does not honour the terms is read in one part, whole, and the certificate notes it."""
+    with graphql_shop(orders=spread(100), deaf=True) as shop:
+        provider = graphql(shop, monkeypatch, parts())
+        coverage, there = landed(provider, tmp_path)
+        provider.close()
+    assert there == names(100)
+    assert coverage.whole
+    assert coverage.planned == 1
+    assert coverage.notes
