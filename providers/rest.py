@@ -1,11 +1,12 @@
 """Any REST API that lists JSON, declared in recon.toml with no Python: `type = "rest"`. docs/providers.md shows each paging rule at work."""
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any, Literal, get_args
 
 from recon.errors import BadSetting
-from recon.fetch.narrowing import PAGES_A_PART, Form, Ranges, Shards
+from recon.fetch.narrowing import PAGES_A_PART, Batch, Form, PageSize, Ranges, Shards
 from recon.fetch.paging import (
     OVERLAP,
     CursorInBody,
@@ -28,8 +29,8 @@ class Rest(HTTPProvider):
     """A third party as `[providers.NAME]` declares it: HTTPProvider's own keys, and a table per resource.
 
     `[providers.NAME.resources.RESOURCE]` takes `path`, `records` and `paging`, and may take `key`, `get`, `get_record`,
-    `get_params`, `params`, `deleted`, `merged`, `without`, `total`, `link`, `lag`, `ranges`, `shards`, `parallel` and
-    `passes`. What a key means stands with `recon.fetch.resource.Resource`,
+    `get_params`, `params`, `deleted`, `merged`, `without`, `total`, `link`, `lag`, `ranges`, `shards`, `parallel`,
+    `page_size`, `batch`, `cursor_age` and `passes`. What a key means stands with `recon.fetch.resource.Resource`,
     what a paging rule means with `recon.fetch.paging`. Nothing is guessed: a paging rule is always named.
 
     Raises BadSetting for a key that is unknown, missing or of the wrong shape, naming file, table and key.
@@ -69,11 +70,14 @@ def read_resource(section: Section) -> Resource:
         "ranges": _ranges(section),
         "shards": _shards(section),
         "parallel": section.integer("parallel", Resource.parallel, low=1),
+        "size": _page_size(section),
+        "batch": _batch(section),
+        "cursor_age": section.duration("cursor_age", None),
         "passes": section.integer("passes", None, low=1),
     }
     section.finish()
     if get is None:
-        for key in ("get_record", "get_params", "deleted", "merged"):
+        for key in ("get_record", "get_params", "deleted", "merged", "batch"):
             if key in section.table:
                 raise section.bad(key, 'says something of a read by id, and there is no get = "…/{key}"')
     try:
@@ -252,6 +256,47 @@ def _shards(section: Section) -> Shards | None:
     shards = Shards(param=_word(table, "param"), values=tuple(values), at=_word(table, "at", None))
     table.finish()
     return shards
+
+
+BATCH_FORM = 'write batch = { path = "orders", param = "id", join = ",", records = "data", size = 50 }'
+
+
+def _batch(section: Section) -> Batch | None:
+    if section.take("batch", None) is None:
+        return None
+    table = _sub(section, "batch", BATCH_FORM)
+    absent: Literal["not_found", "unknown"] = table.choice("absent", ("not_found", "unknown"), "unknown")
+    batch = Batch(
+        path=_word(table, "path"),
+        records=table.text("records"),
+        size=table.integer("size", low=2),
+        param=_word(table, "param", None),
+        join=_word(table, "join", None),
+        body=table.mapping("body", None),
+        each=_word(table, "each", None),
+        params=_scalars(table, "params"),
+        absent=absent,
+    )
+    table.finish()
+    if (batch.param is None) == (batch.body is None):
+        raise section.bad("batch", "wants exactly one of param (the keys in the query) and body (the keys in a POST)", hint=BATCH_FORM)
+    if batch.body is not None and '"{keys}"' not in json.dumps(batch.body, default=str):
+        raise table.bad("body", 'has no "{keys}" in it, in whose place the keys are sent', hint='such as body = { ids = "{keys}" }')
+    return batch
+
+
+def _page_size(section: Section) -> PageSize | None:
+    if section.take("page_size", None) is None:
+        return None
+    table = _sub(section, "page_size", 'write page_size = { param = "limit", size = 200, least = 10 }')
+    size = PageSize(param=_word(table, "param"), size=table.integer("size", low=1), least=table.integer("least", 1, low=1))
+    table.finish()
+    if size.least > size.size:
+        raise table.bad("least", f"is {size.least:,}, and size is {size.size:,}")
+    paging = section.table.get("paging")
+    if isinstance(paging, dict) and "size" in paging:
+        raise section.bad("page_size", "says what size in paging says already; give one of them")
+    return size
 
 
 def _sub(section: Section, key: str, form: str) -> Section:

@@ -12,7 +12,7 @@ from recon.fetch.spool import Spool
 SHOWN = 200
 """Parts that a certificate tells of one by one; all are counted."""
 
-NAMED = 3
+NAMED, FEW = 3, 8
 
 
 def certificate(
@@ -26,13 +26,17 @@ def certificate(
     finished_at: datetime,
     spent: tuple[int, int, int, int],
     resumed: bool,
+    passing: bool = False,
 ) -> Coverage:
-    """What the spool is proven to contain. `failed` says of parts, by their numbers, why they will not be had."""
+    """What the spool is proven to contain. `failed` says of parts, by their numbers, why they will not be had.
+
+    One that is drawn up in `passing`, after each page, tells the parts one by one only where they are few.
+    """
     live = spool.live
     breach = _breach(live) if spool.finished else None
     whole = spool.finished and breach is None
     requests, retries, throttled, milliseconds = spent
-    shown = sorted(live, key=lambda part: part.proof is not None)[:SHOWN]
+    shown = [] if passing and len(live) > FEW else sorted(live, key=lambda part: part.proof is not None)[:SHOWN]
     return Coverage(
         provider=provider,
         resource=resource,
@@ -54,8 +58,14 @@ def certificate(
         finished=sum(part.proof is not None for part in live),
         parts=tuple(_told(part, failed.get(part.number)) for part in shown),
         scope=scope,
-        notes=tuple(dict.fromkeys(spool.notes))[:SHOWN],
+        notes=(*_left_out(live), *dict.fromkeys(spool.notes))[:SHOWN],
     )
+
+
+def _left_out(live: Sequence[PartState]) -> tuple[str, ...]:
+    """What stood in the list and is none of the resource's, in words; each is counted in one pass."""
+    count = sum(part.left_out for part in live if part.partition.turn == 1)
+    return (f"{count:,} {'item' if count == 1 else 'items'} of the list left out, none of this resource's",) if count else ()
 
 
 def _proof(spool: Spool) -> str:

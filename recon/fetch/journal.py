@@ -34,6 +34,7 @@ class PageLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     unread_items: int = 0
     total: int | None = None
     bytes_read: int = 0
+    left_out: int = 0
     spent: tuple[int, int, int, int] = (0, 0, 0, 0)
     overlap: int = 0
     notes: list[str] = []
@@ -101,6 +102,7 @@ class PartState:
     #: Of these, those that the page before had as well.
     overlap: int = 0
     unread_items: int = 0
+    left_out: int = 0
     unread: list[Unread] = field(default_factory=list)
     total: int | None = None
     proof: str | None = None
@@ -121,6 +123,7 @@ class PartState:
         self.items += line.items
         self.overlap += line.overlap
         self.unread_items += line.unread_items
+        self.left_out += line.left_out
         self.unread += unread
         self.total = line.total if line.total is not None else self.total
         self.last_at = parse_iso(line.at) if line.at else self.last_at

@@ -129,7 +129,7 @@ class _Landing:
                 taken = self._judge(*crew_.bring(), crew_)
                 self._launch(crew_, width)
                 if taken and self._on_page is not None:
-                    self._on_page(self._certificate())
+                    self._on_page(self._certificate(passing=True))
         finally:
             crew_.stop()
         if self._failed and not spool.pages:
@@ -209,7 +209,7 @@ class _Landing:
             spool.go_serial(error.message)
             self._planner = self._plan()
             self._failed.clear()
-        elif isinstance(error, RangeTooWide) and (halves := _halves(part.partition, self._planner)) is not None:
+        elif isinstance(error, RangeTooWide) and (halves := self._split(part.partition)) is not None:
             spool.drop(number, error.message)
             for half in halves:
                 spool.hand_out(half)
@@ -247,7 +247,7 @@ class _Landing:
             self._prove_onward(part, page, where)
         self._spool.append(page, at=self._clock.now(), part=part.number, spent=self._spent())
         self._tries.pop(part.number, None)
-        self._empty[part.number] = 0 if page.items or page.unread else self._empty.get(part.number, 0) + 1
+        self._empty[part.number] = 0 if page.items or page.unread or page.left_out else self._empty.get(part.number, 0) + 1
 
     def _prove_onward(self, part: PartState, page: Page, where: str) -> None:
         assert page.next is not None
@@ -256,7 +256,7 @@ class _Landing:
             msg = f"{where} leads to the same place as page {earlier:,} did; the listing runs in a circle"
             raise EndlessListing(msg)
         empty = self._empty.get(part.number, 0) + 1
-        if empty > EMPTY_IN_A_ROW and not (page.items or page.unread):
+        if empty > EMPTY_IN_A_ROW and not (page.items or page.unread or page.left_out):
             msg = f"{where}: {empty:,} empty pages in a row, and still no end"
             raise EndlessListing(msg)
         items = part.items + len(page.items)
@@ -270,6 +270,12 @@ class _Landing:
         ask = getattr(self._provider, "planner", None)
         planner: Planner | None = ask(replace(self._listing, clock=self._clock, serial=self._spool.serial is not None)) if ask else None
         return planner or _Whole()
+
+    def _split(self, partition: Partition) -> tuple[Partition, Partition] | None:
+        """Two ranges for one that is too wide: as the planner cuts it, or a closed one in its middle."""
+        ask = getattr(self._planner, "split", None)
+        halves: tuple[Partition, Partition] | None = ask(partition) if ask is not None and partition.ranged else None
+        return halves or _halves(partition)
 
     def _refuse_double(self, partition: Partition) -> None:
         if any(one.partition.name == partition.name for one in self._spool.live):
@@ -329,7 +335,7 @@ class _Landing:
         )
         return (earlier[0] + now[0], earlier[1] + now[1], earlier[2] + now[2], earlier[3] + now[3])
 
-    def _certificate(self) -> Coverage:
+    def _certificate(self, *, passing: bool = False) -> Coverage:
         spool = self._spool
         finished_at: datetime = spool.last_at if spool.finished and spool.last_at else self._clock.now()
         return certificate(
@@ -342,6 +348,7 @@ class _Landing:
             finished_at=finished_at,
             spent=self._spent(),
             resumed=self._resumed,
+            passing=passing,
         )
 
 
@@ -353,16 +360,12 @@ def _is_no_matter_of_place(error: ProviderError) -> bool:
     return isinstance(error, Refused) and error.status in {None, 401, 403}
 
 
-def _halves(partition: Partition, planner: Planner) -> tuple[Partition, Partition] | None:
-    """The two halves of a range, cut where the planner says, or in the middle of a closed one; None where it cannot be cut."""
+def _halves(partition: Partition) -> tuple[Partition, Partition] | None:
+    """The two halves of a closed range; None for one that is open, or too narrow to be cut."""
     low, high = partition.low, partition.high
-    ask = getattr(planner, "middle", None)
-    if callable(ask) and partition.ranged:
-        middle = ask(partition)
-    else:
-        middle = None if low is None or high is None or high - low < 2 else (low + high) // 2
-    if middle is None:
+    if low is None or high is None or high - low < 2:
         return None
+    middle = (low + high) // 2
     return (
         replace(partition, name=f"{partition.name} (first half)", high=middle),
         replace(partition, name=f"{partition.name} (second half)", low=middle),

@@ -64,6 +64,11 @@ class RangePlan:
         closing = len(parts) >= MOST_PARTS or low <= self.ranges.start or self._little_left(inner, edge)
         return self._between(None if closing else low, edge)
 
+    def split(self, partition: Partition) -> tuple[Partition, Partition] | None:
+        """Two ranges for one that is too wide; None where it is too narrow to be cut."""
+        middle = self.middle(partition)
+        return None if middle is None else (self._between(partition.low, middle), self._between(middle, partition.high))
+
     def middle(self, partition: Partition) -> int | None:
         """Where a range that is too wide is cut in two; of one that is open, as if it began at `start`, or ended now. None where it is too narrow."""
         low = self._floor if partition.low is None else partition.low

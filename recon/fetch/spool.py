@@ -281,6 +281,7 @@ class Spool:
             unread_items=len(page.unread),
             total=page.total,
             bytes_read=page.bytes_read,
+            left_out=page.left_out,
             spent=spent,
             overlap=page.overlap,
             notes=list(page.notes),

@@ -74,6 +74,9 @@ def test_a_night_tells_what_differs_and_nothing_else(name: str, kind: str, place
 
     # What moved between the two looks waits for another night.
     sure = DRIFT - {("o12", "updated")} - ({("o06", "created")} if name in MOVING else set())
+    if name == "every item is updated" and subject(kind).declared.drifts:
+        # After a second pass nothing is as the table has it, so no known item vouches for the reads by id: no deletion is told.
+        sure -= {("x99", "deleted")}
     true = DRIFT | ({(key, "updated") for key in _keys()} if name == "every item is updated" else set())
     true |= {("o01", "deleted")} if name == "an item of an earlier page is deleted" else set()
     assert told.events <= true, told.figures.dismissed

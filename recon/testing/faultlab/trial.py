@@ -191,7 +191,11 @@ class Trial:
 
     def _expected(self) -> Outcome:
         """What the fetch must come to; of several faults, what they leave open."""
-        outcomes = {fault.outcome(self.subject.kind, place) for fault, place in self.faults}
+        outcomes = {
+            # Of a list in parts each first page is one that it is asked for anew by, and with the next one such a fault is over.
+            Outcome.TRUTH if fault.until_anew and self.subject.key(place) is not None else fault.outcome(self.subject.kind, place)
+            for fault, place in self.faults
+        }
         return outcomes.pop() if len(outcomes) == 1 else Outcome.UNSEEN if Outcome.UNSEEN in outcomes else Outcome.TRUTH
 
     def _first(self) -> bool:
