@@ -20,6 +20,8 @@ HORIZON = 3_653 * DAY
 ITEMS_A_PAGE = 100
 #: The parts grow twice as large after so many, and after so many the rest is one.
 GROW_EVERY, MOST_PARTS = 500, 2_000
+#: No id is looked for above it one range after another: what is there belongs to the range that is open above.
+MOST_ID = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,9 @@ class RangePlan:
             return None
         width = self._width(inner)
         if upwards:
-            closing = len(parts) >= MOST_PARTS or (_over(last) and not _rows(last) and len(parts) > 1)
+            # With several on their way the last one is seldom over: the highest that is says whether there is more.
+            top = next((part for part in reversed(inner[1:]) if part.proof is not None), None)
+            closing = len(parts) >= MOST_PARTS or (top is not None and not _rows(top)) or edge + width >= MOST_ID
             return self._between(edge, None if closing else edge + width)
         low = self._aligned(edge - width)
         closing = len(parts) >= MOST_PARTS or low <= self.ranges.start or self._little_left(inner, edge)

@@ -29,6 +29,13 @@ KINDS = {
     "offset, empty": 'records = "data"\npaging = { rule = "offset", end = "empty" }',
     "single": 'records = "data"\ntotal = "count"\npaging = { rule = "none" }',
 }
+#: Lists that are fetched in parts: each fault strikes a page of one of them, the others go on beside it.
+PARTS = {
+    "cursor, ranges": KINDS["cursor"]
+    + '\nranges = { at = "created", low = "from", high = "to", form = "epoch", start = 2023-11-01, pages = 1 }',
+    "last_id, ranges": KINDS["last_id"] + '\nranges = { at = "amount", low = "from", high = "to", form = "integer" }',
+    "link, shards": KINDS["link"] + '\nshards = { param = "region", values = ["eu", "us", "ap"], at = "region" }',
+}
 #: Relay connections, by nodes and by edges: their own queries say where the items are.
 CONNECTIONS = {"graphql, nodes": "nodes", "graphql, edges": "edges { node"}
 
@@ -51,7 +58,7 @@ def graphql(form: str, url: str, **settings: Any) -> GraphQL:
 
 def made(kind: str, url: str, **settings: Any) -> Rest | GraphQL:
     """The provider of a kind."""
-    return graphql(CONNECTIONS[kind], url, **settings) if kind in CONNECTIONS else rest(KINDS[kind], url, **settings)
+    return graphql(CONNECTIONS[kind], url, **settings) if kind in CONNECTIONS else rest({**KINDS, **PARTS}[kind], url, **settings)
 
 
 def rest(text: str, url: str, **settings: Any) -> Rest:
@@ -67,7 +74,7 @@ def records() -> list[dict[str, object]]:
     return [
         {
             "id": f"o{n:02}",
-            "created": 1_700_000_000 + n * 3600,
+            "created": 1_700_000_000 + n * 3_900_000,
             "region": ("eu", "us", "ap")[n % 3],
             "amount": n,
             "changed": "2025-12-01T00:00:00Z",

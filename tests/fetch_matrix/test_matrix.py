@@ -12,9 +12,9 @@ import pytest
 from recon.testing.faultlab import Fault
 from recon.testing.faultlab.trial import Servers, Subject, Trial, servers
 from tests.faults.results import record
-from tests.fetch_matrix.kinds import CONNECTIONS, KINDS, subject
+from tests.fetch_matrix.kinds import CONNECTIONS, KINDS, PARTS, subject
 
-EVERY = [*KINDS, *CONNECTIONS]
+EVERY = [*KINDS, *PARTS, *CONNECTIONS]
 
 
 @dataclass(frozen=True)

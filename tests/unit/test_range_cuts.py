@@ -1,12 +1,14 @@
 """Where a range that is too wide is cut in two."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recon.fetch.edges import DAY
 from recon.fetch.narrowing import Ranges
-from recon.fetch.partition import Partition
+from recon.fetch.partition import Part, Partition
 from recon.fetch.planning import RangePlan
 
 NOW = 1_764_086_400
@@ -40,3 +42,22 @@ def test_a_range_open_below_is_cut_above_its_start() -> None:
     plan = RangePlan(ranges=Ranges(at="created", low="from", high="to", form="iso", start=NOW - 100 * DAY), now=NOW)
     assert plan.middle(Partition(name="r", high=NOW)) == NOW - 50 * DAY
     assert plan.middle(Partition(name="r", high=NOW - 100 * DAY)) is None
+
+
+@pytest.mark.parametrize("under_way", [1, 3])
+def test_ids_come_to_an_end_with_several_ranges_on_their_way(under_way: int) -> None:
+    """Of an empty top range the plan learns that nothing is above, also while ranges above it are still being fetched; all failing, it ends too."""
+    plan = RangePlan(ranges=Ranges(at="id", low="from", high="to", form="integer"), now=NOW)
+    for failed in (None, "404"):
+        parts: list[Part] = []
+        while (following := plan.following(parts)) is not None:
+            parts.append(Part(partition=following, pages=2))
+            # The oldest that is under way comes to its end; the lowest two hold something.
+            over = len(parts) - under_way
+            if over >= 0:
+                done = replace(
+                    parts[over], pages=1, items=100 if over < 2 else 0, proof=None if failed and over >= 2 else "no more", failed=failed
+                )
+                parts[over] = done
+        assert parts[-1].partition.high is None
+        assert len(parts) < 100

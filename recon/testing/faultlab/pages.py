@@ -108,7 +108,11 @@ def again(moment: Moment) -> None:
     """The page before, with all that it said."""
     page, size = moment.page, moment.page.size
     overlap = getattr(moment.api.resource.paging, "overlap", 0) if page.start else 0
-    rows = moment.api.records[max(0, page.start - size + overlap) : page.start + overlap]
+    start = page.start
+    if start == 0 and page.keys:
+        # Of a part's first page that is the page before it in the whole list.
+        start = next(at for at, record in enumerate(moment.api.records) if moment.api.key(record) == page.keys[0])
+    rows = moment.api.records[max(0, start - size + overlap) : start + overlap]
     page.rows = [json.dumps(row, separators=(",", ":")).encode() for row in rows]
     page.keys = [moment.api.key(row) for row in rows]
     page.following = moment.api.key(rows[-1]) if rows else page.following
