@@ -44,6 +44,8 @@ def test_a_token_that_dies_costs_one_request(kind: str, tmp_path: Path) -> None:
         spool = Spool.open(tmp_path)
         coverage = land(provider, Listing(resource="orders", clock=clock), spool, clock=clock)
         taken = [json.loads(line)["id"] for frame in spool.frames() for line in frame.splitlines()]
+        # Where pages shift, the list is passed over twice, and an item on several pages is one.
+        taken = sorted(set(taken)) if spool.union else taken
         spool.close()
         provider.close()
 
