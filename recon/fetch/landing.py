@@ -272,10 +272,13 @@ class _Landing:
         return planner or _Whole()
 
     def _split(self, partition: Partition) -> tuple[Partition, Partition] | None:
-        """Two ranges for one that is too wide: as the planner cuts it, or a closed one in its middle."""
+        """Two ranges for one that is too wide: as the planner cuts it, where it can; else a closed one in its middle."""
         ask = getattr(self._planner, "split", None)
-        halves: tuple[Partition, Partition] | None = ask(partition) if ask is not None and partition.ranged else None
-        return halves or _halves(partition)
+        if ask is None or not partition.ranged:
+            return _halves(partition)
+        # Its None counts: only it knows that a day, say, cannot be cut.
+        halves: tuple[Partition, Partition] | None = ask(partition)
+        return halves
 
     def _refuse_double(self, partition: Partition) -> None:
         if any(one.partition.name == partition.name for one in self._spool.live):

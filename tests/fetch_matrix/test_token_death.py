@@ -44,13 +44,12 @@ def test_a_token_that_dies_costs_one_request(kind: str, tmp_path: Path) -> None:
         spool = Spool.open(tmp_path)
         coverage = land(provider, Listing(resource="orders", clock=clock), spool, clock=clock)
         taken = [json.loads(line)["id"] for frame in spool.frames() for line in frame.splitlines()]
-        twice = spool.union
+        # Where pages shift, the list is passed over twice, and an item on several pages is one.
+        taken = sorted(set(taken)) if spool.union else taken
         spool.close()
         provider.close()
 
     assert coverage.verdict() == "whole"
-    # Pages that shift are passed over twice, and the pages on disk are those of both passes.
-    assert sorted(set(taken)) == [f"o{n:02}" for n in range(1, COUNT + 1)]
-    assert twice or len(taken) == COUNT
+    assert taken == [f"o{n:02}" for n in range(1, COUNT + 1)]
     assert (guarded.issued, guarded.refused) == (2, 1)
     assert clock.slept == []
