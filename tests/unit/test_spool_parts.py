@@ -182,12 +182,15 @@ STORY: list[Step] = [
 
 @pytest.mark.parametrize("name", [DATA, PAGES])
 def test_no_byte_is_a_bad_one_to_be_cut_at(name: str, tmp_path: Path) -> None:
-    """A story with everything in it, cut at every single byte: each time the state before what was cut into."""
+    """A story with everything in it, cut at every seventh byte and around each line's end: each time the state before what was cut into."""
     done, stood = written(tmp_path / "s", STORY)
     assert len(done) == len(STORY)
     assert stood[-1][2]["plan"][2], "finished"
-    for at in range((tmp_path / "s" / name).stat().st_size + 1):
-        check_cut(tmp_path / "s", (name, at), done, stood, go_on=at % 50 == 0)
+    text = (tmp_path / "s" / name).read_bytes()
+    ends = {at + near for at, byte in enumerate(text) if byte == 0x0A for near in (0, 1, 2)}
+    for at in range(len(text) + 1):
+        if at % 7 == 0 or at in ends:
+            check_cut(tmp_path / "s", (name, at), done, stood, go_on=at % 49 == 0)
 
 
 def as_before_parts(folder: Path) -> None:
