@@ -209,3 +209,16 @@ def test_wrong_settings_are_refused(folder: Path, resource: dict[str, Any], says
     """Each mistake is named with its table and key."""
     with pytest.raises(BadSetting, match=says):
         files(folder, resource)
+
+
+def test_a_reissue_that_says_the_same_is_no_breach(folder: Path, tmp_path: Path) -> None:
+    """The same rows in two files: where the later one counts it is whole and each key stands once as a record; else nothing says that it is meant."""
+    (folder / "a.csv").write_text(CSV)
+    (folder / "b.csv").write_text(CSV)
+
+    again, _ = landed(files(folder, {"newest_wins": True}), tmp_path / "s")
+    twice, _ = landed(files(folder), tmp_path / "t")
+
+    assert (again.whole, again.finished) == (True, 2)
+    assert twice.whole is False
+    assert "holds the same 2 items" in twice.proof
