@@ -80,6 +80,10 @@ class Files:
         """Whether a key in two files is one item, of which the later file tells."""
         return self._of(resource).newest_wins
 
+    def identity(self, resource: str) -> str:
+        """How the files are read: pages that were read in two ways are never put together."""
+        return repr((str(self._folder), self._of(resource)))
+
     def scope(self, resource: str) -> Mapping[str, str]:
         """The folder, what was asked for, and the files that were there: should they change, the fetch begins anew."""
         one, there = self._of(resource), self._listed(resource)

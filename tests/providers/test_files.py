@@ -222,3 +222,15 @@ def test_a_reissue_that_says_the_same_is_no_breach(folder: Path, tmp_path: Path)
     assert (again.whole, again.finished) == (True, 2)
     assert twice.whole is False
     assert "holds the same 2 items" in twice.proof
+
+
+def test_files_that_are_read_another_way_are_read_anew(folder: Path, tmp_path: Path) -> None:
+    """Columns that were put right after a fetch broke off: what was read under the old names is not put together with the rest."""
+    (folder / "a.csv").write_text("1,Ann\n2,Bo\n")
+    (folder / "b.csv").write_text("3,Cy")
+    short, _ = landed(files(folder, {"columns": ["name", "id"]}), tmp_path / "s")
+
+    again, records = landed(files(folder, {"columns": ["id", "name"]}), tmp_path / "s")
+
+    assert (short.whole, again.whole) == (False, False)
+    assert [record["id"] for record in records] == ["1", "2"]
