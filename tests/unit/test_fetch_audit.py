@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from recon.fetch.page import Page
-from recon.fetch.partition import Partition
 from recon.fetch.paging import LastId
+from recon.fetch.partition import Partition
 from recon.fetch.resource import Resource
 from recon.fetch.spool import Spool
 from recon.http_provider import HTTPProvider
