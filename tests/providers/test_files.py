@@ -234,3 +234,23 @@ def test_files_that_are_read_another_way_are_read_anew(folder: Path, tmp_path: P
 
     assert (short.whole, again.whole) == (False, False)
     assert [record["id"] for record in records] == ["1", "2"]
+
+
+def test_a_file_that_goes_between_two_looks_is_lacking(folder: Path, tmp_path: Path) -> None:
+    """The plan is made of the files that the certificate names: one that is gone when its turn comes leaves the list partial."""
+    (folder / "a.csv").write_text(CSV)
+    (folder / "b.csv").write_text("id,name,amount\n3,Cy,30\n")
+
+    class Vanishing(Files):
+        """Loses a file once the scope was told."""
+
+        def planner(self, listing: Listing) -> Any:
+            (folder / "b.csv").unlink(missing_ok=True)
+            return super().planner(listing)
+
+    provider = files(folder)
+    provider.__class__ = Vanishing
+    coverage, _ = landed(provider, tmp_path / "s")
+
+    assert (coverage.whole, coverage.planned, coverage.finished) == (False, 2, 1)
+    assert "b.csv is not there" in coverage.proof
