@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from recon.fetch.graphql import Connection
+from recon.fetch.narrowing import Ranges
 from recon.fetch.page import Page
 from recon.fetch.paging import LastId
 from recon.fetch.partition import Partition
 from recon.fetch.resource import Resource
 from recon.fetch.spool import Spool
+from recon.graphql_provider import GraphQLProvider
 from recon.http_provider import HTTPProvider
 from recon.testing import section
 
@@ -35,6 +38,22 @@ def test_pages_are_not_gone_on_from_under_other_settings() -> None:
     first, second = (identity(headers={"X-Account": name}) for name in ("acct_first", "acct_second"))
     assert len({plain, first, second}) == 3
     assert "acct_first" not in first
+
+
+def test_a_query_in_ranges_is_not_gone_on_with_in_other_ones() -> None:
+    """Of a GraphQL list, too: what lies below one field's bound may lie above the other's, and would be in neither part."""
+
+    def told(at: str) -> str:
+        provider = GraphQLProvider(section("shop", base_url="http://127.0.0.1:9/"))
+        ranges = Ranges(at=at, low=f"{at}:>={{value}}", high=f"{at}:<{{value}}")
+        query = "query($after: String, $first: Int) { orders { nodes { id } pageInfo { hasNextPage endCursor } } }"
+        provider.catalogue = {"orders": Connection(query=query, nodes="orders.nodes", ranges=ranges)}
+        try:
+            return provider.identity("orders")
+        finally:
+            provider.close()
+
+    assert told("created") == told("created") != told("updated")
 
 
 @pytest.mark.parametrize("how", ["anew", "drop", "serial"])
