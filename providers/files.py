@@ -56,6 +56,8 @@ class Files:
         parent = section.sub("resources")
         self.catalogue: Mapping[str, Dump] = {name: _read_dump(parent.sub(name)) for name in tables}
         section.finish()
+        #: The files as they were when the scope was told: the plan is made of these very ones.
+        self._told: dict[str, list[Partition]] = {}
 
     def resources(self) -> Sequence[str]:
         return sorted(self.catalogue)
@@ -80,16 +82,21 @@ class Files:
         """Whether a key in two files is one item, of which the later file tells."""
         return self._of(resource).newest_wins
 
+    def identity(self, resource: str) -> str:
+        """How the files are read: pages that were read in two ways are never put together."""
+        return repr((str(self._folder), self._of(resource)))
+
     def scope(self, resource: str) -> Mapping[str, str]:
         """The folder, what was asked for, and the files that were there: should they change, the fetch begins anew."""
         one, there = self._of(resource), self._listed(resource)
+        self._told[resource] = there
         print_ = hashlib.sha256(json.dumps([part.params for part in there], sort_keys=True, default=str).encode()).hexdigest()
         asked = one.pattern or ", ".join(one.names)
         return {"account": str(self._folder), "filters": asked, "files": f"{len(there):,}, as of {print_[:12]}"}
 
     def planner(self, listing: Listing) -> "_Files":
         """A part for each file."""
-        return _Files(self._listed(listing.resource))
+        return _Files(self._told.get(listing.resource) or self._listed(listing.resource))
 
     def fetch(self, listing: Listing) -> Iterator[Page]:
         """One file, a page of rows at a time. Raises Refused where it is not there, CursorExpired where it changed, InvalidPage where it breaks off."""

@@ -71,13 +71,14 @@ class GraphQLProvider(HTTPProvider):
         """What tells this listing from another one under the same name."""
         declared = self.connection(resource)
         nested = [(inner.name, inner.query) for inner in declared.nested]
-        return repr((self.base_url, declared.query, declared.nodes, declared.key, sorted(declared.variables.items()), nested))
+        how = (declared.without, declared.ranges, declared.search)
+        return repr((super().identity(resource), declared.query, declared.nodes, sorted(declared.variables.items()), nested, how))
 
     def scope(self, resource: str) -> Mapping[str, str]:
         """What is asked for, for the certificate."""
         declared = self.connection(resource)
         filters = ", ".join(f"{name} = {value}" for name, value in sorted(declared.variables.items()))
-        return {"account": str(self.session.origins.base.origin), **({"filters": filters} if filters else {})}
+        return {"account": str(self.session.origins.base.origin), **({"filters": self.session.mask(filters)} if filters else {})}
 
     def _endpoint(self, path: str) -> str:
         """One endpoint serves every resource."""

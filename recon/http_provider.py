@@ -1,5 +1,6 @@
 """HTTPProvider: what a provider file builds on. A subclass says where, what and how it pages; the rest is in `recon.fetch`."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -207,11 +208,18 @@ class HTTPProvider:
         return Reader(self.session, self.resource(resource), self.deleted).read_many(keys, clock)
 
     def identity(self, resource: str) -> str:
-        """What tells this listing from another one under the same name: pages of two of them are never put together."""
+        """What tells this listing from another one under the same name: pages of two of them are never put together.
+
+        Headers may name an account or a version, and may be secret: a digest of them stands in it.
+        """
         declared = self.resource(resource)
+        headers = hashlib.sha256(repr(sorted(self.headers.items())).encode()).hexdigest()[:12] if self.headers else ""
         narrowed = [one for one in (declared.ranges, declared.shards) if one is not None]
         return repr(
-            (self.base_url, declared.path, declared.records, declared.key, declared.paging, sorted(declared.params.items()), *narrowed)
+            (
+                *(self.base_url, headers, declared.path, declared.records, declared.without, declared.key),
+                *(declared.paging, sorted(declared.params.items()), *narrowed),
+            )
         )
 
     @property

@@ -62,7 +62,7 @@ class Batches:
         return self.single(key, clock)
 
     def _items(self, keys: Sequence[str], clock: Clock) -> dict[str, list[bytes]]:
-        """What came, by key; keys that nobody asked for do no harm. Raises ProviderError leaves."""
+        """What came, by key; keys that nobody asked for do no harm but where what is left out counts as absent. Raises ProviderError leaves."""
         response = self._ask(keys, clock)
         subject = f"{len(keys):,} items of {self.batch.path}"
         if response.status != 200:
@@ -79,6 +79,11 @@ class Batches:
         if cut.unread and self.batch.absent == "not_found":
             msg = f"{subject}: {len(cut.unread):,} of them cannot be read, so nothing that is left out is proven absent"
             raise InvalidPage(msg)
+        strange = next((key for key in items if key not in keys), None)
+        if strange is not None and self.batch.absent == "not_found":
+            # An API that does not know the parameter answers with the first page of everything.
+            msg = f"{subject}: {strange[:40]!r} came, which was not asked for, so nothing that is left out is proven absent"
+            raise self.session.masked(InvalidPage(msg))
         return items
 
     def _ask(self, keys: Sequence[str], clock: Clock) -> Response:

@@ -113,7 +113,9 @@ class PartState:
 
     def begin_anew(self) -> None:
         """Nothing of it counts any more."""
-        fresh = PartState(self.number, self.partition, self.era + 1)
+        # First of all: who reads along in another thread asks for the era.
+        self.era += 1
+        fresh = PartState(self.number, self.partition, self.era)
         for name in self.__slots__:
             setattr(self, name, getattr(fresh, name))
 

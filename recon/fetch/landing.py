@@ -239,7 +239,9 @@ class _Landing:
         if earlier is not None:
             msg = f"{where} holds the same {len(page.items):,} items as page {earlier:,}; the listing runs in a circle"
             raise EndlessListing(msg, hint="check the paging rule: a parameter that the API ignores brings the first page again and again")
-        beside = self._spool.seen_beside(page, part.number)
+        # A reissue may say what another file said; what is narrowed by a filter may not.
+        reissue = self._spool.drifts and not part.partition.ranged and part.partition.shard is None
+        beside = None if reissue else self._spool.seen_beside(page, part.number)
         if beside is not None:
             msg = f"{where} holds the same {len(page.items):,} items as a page of {beside.partition.name}"
             raise FilterIgnored(msg)

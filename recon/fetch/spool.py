@@ -236,23 +236,27 @@ class Spool:
                 assert note.partition is not None
                 self.parts.append(PartState(note.part, note.partition))
             case "anew":
-                which = f"{self.parts[note.part].partition.name} " if len(self.parts) > 1 else ""
-                self._void(self.parts[note.part], f"{which or 'it '}was started anew, since {note.why}")
-                self.parts[note.part].begin_anew()
+                part = self.parts[note.part]
+                pages, which = part.pages, f"{part.partition.name} " if len(self.parts) > 1 else ""
+                part.begin_anew()
+                self._void(pages, f"{which or 'it '}was started anew, since {note.why}")
             case "drop":
-                self._void(self.parts[note.part], f"{self.parts[note.part].partition.name} was cut in two: {note.why}")
-                self.parts[note.part].dropped = True
+                part = self.parts[note.part]
+                part.dropped = True
+                self._void(part.pages, f"{part.partition.name} was cut in two: {note.why}")
             case "planned":
                 self.planned = True
             case "serial":
+                pages = self.pages
                 for part in self.live:
-                    self._void(part, "")
                     part.dropped = True
+                self._void(pages, "")
                 self.serial, self.planned = note.why, False
                 self.notes.append(f"fetched in one: {note.why}")
 
-    def _void(self, part: PartState, why: str) -> None:
-        self.voided += part.pages > 0
+    def _void(self, pages: int, why: str) -> None:
+        """Counted once the pages are void, never before: a reader that begins again at this moment must not take them up once more."""
+        self.voided += pages > 0
         if why:
             self.notes.append(why)
 

@@ -16,7 +16,7 @@ from recon.plan.terms import changed_terms
 from recon.progress import Progress
 from recon.project import Project
 from recon.report.figures import PlanFigure, RunFigures
-from recon.run import looking
+from recon.run import looking, partial
 from recon.run.account import Account, controls_of, stored
 from recon.run.guarding import terms
 from recon.run.night import Night
@@ -120,7 +120,7 @@ def send_approved(night: Night) -> int:
         why, count = found.unconfirmed.most_common(1)[0]
         msg = f"{run.domain}: approved, but not one of {planned.events:,} items could be proven at the second look ({count:,}: {why}); nothing was sent"
         raise Unconfirmed(msg, hint=f"recon run {run.domain} looks at everything again")
-    return night.publish()
+    return partial.exit_code(night, night.publish())
 
 
 def _silenced(conn: Connection, night: Night, found: Confirmation) -> set[str]:

@@ -29,7 +29,13 @@ def whole(night: "Night") -> bool:
 
 
 def exit_code(night: "Night", code: int) -> int:
-    """The code of a night that went well but for its fetch; a held plan and undelivered events keep their own."""
+    """The code of a night that went well but for its fetch; a held plan and undelivered events keep their own.
+
+    A run that is gone on with after its fetch, as an approved one is, says why again.
+    """
+    before = night.account.before.coverage if night.account.before is not None else None
+    if night.account.coverage is None and before is not None and night.account.problem is None:
+        tell(night, before)
     return code or (0 if whole(night) else PARTIAL)
 
 

@@ -154,3 +154,20 @@ def test_a_stranger_s_listing_that_breaks_off_is_held(shop: Shop) -> None:
 
     assert (night.code, night.bad["verdict"], told(night)) == (4, "held", set())
     assert "none of the 20 records that were fetched is among the target's 30" in json.dumps(night.bad["guards"])
+
+
+def test_a_held_partial_night_stays_partial_when_it_is_approved(shop: Shop) -> None:
+    """What was approved goes out, no deletion with it, and the code says as after any partial night that it is not over."""
+    broken_after(shop, [{**one, "id": f"x{one['id']}"} for one in shop.records], "xk19")
+    held = shop.night("bad").bad
+
+    approved = recon(
+        *("approve", held["run"], "--plan", held["plan"]["checksum"], "--reason", "so it is", "--json"), cwd=shop.folder, env=shop.env
+    )
+
+    figures = json.loads(approved.stdout)
+    assert (figures["verdict"], figures["state"], figures["coverage"]["whole"]) == ("incomplete", "done", False), approved.stderr
+    assert figures["plan"]["events"] == figures["missing"] == 20
+    assert figures["consistent_as_of"] is None
+    assert (approved.returncode, figures["exit_code"]) == (75, 75)
+    assert figures["problem"]["kind"] == "PartialListing"

@@ -209,3 +209,48 @@ def test_wrong_settings_are_refused(folder: Path, resource: dict[str, Any], says
     """Each mistake is named with its table and key."""
     with pytest.raises(BadSetting, match=says):
         files(folder, resource)
+
+
+def test_a_reissue_that_says_the_same_is_no_breach(folder: Path, tmp_path: Path) -> None:
+    """The same rows in two files: where the later one counts it is whole and each key stands once as a record; else nothing says that it is meant."""
+    (folder / "a.csv").write_text(CSV)
+    (folder / "b.csv").write_text(CSV)
+
+    again, _ = landed(files(folder, {"newest_wins": True}), tmp_path / "s")
+    twice, _ = landed(files(folder), tmp_path / "t")
+
+    assert (again.whole, again.finished) == (True, 2)
+    assert twice.whole is False
+    assert "holds the same 2 items" in twice.proof
+
+
+def test_files_that_are_read_another_way_are_read_anew(folder: Path, tmp_path: Path) -> None:
+    """Columns that were put right after a fetch broke off: what was read under the old names is not put together with the rest."""
+    (folder / "a.csv").write_text("1,Ann\n2,Bo\n")
+    (folder / "b.csv").write_text("3,Cy")
+    short, _ = landed(files(folder, {"columns": ["name", "id"]}), tmp_path / "s")
+
+    again, records = landed(files(folder, {"columns": ["id", "name"]}), tmp_path / "s")
+
+    assert (short.whole, again.whole) == (False, False)
+    assert [record["id"] for record in records] == ["1", "2"]
+
+
+def test_a_file_that_goes_between_two_looks_is_lacking(folder: Path, tmp_path: Path) -> None:
+    """The plan is made of the files that the certificate names: one that is gone when its turn comes leaves the list partial."""
+    (folder / "a.csv").write_text(CSV)
+    (folder / "b.csv").write_text("id,name,amount\n3,Cy,30\n")
+
+    class Vanishing(Files):
+        """Loses a file once the scope was told."""
+
+        def planner(self, listing: Listing) -> Any:
+            (folder / "b.csv").unlink(missing_ok=True)
+            return super().planner(listing)
+
+    provider = files(folder)
+    provider.__class__ = Vanishing
+    coverage, _ = landed(provider, tmp_path / "s")
+
+    assert (coverage.whole, coverage.planned, coverage.finished) == (False, 2, 1)
+    assert "b.csv is not there" in coverage.proof

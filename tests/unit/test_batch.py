@@ -33,6 +33,10 @@ class Shelf:
 
     most: int = 100
     bad: str = ""
+    #: The parameter of the keys is unknown here: the first page of the whole list comes.
+    ignores: bool = False
+    #: Whether an item comes along that nobody asked for.
+    strange: bool = True
     several: list[list[str]] = field(default_factory=list)
     single: list[str] = field(default_factory=list)
 
@@ -48,8 +52,10 @@ class Shelf:
             return _json(413, {"error": "too many"})
         if self.bad in keys:
             return _json(400, {"error": f"{self.bad} is no id"})
+        if self.ignores:
+            return _json(200, {"data": [{"id": f"k{n}"} for n in range(5)]})
         rows = [{"id": f"k{n}"} for n in (9, 8, 7, 6, 5, 4, 2, 1, 0) if f"k{n}" in keys]
-        return _json(200, {"data": [*rows, {"id": "stranger"}]})
+        return _json(200, {"data": [*rows, {"id": "stranger"}] if self.strange else rows})
 
     def close(self) -> None:
         """Nothing is open."""
@@ -94,7 +100,7 @@ def test_each_key_is_answered_once_and_in_order(way: str, width: int) -> None:
 
 def test_a_key_left_out_is_absent_where_that_is_documented() -> None:
     """With absent="not_found" no key is read alone."""
-    shelf = Shelf()
+    shelf = Shelf(strange=False)
     assert read(shelf, ["k1", "gone"], param="id", absent="not_found") == [("k1", FOUND), ("gone", NOT_FOUND)]
     assert not shelf.single
 
@@ -113,3 +119,10 @@ def test_a_key_that_holds_the_mark_between_keys_is_read_alone() -> None:
     shelf = Shelf()
     assert read(shelf, ["k0", "k1,k2", "k4"], param="ids", join=",") == [("k0", FOUND), ("k1,k2", NOT_FOUND), ("k4", FOUND)]
     assert shelf.several == [["k0", "k4"]]
+
+
+def test_where_the_keys_are_ignored_nothing_is_taken_for_absent() -> None:
+    """The first page of the whole list comes instead: an item of a later page is asked for alone, and is found."""
+    shelf = Shelf(ignores=True)
+    assert read(shelf, ["k1", "k8", "gone"], param="id", absent="not_found") == [("k1", FOUND), ("k8", FOUND), ("gone", NOT_FOUND)]
+    assert sorted(shelf.single) == ["gone", "k1", "k8"]
