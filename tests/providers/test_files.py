@@ -209,3 +209,15 @@ def test_wrong_settings_are_refused(folder: Path, resource: dict[str, Any], says
     """Each mistake is named with its table and key."""
     with pytest.raises(BadSetting, match=says):
         files(folder, resource)
+
+
+def test_doctor_s_sample_is_the_first_file(folder: Path) -> None:
+    """A look at the listing as a whole, which names no file, shows the rows of the first; where there is none, that is said."""
+    (folder / "a.csv").write_text(CSV)
+    (folder / "b.csv").write_text("id,name,amount\n3,Cy,30\n")
+
+    page = next(files(folder).sample(Listing(resource="rows")))
+
+    assert [json.loads(item)["id"] for item in page.items] == ["1", "2"]
+    with pytest.raises(Refused, match="fits no file"):
+        files(folder, {"files": "*.txt"}).sample(Listing(resource="rows"))
