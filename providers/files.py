@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -120,6 +120,10 @@ class Files:
         self._hold_identity(path, part, name)
         how = f"its trailer says {done:,} records" if one.dialect.trailer is not None else f"{done:,} records"
         yield _page(page, None, End(f"{path.name}: {part.params['size']:,} bytes to their end, {how}{sum_}"))
+
+    def sample(self, listing: Listing) -> Iterator[Page]:
+        """The first file, for a look at how the rows are: a listing as a whole names none."""
+        return self.fetch(replace(listing, partition=self._listed(listing.resource)[0]))
 
     def close(self) -> None:
         """Nothing stays open."""

@@ -6,7 +6,21 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Select, String, TextClause, cast, column, create_engine, literal_column, select, table, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    String,
+    TextClause,
+    cast,
+    column,
+    create_engine,
+    literal_column,
+    make_url,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.selectable import TableClause
@@ -54,6 +68,7 @@ class Sql:
 
     def __init__(self, section: Section) -> None:
         self.name = section.name
+        self._folder = section.folder
         self.meter = Meter()
         section.take("type", None)
         self._url: str = section.text_or_secret("url")
@@ -145,7 +160,21 @@ class Sql:
 
     def _engine(self) -> Engine:
         if self._made is None:
-            self._made = create_engine(self._url.replace("postgresql://", "postgresql+psycopg://"), poolclass=NullPool)
+            url = make_url(self._url.replace("postgresql://", "postgresql+psycopg://"))
+            if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+                # Beside recon.toml, wherever the command was given; and SQLite would make an empty database of a file that is not there.
+                file = self._folder / url.database
+                if not file.is_file():
+                    msg = f"{self.name}: there is no file {file}"
+                    raise Refused(msg, hint="correct url in the provider's table of recon.toml; it is relative to the project's folder")
+                url = url.set(database=str(file))
+            try:
+                self._made = create_engine(url, poolclass=NullPool)
+            except ModuleNotFoundError as error:
+                msg = f"{self.name}: {url.drivername!r} needs the Python package {error.name!r}, which is not installed"
+                raise Refused(
+                    msg, hint=f"install it beside this program, or name another driver in url ({url.drivername}+DRIVER://…)"
+                ) from None
         return self._made
 
     @contextmanager
@@ -194,7 +223,9 @@ class Sql:
         except DBAPIError as error:
             said = str(error.orig).splitlines()[0][:200] if str(error.orig) else type(error.orig).__name__
             kind = type(error.orig).__name__
-            if error.connection_invalidated or (kind in {"OperationalError", "InterfaceError"} and "no such" not in said):
+            if error.connection_invalidated or (
+                kind in {"OperationalError", "InterfaceError"} and not any(words in said for words in OF_THE_QUERY)
+            ):
                 raise Unreachable(f"{where}: the database gave no whole answer: {said}") from None
             raise Refused(f"{where}: the database refuses the query: {said}", hint="correct table, key or sql of the resource") from None
         except SQLAlchemyError as error:

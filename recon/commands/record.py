@@ -49,7 +49,8 @@ def record(frame: Frame, domain: str, key: str, *, run: str | None, raw: bool) -
         path = job.key_path or project.provider(job.provider).key_path(job.resource)
         found = list(records_of(Path(folder), wanted, path))
     if not found:
-        frame.console.say(f"{domain} {veil.key(wanted)}: not in the listing of run {found_run.id}")
+        lacking = ", which was fetched in part: that proves nothing" if found_run.whole is False else ""
+        frame.console.say(f"{domain} {veil.key(wanted)}: not in the listing of run {found_run.id}{lacking}")
         return NOT_THERE
     for one in found:
         when = f", {iso(one.at)}" if one.at is not None else ""

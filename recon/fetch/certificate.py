@@ -96,7 +96,9 @@ def _shortfall(spool: Spool, failed: Mapping[int, str]) -> str:
         return f"{first}; {spool.listed:,} records on {pages} before it"
     names = [spool.parts[number].partition.name for number in failed]
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return f"{len(names):,} of {len(live):,} parts could not be had ({', '.join(names[:NAMED])}{more}): {first}; {spool.listed:,} records of the others"
+    return (
+        f"{len(names):,} of {len(live):,} parts could not be had ({', '.join(names[:NAMED])}{more}): {first}; {spool.listed:,} records came"
+    )
 
 
 def _breach(live: Sequence[PartState]) -> str | None:

@@ -123,6 +123,9 @@ class Cutter:
         """The error for a body without the array; a missing array is never an empty one."""
         where = f"no array at {self._records!r}" if self._records else "the body is no array"
         msg = f"{subject}: {where}; the body is {describe(body)}"
+        if "HTML" in msg:
+            # Most often a session that ended, or a gateway: nothing is wrong with the declared path.
+            return InvalidPage(msg, hint="a login or maintenance page: recon doctor says whether the credential and base_url still serve")
         return InvalidPage(msg, hint=None if "error body" in msg else "records = … in the resource says where the array of records is")
 
 

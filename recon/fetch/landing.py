@@ -25,7 +25,7 @@ from recon.errors import (
     Unreachable,
 )
 from recon.fetch.certificate import certificate
-from recon.fetch.coverage import Coverage
+from recon.fetch.coverage import Coverage, discreet
 from recon.fetch.crew import Crew, Errand, crew
 from recon.fetch.journal import PartState
 from recon.fetch.listing import Listing, Meter
@@ -110,7 +110,7 @@ class _Landing:
     def run(self, max_age: float) -> Coverage:
         spool = self._spool
         note = self._drop_old(max_age)
-        self._scope = dict(self._asked("scope") or {})
+        self._scope = discreet(self._asked("scope") or {})
         spool.drifts = bool(self._asked("drifts"))
         self._started_at = spool.begin(self._identity(), self._started_at)
         if note:

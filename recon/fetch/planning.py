@@ -122,8 +122,9 @@ class RangePlan:
 
     def _between(self, low: int | None, high: int | None) -> Partition:
         form = self.ranges.form
-        ends = [("open" if end is None else shown(end, form)) for end in (low, high)]
-        return Partition(name=f"{self.ranges.at} {ends[0]} to {ends[1]}", low=low, high=high)
+        first, last = (None if end is None else shown(end, form) for end in (low, high))
+        words = f"before {last}" if first is None else f"from {first} on" if last is None else f"{first} to {last}"
+        return Partition(name=f"{self.ranges.at} {words}", low=low, high=high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,9 @@ def _coverage(figures: RunFigures) -> Iterator[str]:
     if figures.coverage is not None:
         coverage = figures.coverage
         yield f"- **fetched** {coverage.records:,} from {markdown(coverage.provider)}, {markdown(coverage.verdict())}{of_parts(coverage)}, {words_of(coverage.seconds)}"
+        if coverage.whole:
+            for note in coverage.notes:
+                yield f"- **note** {markdown(cut(note, 500))}"
         if figures.unjudged:
             yield f"- **left out** {plural(figures.unjudged, 'store row')} that the fetch did not come to"
     if figures.store is not None:

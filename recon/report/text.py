@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MISSING, EXTRA, CHANGED = DiscrepancyKind
 VALUE_LIMIT = 160
+#: Notes of a whole fetch that the block shows; the report has all.
+NOTES = 3
 SINCE = "consistent as of"
 COLOURS = {
     "CLEAN": "bold green",
@@ -135,6 +137,8 @@ def _coverage(figures: RunFigures) -> Iterator[Line]:
         style = "" if coverage.whole else "red"
         took = f"{coverage.verdict()}{of_parts(coverage)}, {words_of(coverage.seconds)}"
         yield line(f"  fetched   {coverage.records:>9,} provider{rows}   ", (took, style))
+        for note in coverage.notes[:NOTES] if coverage.whole else ():
+            yield line(f"  note      {cut(note, 300)}")
     second = figures.second
     if second is not None:
         style = "" if second.whole else "red"

@@ -104,7 +104,7 @@ def _held(figures: RunFigures) -> Statement:
     elif plan is not None:
         if plan.expires_at is not None:
             steps.append(Step("expires", f"{moment(plan.expires_at, figures.timezone)}; this exact plan, once, rechecked first"))
-        steps += [Step("raise", f"only if every such night is right: {key}") for key in raised(figures)]
+        steps += [Step("raise", f"only if every such night is right: {key}") for key in dict.fromkeys(raised(figures))]
     would = f"; {plural(plan.events, 'event')} would go out" if plan is not None and plan.events else ""
     return Statement("HELD", f"nothing was emitted{would}", tuple(steps))
 
@@ -162,6 +162,7 @@ def _delivered(figures: RunFigures, plan: PlanFigure, delivery: DeliveryFigure) 
     if delivery.dead:
         parts.append(f"{delivery.dead:,} refused for good")
         steps.append(Step("next", "mend what the reason says; what still differs then is told again by the next run"))
+        steps.append(Step("inspect", f"recon dead list --domain {figures.domain}", command=True))
     if delivery.last_reason and (delivery.waiting or delivery.dead):
         steps.insert(0, Step("reason", delivery.last_reason))
     word = "NOT DELIVERED" if delivery.waiting or delivery.dead else "EMITTED"

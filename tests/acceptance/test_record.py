@@ -39,6 +39,7 @@ def test_what_cannot_be_shown_is_said(shop: Shop) -> None:
     assert absent.returncode == 3
     assert "not in the listing of run" in absent.stderr
     assert recon("record", "bad", "k12", "--run", "01ZZZZ", cwd=shop.folder, env=shop.env).returncode == 2
+    assert "in part" not in absent.stderr, "the listing was whole"
     shutil.rmtree(shop.folder / ".recon" / "runs")
     gone = recon("record", "bad", "k12", cwd=shop.folder, env=shop.env)
     assert gone.returncode == 2

@@ -254,3 +254,15 @@ def test_a_file_that_goes_between_two_looks_is_lacking(folder: Path, tmp_path: P
 
     assert (coverage.whole, coverage.planned, coverage.finished) == (False, 2, 1)
     assert "b.csv is not there" in coverage.proof
+
+
+def test_doctor_s_sample_is_the_first_file(folder: Path) -> None:
+    """A look at the listing as a whole, which names no file, shows the rows of the first; where there is none, that is said."""
+    (folder / "a.csv").write_text(CSV)
+    (folder / "b.csv").write_text("id,name,amount\n3,Cy,30\n")
+
+    page = next(files(folder).sample(Listing(resource="rows")))
+
+    assert [json.loads(item)["id"] for item in page.items] == ["1", "2"]
+    with pytest.raises(Refused, match="fits no file"):
+        files(folder, {"files": "*.txt"}).sample(Listing(resource="rows"))

@@ -186,3 +186,15 @@ def test_a_database_that_is_away_and_a_table_that_is_not_there(url: str, made: M
     assert "correct table, key or sql" in str(refused.value.hint)
     with pytest.raises(Unreachable):
         list(made("postgresql://nobody@127.0.0.1:1/x").fetch(Listing(resource="orders")))
+
+
+def test_a_file_that_is_not_there_is_not_made(tmp_path: Path, made: Made) -> None:
+    """A wrong SQLite path is told as such, and no empty database comes to be; a query that is none is refused, not tried again; so is a lacking driver."""
+    with pytest.raises(Refused, match="there is no file"):
+        list(made(f"sqlite:///{tmp_path}/gone.db").fetch(Listing(resource="orders")))
+    assert not (tmp_path / "gone.db").exists()
+    sqlite3.connect(tmp_path / "there.db").execute("create table orders (id text)").connection.close()
+    with pytest.raises(Refused, match="syntax error"):
+        list(made(f"sqlite:///{tmp_path}/there.db", {"sql": "selec 1"}).fetch(Listing(resource="orders")))
+    with pytest.raises(Refused, match="which is not installed"):
+        list(made("mysql://reader@127.0.0.1:1/x").fetch(Listing(resource="orders")))

@@ -179,3 +179,19 @@ def test_a_full_disk_is_this_machines_fault(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "s").write_text("a file stands in the way")
     with pytest.raises(LocalFault, match=str(tmp_path / "s")):
         Spool.open(tmp_path / "s")
+
+
+def test_a_secret_among_the_filters_is_masked(tmp_path: Path) -> None:
+    """A literal credential in a parameter stands neither in the certificate nor in the file that says what is fetched."""
+
+    class Telling(Scripted):
+        def scope(self, resource: str) -> dict[str, str]:
+            return {"filters": f"api_key=sk_live_abcdef123456&resource={resource}&page_token = t0k3n, Secret=hush"}
+
+    coverage = landed(tmp_path, Telling(page(0, None, end="done")))
+
+    stored = (tmp_path / "s" / "listing.json").read_text()
+    for secret in ("sk_live_abcdef123456", "t0k3n", "hush"):
+        assert secret not in repr(coverage)
+        assert secret not in stored
+    assert "resource=charges" in coverage.scope["filters"]
