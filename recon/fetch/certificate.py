@@ -52,19 +52,28 @@ def certificate(
         throttled=throttled,
         bytes=spool.bytes_read,
         seconds=milliseconds / 1000,
-        total=spool.total,
+        total=spool.total if passing else _total(spool),
         resumed=resumed,
         planned=len(live),
-        finished=sum(part.proof is not None for part in live),
+        finished=spool.proven,
         parts=tuple(_told(part, failed.get(part.number)) for part in shown),
         scope=scope,
-        notes=(*_left_out(live), *dict.fromkeys(spool.notes))[:SHOWN],
+        notes=(*_left_out(spool), *dict.fromkeys(spool.notes))[:SHOWN],
     )
 
 
-def _left_out(live: Sequence[PartState]) -> tuple[str, ...]:
+def _total(spool: Spool) -> int | None:
+    """The API's own count. Of a part it may say how many that holds, or how many the whole list does: the reading nearer to what came is taken."""
+    last = max((part.partition.turn for part in spool.live), default=1)
+    counts = [part.total for part in spool.live if part.partition.turn == last and part.total is not None]
+    if spool.total is None or len(counts) == 1:
+        return spool.total
+    return min(spool.total, max(counts), key=lambda count: abs(count - spool.listed))
+
+
+def _left_out(spool: Spool) -> tuple[str, ...]:
     """What stood in the list and is none of the resource's, in words; each is counted in one pass."""
-    count = sum(part.left_out for part in live if part.partition.turn == 1)
+    count = spool.left_out
     return (f"{count:,} {'item' if count == 1 else 'items'} of the list left out, none of this resource's",) if count else ()
 
 
@@ -106,8 +115,11 @@ def _breach(live: Sequence[PartState]) -> str | None:
     names = [part.partition.name for part in live]
     if len(set(names)) != len(names):
         return f"the part {next(name for name in names if names.count(name) > 1)} is there twice"
-    ranges = sorted((part.partition for part in live if part.partition.ranged), key=lambda one: (one.low is not None, one.low or 0))
-    return _chain(ranges) if ranges else None
+    for turn in sorted({part.partition.turn for part in live if part.partition.ranged}):
+        ranges = [part.partition for part in live if part.partition.ranged and part.partition.turn == turn]
+        if why := _chain(sorted(ranges, key=lambda one: (one.low is not None, one.low or 0))):
+            return why
+    return None
 
 
 def _chain(ranges: Sequence[Partition]) -> str | None:
@@ -118,7 +130,7 @@ def _chain(ranges: Sequence[Partition]) -> str | None:
         return f"nothing above {ranges[-1].name} was asked for"
     for lower, upper in pairwise(ranges):
         if lower.high != upper.low:
-            what = "overlap" if lower.high is None or (upper.low is not None and lower.high > upper.low) else "leave a gap between them"
+            what = "overlap" if lower.high is None or upper.low is None or lower.high > upper.low else "leave a gap between them"
             return f"the ranges {lower.name} and {upper.name} {what}"
     return None
 

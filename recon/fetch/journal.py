@@ -43,14 +43,17 @@ class PageLine(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Note(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What is to be known of a part, or of the listing.
 
-    `begin`: the part was handed out; `anew`: it begins again; `drop`: others take its place; `planned`: no part follows;
-    `serial`: the listing is fetched in one from here on, and all parts so far are dropped.
+    `begin`: the part was handed out; `anew`: it begins again; `drop`: the parts in `into`, numbered on from the last one, take its
+    place; `planned`: no part follows; `serial`: the listing is fetched in one from here on, and all parts so far are dropped;
+    `told`: what the certificate is to say, or what an attempt that failed has cost, as `spent` of a page.
     """
 
-    note: Literal["begin", "anew", "drop", "planned", "serial"]
+    note: Literal["begin", "anew", "drop", "planned", "serial", "told"]
     part: int = 0
     partition: Partition | None = None
+    into: list[Partition] = []
     why: str = ""
+    spent: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 PAGE = msgspec.json.Decoder(PageLine).decode
@@ -84,6 +87,8 @@ def read_lines(text: bytes, size: int) -> list[tuple[PageLine | Note, int]]:
             begun += 1
         if line.part >= begun and (isinstance(line, PageLine) or line.note in {"anew", "drop"}):
             break
+        if isinstance(line, Note):
+            begun += len(line.into)
         at = end + 1
         lines.append((line, at))
     return lines

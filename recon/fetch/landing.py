@@ -6,6 +6,7 @@ party that is gone, or asks for a longer pause than the run may take, raises, wi
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from recon.errors import (
     FilterIgnored,
     ForeignOrigin,
     InvalidPage,
+    LocalFault,
     ProviderError,
     RangeTooWide,
     Refused,
@@ -109,17 +111,18 @@ class _Landing:
 
     def run(self, max_age: float) -> Coverage:
         spool = self._spool
+        before = spool.spent
         note = self._drop_old(max_age)
         self._scope = discreet(self._asked("scope") or {})
         spool.drifts = bool(self._asked("drifts"))
         self._started_at = spool.begin(self._identity(), self._started_at)
         if note:
-            spool.notes.append(note)
+            spool.tell(note, before)
         self._spent_before = spool.spent
         self._resumed = spool.pages > 0
         if spool.finished:
             return self._certificate()
-        self._forget_old_cursors()
+        self._forget_old_cursors(max_age)
         self._planner = self._plan()
         width = self._asked("width") or 1
         crew_ = crew(self._walk, width, self._clock)
@@ -130,11 +133,21 @@ class _Landing:
                 self._launch(crew_, width)
                 if taken and self._on_page is not None:
                     self._on_page(self._certificate(passing=True))
+        except ProviderError:
+            self._keep_cost()
+            raise
         finally:
             crew_.stop()
+        if self._failed:
+            self._keep_cost()
         if self._failed and not spool.pages:
             raise next(iter(self._failed.values()))
         return self._certificate()
+
+    def _keep_cost(self) -> None:
+        """What tries that led nowhere have cost belongs into the certificate of the attempt that gets on."""
+        with suppress(LocalFault):
+            self._spool.tell("", self._spent())
 
     def _launch(self, crew_: Crew, width: int) -> None:
         """Sends hands for what is left: parts that were begun before, then those that the planner hands out."""
@@ -203,16 +216,13 @@ class _Landing:
     def _answer(self, part: PartState, error: ProviderError) -> None:
         """What becomes of a part that an error ended."""
         spool, number = self._spool, part.number
-        narrowed = part.partition.ranged or part.partition.shard is not None
         resumed_in_vain = self._resumed and self._pages_before.get(number, 0) == part.pages > 0 and not _is_no_matter_of_place(error)
-        if isinstance(error, FilterIgnored) and narrowed and spool.serial is None:
+        if isinstance(error, FilterIgnored) and part.partition.narrowed and spool.serial is None:
             spool.go_serial(error.message)
             self._planner = self._plan()
             self._failed.clear()
         elif isinstance(error, RangeTooWide) and (halves := self._split(part.partition)) is not None:
-            spool.drop(number, error.message)
-            for half in halves:
-                spool.hand_out(half)
+            spool.drop(number, error.message, halves)
         elif isinstance(error, CursorExpired) or resumed_in_vain:
             if self._restarts.get(number, 0) >= RESTARTS:
                 self._failed[number] = error
@@ -299,11 +309,10 @@ class _Landing:
         spool.reset()
         return note
 
-    def _forget_old_cursors(self) -> None:
-        """Parts whose cursor is older than the third party honours begin anew; those that ended stand."""
-        age = self._asked("cursor_age")
-        if age is None:
-            return
+    def _forget_old_cursors(self, max_age: float) -> None:
+        """Parts whose cursor is older than the third party honours, or than any is trusted, begin anew; those that ended stand."""
+        own = self._asked("cursor_age")
+        age = max_age if own is None else min(own, max_age)
         for part in self._spool.live:
             if part.checkpoint is not None and part.last_at is not None:
                 old = (self._clock.now() - part.last_at).total_seconds()

@@ -31,10 +31,15 @@ class Partition:
         """Whether it is a range: such a one can be split."""
         return self.low is not None or self.high is not None
 
+    @property
+    def narrowed(self) -> bool:
+        """Whether it is a range or a shard, whose rows are in no other one of its turn."""
+        return self.ranged or self.shard is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """How far one partition has come. `first` and `last` are the least and the greatest value of the range's field that its rows hold."""
+    """How far one partition has come."""
 
     partition: Partition
     pages: int = 0

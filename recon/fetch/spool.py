@@ -14,8 +14,7 @@ the end; so `open` proves the last frame, and `frames` every one, by zstd's chec
 import base64
 import os
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,41 +26,24 @@ from recon.clock import iso, parse_iso
 from recon.errors import LocalFault
 from recon.fetch.frames import Damaged, Frames, borne_out, unpacked
 from recon.fetch.journal import KEPT_UNREAD, Note, PageLine, PartState, place_of, read_lines
-from recon.fetch.page import Checkpoint, Page, Unread
+from recon.fetch.page import Checkpoint, Page
 from recon.fetch.partition import Partition
+from recon.fetch.standing import Standing
 
 DATA = "source.ndjson.zst"
 PAGES = "pages.jsonl"
 LISTING = "listing.json"
 
 
-class Spool:
+class Spool(Standing):
     """The pages of one fetch. Opened by one process at a time, which the run's lease sees to."""
 
     def __init__(self, folder: Path, data: int, index: int) -> None:
+        super().__init__()
         self.folder = folder
-        #: Every part that was handed out, dropped ones too; a part's number is its place here.
-        self.parts: list[PartState] = []
-        #: Whether no part follows those that are here.
-        self.planned = False
-        #: Why the listing is fetched in one, without ranges or shards; None where it is not.
-        self.serial: str | None = None
-        #: What the fetch came through, in words.
-        self.notes: list[str] = []
-        #: How often pages that were written were made void: whoever reads along has to begin anew.
-        self.voided = 0
-        self.bytes_read = 0
-        #: Requests, retries, throttles and milliseconds of all attempts, as of the last page.
-        self.spent = (0, 0, 0, 0)
-        #: When the last page came.
-        self.last_at: datetime | None = None
-        #: Whether an item may stand on two pages: then the later one counts. Said by whoever fetches, before the first page.
-        self.drifts = False
         self._data = data
         self._index = index
-        self._size = 0
         self._index_size = 0
-        self._lines: list[tuple[int, int, int, int, int, int]] = []
         self._frames = Frames()
 
     @classmethod
@@ -82,74 +64,13 @@ class Spool:
             raise local_fault(folder, error) from error
         return spool
 
-    @property
-    def live(self) -> list[PartState]:
-        """The parts that count."""
-        return [part for part in self.parts if not part.dropped]
-
-    @property
-    def finished(self) -> bool:
-        """Whether no part follows, and each has its end's proof."""
-        return self.planned and bool(self.parts) and all(part.proof is not None for part in self.live)
-
-    @property
-    def pages(self) -> int:
-        """Whole pages that count."""
-        return sum(part.pages for part in self.live)
-
-    @property
-    def items(self) -> int:
-        """Readable items on them; an item that stands on two pages counts twice."""
-        return sum(part.items for part in self.live)
-
-    @property
-    def unread_items(self) -> int:
-        """How many could not be read; of several passes over the same ground the last one is asked."""
-        return sum(part.unread_items for part in self._last_turn())
-
-    @property
-    def unread(self) -> list[Unread]:
-        """The first 1,000 of them."""
-        return [one for part in self._last_turn() for one in part.unread][:KEPT_UNREAD]
-
-    @property
-    def listed(self) -> int:
-        """Readable items of the longest of several passes: about as many as there are."""
-        turns: Counter[int] = Counter()
-        for part in self.live:
-            turns[part.partition.turn] += part.items - part.overlap
-        return max(turns.values(), default=0)
-
-    @property
-    def total(self) -> int | None:
-        """The API's own count, as the latest pages gave it; None where a part has none."""
-        totals = [part.total for part in self._last_turn()]
-        known = [total for total in totals if total is not None]
-        return sum(known) if known and len(known) == len(totals) else None
-
-    @property
-    def union(self) -> bool:
-        """Whether an item may stand on two pages, so that the later one counts."""
-        return self.drifts or any(part.partition.turn > 1 for part in self.live)
-
-    def _last_turn(self) -> list[PartState]:
-        last = max((part.partition.turn for part in self.live), default=1)
-        return [part for part in self.live if part.partition.turn == last]
-
     def seen(self, page: Page, part: int = 0) -> int | None:
         """The number of an earlier page of the part with the same items; an empty page is like no other."""
         return self.parts[part].digests.get(self._frames.packed(page)[2]) if page.items and self.parts else None
 
     def seen_beside(self, page: Page, part: int) -> PartState | None:
         """Another part of the same pass that has a page with the same items: what narrows the two is then ignored."""
-        mine = self.parts[part]
-        if not page.items:
-            return None
-        digest = self._frames.packed(page)[2]
-        return next(
-            (other for other in self.live if other is not mine and other.partition.turn == mine.partition.turn and digest in other.digests),
-            None,
-        )
+        return self.beside(part, self._frames.packed(page)[2]) if page.items else None
 
     def seen_place(self, checkpoint: Checkpoint, part: int = 0) -> int | None:
         """The number of an earlier page of the part that led to the same place; counters (keys starting with `_`) aside."""
@@ -167,9 +88,8 @@ class Spool:
                 why = "what is asked for changed"
         except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError):
             pass
+        spent = self.spent
         self.reset()
-        if why:
-            self.notes.append(f"{why} since an earlier attempt, so it was started anew")
         text = msgspec.json.encode({"of": identity, "began": iso(now)})
         try:
             temporary = path.with_suffix(".tmp")
@@ -178,6 +98,8 @@ class Spool:
             temporary.replace(path)
         except OSError as error:
             raise local_fault(self.folder, error) from error
+        if why:
+            self.tell(f"{why} since an earlier attempt, so it was started anew", spent)
         return now
 
     def reset(self) -> None:
@@ -203,9 +125,13 @@ class Spool:
         """What came for this part is void: it is asked for from its first page."""
         self._note(Note(note="anew", part=part, why=why))
 
-    def drop(self, part: int, why: str) -> None:
-        """What came for this part is void, and others take its place."""
-        self._note(Note(note="drop", part=part, why=why))
+    def drop(self, part: int, why: str, into: Sequence[Partition] = ()) -> None:
+        """What came for this part is void, and these take its place: written in one line, so that no kill leaves a gap."""
+        self._note(Note(note="drop", part=part, why=why, into=list(into)))
+
+    def tell(self, why: str, spent: tuple[int, int, int, int]) -> None:
+        """Writes down what the certificate is to say, and what all attempts have cost so far."""
+        self._note(Note(note="told", why=why, spent=spent))
 
     def end_plan(self) -> None:
         """No part follows."""
@@ -221,44 +147,13 @@ class Spool:
         entry = msgspec.json.encode(note) + b"\n"
         try:
             _write(self._index, entry)
-            if note.note == "planned" and all(part.proof is not None for part in self.live):
+            if note.note == "planned" and self.sums.finished:
                 self._settle()
         except OSError as error:
-            self._cut(self._size, self._index_size)
+            self._cut(self.size, self._index_size)
             raise local_fault(self.folder, error) from error
         self._index_size += len(entry)
-        self._follow(note)
-
-    def _follow(self, note: Note) -> None:
-        """What a note says, done."""
-        match note.note:
-            case "begin":
-                assert note.partition is not None
-                self.parts.append(PartState(note.part, note.partition))
-            case "anew":
-                part = self.parts[note.part]
-                pages, which = part.pages, f"{part.partition.name} " if len(self.parts) > 1 else ""
-                part.begin_anew()
-                self._void(pages, f"{which or 'it '}was started anew, since {note.why}")
-            case "drop":
-                part = self.parts[note.part]
-                part.dropped = True
-                self._void(part.pages, f"{part.partition.name} was cut in two: {note.why}")
-            case "planned":
-                self.planned = True
-            case "serial":
-                pages = self.pages
-                for part in self.live:
-                    part.dropped = True
-                self._void(pages, "")
-                self.serial, self.planned = note.why, False
-                self.notes.append(f"fetched in one: {note.why}")
-
-    def _void(self, pages: int, why: str) -> None:
-        """Counted once the pages are void, never before: a reader that begins again at this moment must not take them up once more."""
-        self.voided += pages > 0
-        if why:
-            self.notes.append(why)
+        self.follow(note)
 
     def append(self, page: Page, *, at: datetime | None = None, part: int = 0, spent: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
         """Writes a page of a part; raises LocalFault, after which the spool still stands as before the page.
@@ -272,7 +167,7 @@ class Spool:
         frame, raw, digest = self._frames.packed(page)
         kept = max(0, KEPT_UNREAD - len(self.parts[part].unread))
         line = PageLine(
-            offset=self._size,
+            offset=self.size,
             size=len(frame),
             raw=raw,
             items=len(page.items),
@@ -297,23 +192,18 @@ class Spool:
             if page.end and self.planned:
                 self._settle()
         except OSError as error:
-            self._cut(self._size, self._index_size)
+            self._cut(self.size, self._index_size)
             raise local_fault(self.folder, error) from error
         self._index_size += len(entry)
         self._frames.forget()
-        self._take(line)
+        self.take(line)
 
     def _refuse_other_writer(self) -> None:
-        if (os.fstat(self._data).st_size, os.fstat(self._index).st_size) != (self._size, self._index_size):
+        if (os.fstat(self._data).st_size, os.fstat(self._index).st_size) != (self.size, self._index_size):
             msg = f"{self.folder}: another process writes to this spool; nothing more is written here"
             raise LocalFault(msg, hint="`recon runs` shows where the run stands; the newer process goes on with it")
 
     # -- readers -----------------------------------------------------------------------------------------------------------
-
-    @property
-    def written(self) -> int:
-        """Pages that were written, void ones too: what `counted` counts by."""
-        return len(self._lines)
 
     def frames(self) -> Iterator[bytes]:
         """The NDJSON of one page each, every item followed by a line end, in order; pages without items are passed over.
@@ -325,8 +215,8 @@ class Spool:
     def counted(self, first: int = 0, last: int | None = None) -> Iterator[tuple[bytes, int]]:
         """The same with how many items each page holds, of the pages written from `first` (counted from 0) up to `last`; void ones left out."""
         unpacker = zstandard.ZstdDecompressor()
-        for number, (offset, size, raw, items, part, era) in enumerate(self._lines[first:last], start=first + 1):
-            if size and era == self.parts[part].era and not self.parts[part].dropped:
+        for number, (offset, size, raw, items, part, era) in enumerate(self.lines[first:last], start=first + 1):
+            if size and self.holds(part, era):
                 yield self._frame(unpacker, offset, size, raw, number), items
 
     def close(self) -> None:
@@ -344,19 +234,6 @@ class Spool:
             msg = f"{self.folder / DATA}: page {number:,} of {self.written:,} is damaged on disk"
             raise LocalFault(msg, hint="remove the folder and run again; the fetch then starts from the first page") from error
 
-    def _take(self, line: PageLine) -> None:
-        """Counts a page in."""
-        part = self.parts[line.part]
-        unread = [Unread(raw=base64.b64decode(raw), why=why) for raw, why in line.unread[: KEPT_UNREAD - len(part.unread)]]
-        part.take(line, unread)
-        of = f"{part.partition.name}, " if part.number else ""
-        self.notes += [f"{of}{note}" for note in line.notes]
-        self.bytes_read += line.bytes_read
-        self.spent = line.spent
-        self.last_at = part.last_at or self.last_at
-        self._size = line.offset + line.size
-        self._lines.append((line.offset, line.size, line.raw, line.items, line.part, part.era))
-
     def _recover(self) -> None:
         """Reads the index up to its last line that its frame bears out, and cuts off what is behind it."""
         with os.fdopen(os.dup(self._index), "rb") as index:
@@ -372,14 +249,13 @@ class Spool:
             del lines[last:]
         for line, _ in lines:
             if isinstance(line, Note):
-                self._follow(line)
+                self.follow(line)
                 continue
             if not self.parts:
-                self.parts.append(PartState(0, Partition()))
-                self.planned = True
-            self._take(line)
+                self.begin_whole()
+            self.take(line)
         self._index_size = lines[-1][1] if lines else 0
-        self._cut(self._size, self._index_size)
+        self._cut(self.size, self._index_size)
 
     def _cut(self, data_size: int, index_size: int) -> None:
         os.ftruncate(self._index, index_size)

@@ -7,9 +7,11 @@ import pytest
 
 from recon.compare import seal
 from recon.compare.snapshot import opened
+from recon.compare.union import Union
 from recon.errors import LocalFault
 from recon.fetch.following import STRIDE, Abandoned, Following
 from recon.fetch.page import End, Page
+from recon.fetch.partition import Partition
 from recon.fetch.spool import DATA, Spool
 from recon.job import Field
 from recon.run.sealing import Sealing
@@ -149,3 +151,26 @@ def test_a_seal_that_fails_is_told_at_the_end_of_the_fetch(spool, tmp_path):
         grow(spool, sealing, first=1)
         with pytest.raises(LocalFault, match=r"page 1 of .* is damaged on disk"):
             sealing.finish()
+
+
+def test_a_second_pass_that_nobody_announced_is_sealed_as_one_state(spool, tmp_path):
+    """The first pass is sealed as it comes; when a second one begins, the seal is made anew, and an item of both is one item, as it was last seen."""
+    folder = tmp_path / "source"
+
+    def made(pages):
+        taken = Union(pages, "id", folder, ONE) if pages.union else pages
+        return seal(job_of(Field("v")), taken, "id", folder, limits=ONE)
+
+    with Sealing(spool, made, folder) as sealing:
+        for turn in (1, 2):
+            part = spool.hand_out(Partition(name=f"pass {turn}", turn=turn))
+            for number in range(6):
+                items = [b'{"id":"k%06d","v":"%d"}' % (n, turn) for n in range(number * PER_PAGE, (number + 1) * PER_PAGE)]
+                spool.append(
+                    Page(items=items, next=None if number == 5 else {"n": number}, end=End("there") if number == 5 else None), part=part
+                )
+                sealing.grown()
+        spool.end_plan()
+        snapshot = sealing.finish()
+    assert (snapshot.rows, snapshot.records, snapshot.duplicate_keys) == (6 * PER_PAGE, 6 * PER_PAGE, 0)
+    assert {row["v"] for row in rows(snapshot.source)} == {"2"}

@@ -132,7 +132,7 @@ def test_endless_empty_pages_and_totals_out_of_all_proportion_end(tmp_path: Path
 
 
 def test_a_failed_fetch_goes_on_from_its_last_page(tmp_path: Path) -> None:
-    """What arrived is kept; the next attempt asks from the checkpoint, keeps the first beginning, and says that it was resumed."""
+    """What arrived is kept; the next attempt asks from the checkpoint, keeps the first beginning, counts the request made in vain, and says that it was resumed."""
     steps = [page(0, 1), page(2, 2), page(4, None, end="done")]
     clock = ManualClock()
     began = clock.now()
@@ -142,7 +142,7 @@ def test_a_failed_fetch_goes_on_from_its_last_page(tmp_path: Path) -> None:
     again = Scripted(*steps)
     coverage = landed(tmp_path, again, clock)
     assert again.asked[0].resume == {"at": 2}
-    assert (coverage.whole, coverage.resumed, coverage.pages, coverage.records, coverage.requests) == (True, True, 3, 6, 3)
+    assert (coverage.whole, coverage.resumed, coverage.pages, coverage.records, coverage.requests) == (True, True, 3, 6, 4)
     assert coverage.started_at == began
     assert spooled(tmp_path) == rows(0, 6)
 

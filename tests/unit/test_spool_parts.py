@@ -1,6 +1,7 @@
 """The spool of a listing in parts: whatever is written in whatever order, and wherever it is cut, what opens again is a state it was in."""
 
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -65,6 +66,7 @@ class Model:
             self.ended.discard(part)
         elif kind == "drop":
             self.dropped.add(part)
+            self.eras += [0, 0]
         elif kind == "serial":
             self.dropped |= set(self.live)
             self.serial, self.planned = True, False
@@ -83,12 +85,19 @@ def write(spool: Spool, number: int, kind: str, part: int) -> None:
         assert spool.hand_out(Partition(name=f"part {part}", low=part, high=part + 1)) == part
     elif kind in {"page", "empty", "end"}:
         onward = None if kind == "end" else {"after": number}
-        page = Page(items=items_of(number, kind), next=onward, end=End(f"end {number}") if kind == "end" else None, bytes_read=number)
+        page = Page(
+            items=items_of(number, kind),
+            next=onward,
+            end=End(f"end {number}") if kind == "end" else None,
+            bytes_read=number,
+            total=number % 4 or None,
+        )
         spool.append(page, at=NOW + timedelta(seconds=number), part=part, spent=(number, 0, 0, number))
     elif kind == "anew":
         spool.begin_anew(part, f"why {number}")
     elif kind == "drop":
-        spool.drop(part, f"why {number}")
+        halves = [Partition(name=f"half {n} of {part} at {number}", low=n, high=n + 1) for n in range(2)]
+        spool.drop(part, f"why {number}", halves)
     elif kind == "serial":
         spool.go_serial(f"why {number}")
     else:
@@ -104,8 +113,15 @@ def state(spool: Spool) -> State:
         ],
         "plan": (spool.planned, spool.serial, spool.finished, spool.voided, list(spool.notes)),
         "figures": (spool.pages, spool.items, spool.bytes_read, spool.spent, spool.last_at, spool.written),
+        "sums": (spool.proven, spool.listed, spool.total, spool.left_out, spool.unread_items),
         "frames": list(spool.frames()),
     }
+
+
+def sum_of(totals: list[int | None]) -> int | None:
+    """The sum where each is known."""
+    known = [total for total in totals if total is not None]
+    return sum(known) if known and len(known) == len(totals) else None
 
 
 def written(folder: Path, steps: list[Step]) -> tuple[list[Step], list[tuple[int, int, State]]]:
@@ -124,7 +140,9 @@ def written(folder: Path, steps: list[Step]) -> tuple[list[Step], list[tuple[int
         done.append(resolved)
         stood.append(((folder / DATA).stat().st_size, (folder / PAGES).stat().st_size, state(spool)))
         assert stood[-1][2]["frames"] == [b"".join(item + b"\n" for item in items) for items in model.valid]
-        assert spool.finished == (model.planned and all(n in model.ended for n in model.live))
+        assert (spool.pages, spool.items) == (sum(p.pages for p in spool.live), sum(p.items for p in spool.live))
+        assert (spool.proven, spool.total) == (sum(p.proof is not None for p in spool.live), sum_of([p.total for p in spool.live]))
+        assert spool.finished == (model.planned and model.live != [] and all(n in model.ended for n in model.live))
     spool.close()
     return done, stood
 
@@ -244,3 +262,45 @@ def test_a_note_that_cannot_be_written_leaves_the_spool_as_it_was(tmp_path: Path
     assert state(one) == before
     one.close()
     other.close()
+
+
+def test_a_part_and_the_two_in_its_place_change_in_one_step(tmp_path: Path) -> None:
+    """Wherever the index is cut, there is the range or its two halves: never neither, which would leave a gap for good."""
+    spool = Spool.open(tmp_path / "s")
+    spool.hand_out(Partition(name="all"))
+    spool.drop(0, "too wide", [Partition(name="below", high=5), Partition(name="above", low=5)])
+    spool.close()
+    seen = set()
+    for at in range((tmp_path / "s" / PAGES).stat().st_size, 0, -1):
+        os.truncate(tmp_path / "s" / PAGES, at)
+        spool = Spool.open(tmp_path / "s")
+        seen.add(tuple(part.partition.name for part in spool.live))
+        spool.close()
+        os.truncate(tmp_path / "s" / PAGES, min(at, (tmp_path / "s" / PAGES).stat().st_size))
+    assert seen == {("below", "above"), ("all",), ()}
+
+
+def test_a_further_pass_makes_readers_begin_anew(tmp_path: Path) -> None:
+    """Who read the first pass did not know that its items may come again: with the second one they are told to begin anew, once."""
+    spool = Spool.open(tmp_path / "s")
+    spool.hand_out(Partition())
+    spool.append(Page(items=[b'{"id":1}'], end=End("there")), at=NOW)
+    assert (spool.union, spool.voided) == (False, 0)
+    spool.hand_out(Partition(name="pass 2", turn=2))
+    spool.hand_out(Partition(name="pass 3", turn=3))
+    assert (spool.union, spool.voided) == (True, 1)
+    spool.close()
+
+
+def test_parts_of_one_pass_are_held_against_each_other(tmp_path: Path) -> None:
+    """The same page in two parts of a pass says that what narrows them is ignored; in two passes, or in a part begun anew, it says nothing."""
+    spool = Spool.open(tmp_path / "s")
+    for partition in (Partition(name="a", high=5), Partition(name="b", low=5), Partition(name="c", low=5, turn=2)):
+        spool.hand_out(partition)
+    page = Page(items=[b'{"id":1}'], next={"after": 1})
+    spool.append(page, at=NOW, part=0)
+    assert spool.seen_beside(page, 1) is spool.parts[0]
+    assert [spool.seen_beside(page, part) for part in (0, 2)] == [None] * 2
+    spool.begin_anew(0, "its cursor died")
+    assert spool.seen_beside(page, 1) is None
+    spool.close()
