@@ -77,6 +77,9 @@ def _jsonl(text: IO[str], name: str) -> Iterator[Row]:
                 msg = f"{name}: the last line, {number:,}, breaks off: {row.why}"
                 raise InvalidPage(msg, hint="fetch the file again; it was cut on its way")
             yield row
+    if number == 0:
+        msg = f"{name}: the file is empty, and nothing in it says that this is meant"
+        raise InvalidPage(msg, hint="an empty file proves nothing absent; fetch it again")
 
 
 def _json_row(line: str, number: int) -> Row:
