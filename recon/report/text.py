@@ -304,6 +304,7 @@ def listing(
 ) -> Iterator[Line]:
     """What `recon show` prints: every item that fits (see `select`), as it comes; `limit` ends early and says how many were left."""
     yield _header(figures)
+    yield from _coverage(figures)
     count = 0
     for item in select(items, **conditions):
         count += 1
