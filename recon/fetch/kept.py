@@ -15,7 +15,6 @@ from recon.fetch.journal import Note, PageLine, read_lines
 from recon.fetch.partition import Partition
 from recon.fetch.spool import DATA, PAGES, local_fault
 
-
 Test = Callable[[bytes], bool]
 
 
