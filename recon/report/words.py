@@ -143,6 +143,12 @@ def partial(figures: RunFigures) -> bool:
     )
 
 
+def unseen(figures: RunFigures, kind: DiscrepancyKind) -> bool:
+    """True of the kind that a partial fetch says nothing of: what the provider lacks. None of it is not none."""
+    lacked = DiscrepancyKind.MISSING if figures.direction == "outbound" else DiscrepancyKind.EXTRA
+    return partial(figures) and kind is lacked and not kind_count(figures, kind)
+
+
 def nothing_readable(figures: RunFigures) -> bool:
     """True where there were items and not one of them could be judged: an agreement of nothing with nothing is none."""
     judged = figures.compared + figures.discrepancies + figures.acknowledged + figures.resolved + sum((figures.dismissed or {}).values())
