@@ -178,7 +178,9 @@ def test_what_became_of_a_held_part_does_not_make_it_whole(tmp_path: Path) -> No
     sent = approve(nights.project, nights.state, second.run, clock=nights.clock, progress=Silent(), **words)
 
     assert first.verdict.value == "held"
-    assert "The fetch was partial (" in notice.held(first, now=nights.clock.now(), count=0).text
+    text = notice.held(first, now=nights.clock.now(), count=0).text
+    assert "The fetch was partial: 6 store rows could not be judged." in text
+    assert "login page" not in text
     turned_down = figures_of(nights.state, first.run)
     assert (turned_down.verdict.value, turned_down.state) == ("incomplete", "rejected")
     assert "rejected" in plain(summary(turned_down))
