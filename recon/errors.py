@@ -23,6 +23,7 @@ ReconError
     + FilterIgnored         rows came that lie outside the range or shard that was asked for
     + CursorExpired         a cursor is older than the third party honours, or it names an item that is gone
     + PartialListing        some of the listing could not be had; the rest was compared
+    + NothingReadable       there were items, and not one that could be judged
     + ItemRefused           the third party does not give out this one item
     + Unconfirmed           the second look got no answer that proves anything
   x StoreError              our own database's side (exit 75)
@@ -150,6 +151,10 @@ class CursorExpired(ProviderError):
 
 class PartialListing(ProviderError):
     """Some of the listing could not be had: the rest was compared, and no absence was inferred."""
+
+
+class NothingReadable(ProviderError):
+    """There were items, and not one of them could be read: nothing was compared."""
 
 
 class ItemRefused(ProviderError):

@@ -8,6 +8,8 @@ import click
 from recon.commands.frame import Frame, framed, known
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from recon.job import Job
     from recon.personal import Veil
     from recon.project import Project
@@ -34,6 +36,7 @@ def record(frame: Frame, domain: str, key: str, *, run: str | None, raw: bool) -
     from recon.clock import iso
     from recon.errors import BadRequest
     from recon.fetch.kept import records_of
+    from recon.kind import Integer, Text
     from recon.run import veil_of
 
     with frame.both() as (project, state):
@@ -48,8 +51,11 @@ def record(frame: Frame, domain: str, key: str, *, run: str | None, raw: bool) -
         folder = _folder(project, found_run)
         path = job.key_path or project.provider(job.provider).key_path(job.resource)
         found = list(records_of(Path(folder), wanted, path))
+        if not found and (form := _form(job)) is not None:
+            found = list(records_of(Path(folder), form(wanted), path, form=form))
     if not found:
         lacking = ", which was fetched in part: that proves nothing" if found_run.whole is False else ""
+        lacking += "" if isinstance(job.key, Text | Integer) else "; it may be written there in another form"
         frame.console.say(f"{domain} {veil.key(wanted)}: not in the listing of run {found_run.id}{lacking}")
         return NOT_THERE
     for one in found:
@@ -64,6 +70,23 @@ def _inert(text: str) -> str:
     from recon.inert import terminal
 
     return "\n".join(terminal(line) for line in text.split("\n"))
+
+
+def _form(job: "Job") -> "Callable[[str], str] | None":
+    """The one form of the keys that stand for one, where the job says that several do; None where a key is as it is written."""
+    from recon.kind import Integer, Text
+
+    kind = job.key
+    if isinstance(kind, Integer):
+        return lambda written: str(int(written)) if written.strip().lstrip("+-").isdecimal() else written
+    if not isinstance(kind, Text) or (kind.case == "exact" and not kind.trim):
+        return None
+
+    def form(written: str) -> str:
+        trimmed = written.strip() if kind.trim else written
+        return trimmed.casefold() if kind.case == "fold" else trimmed
+
+    return form
 
 
 def _run(state: "State", domain: str, run: str | None) -> "Run":

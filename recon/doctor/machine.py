@@ -9,6 +9,7 @@ from pathlib import Path
 
 from recon.clock import Clock, iso
 from recon.doctor.check import Check, fail, guarded, ok, warn
+from recon.duration import words_of
 from recon.errors import BadSetting, LocalFault
 from recon.files import local_faults, private_folder
 from recon.project import Project
@@ -28,6 +29,7 @@ def machine(project: Project, clock: Clock) -> Iterator[Check]:
     yield from guarded("work", None, lambda: _folder("work", project.work_folder))
     yield from guarded("disk", None, lambda: _room(project))
     yield from guarded("notify", None, lambda: _notify(project))
+    yield from guarded("retention", None, lambda: _retention(project))
 
 
 def _state(project: Project, clock: Clock) -> Iterator[Check]:
@@ -53,6 +55,19 @@ def _folder(name: str, folder: Path) -> Iterator[Check]:
         os.close(handle)
         Path(spare).unlink()
     yield ok(name, f"{folder} can be written")
+
+
+def _retention(project: Project) -> Iterator[Check]:
+    """What is kept for longer than was asked for is said: whoever must forget by a day has to know."""
+    from recon.state.pruning import NEEDED
+
+    asked = project.settings.retention.events
+    if asked < NEEDED.total_seconds():
+        yield warn(
+            "retention",
+            f"[retention] events = {words_of(asked)}: they are kept for {NEEDED.days} days all the same, since guards count what went out in a week",
+            f'events = "{NEEDED.days}d" under [retention] says what is done',
+        )
 
 
 def _notify(project: Project) -> Iterator[Check]:

@@ -1,7 +1,7 @@
 """What a fetch left on disk, for whoever only reads it: the pages that count, each with its part, its number and its time."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,8 @@ from recon.fetch.journal import Note, PageLine, read_lines
 from recon.fetch.partition import Partition
 from recon.fetch.spool import DATA, PAGES, local_fault
 
+Test = Callable[[bytes], bool]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptRecord:
@@ -26,22 +28,33 @@ class KeptRecord:
     at: datetime | None
 
 
-def records_of(folder: Path, key: str, key_path: str) -> Iterator[KeptRecord]:
+def records_of(folder: Path, key: str, key_path: str, *, form: Callable[[str], str] | None = None) -> Iterator[KeptRecord]:
     """The records with this key on the pages that lie in a folder, in the order in which they came; void pages are passed over.
 
-    Nothing is changed, so the fetch may still be going on. A page is decoded only where the key's text stands in it. Raises LocalFault.
+    `form` brings a key as the third party wrote it to the one form that is looked for, where several stand for one (`A1` and `a1`).
+    Nothing is changed, so the fetch may still be going on. A page is decoded only where the key's text stands in it; with a `form` all of
+    them are, which takes some seconds for a million records. Raises LocalFault.
     """
+    wanted = key.encode()
+
+    def may_hold(text: bytes) -> bool:
+        # A key may be written with escapes; then only the slow way finds it.
+        return form is not None or wanted in text or b"\\" in text
+
+    def fits(raw: bytes) -> bool:
+        written = key_of(raw, key_path)
+        return written is not None and (written if form is None else form(written)) == key
+
     try:
         with (folder / PAGES).open("rb") as index, (folder / DATA).open("rb") as data:
-            yield from _found(index.read(), data.fileno(), (folder / DATA).stat().st_size, key, key_path)
+            yield from _found(index.read(), data.fileno(), (folder / DATA).stat().st_size, may_hold, fits)
     except (OSError, Damaged) as error:
         raise local_fault(folder, error if isinstance(error, OSError) else OSError(0, "a page is damaged")) from error
 
 
-def _found(index: bytes, data: int, size: int, key: str, key_path: str) -> Iterator[KeptRecord]:
+def _found(index: bytes, data: int, size: int, may_hold: Test, fits: Test) -> Iterator[KeptRecord]:
     lines = [line for line, _ in read_lines(index, size)]
     names, last, dropped = _parts(lines)
-    wanted = key.encode()
     unpacker = zstandard.ZstdDecompressor()
     era: dict[int, int] = {}
     pages: dict[int, int] = {}
@@ -55,11 +68,10 @@ def _found(index: bytes, data: int, size: int, key: str, key_path: str) -> Itera
         if not line.size or line.part in dropped or era.get(line.part, 0) != last.get(line.part, 0):
             continue
         text = unpacked(unpacker, os.pread(data, line.size, line.offset), line.raw)
-        # A key may be written with escapes; then only the slow way finds it.
-        if wanted not in text and b"\\" not in text:
+        if not may_hold(text):
             continue
         for raw in text.split(b"\n"):
-            if raw and (wanted in raw or b"\\" in raw) and key_of(raw, key_path) == key:
+            if raw and may_hold(raw) and fits(raw):
                 yield KeptRecord(raw=raw, part=names.get(line.part, "whole"), page=number, at=parse_iso(line.at) if line.at else None)
 
 

@@ -10,7 +10,7 @@ from recon.duration import words_of
 from recon.redact import redact
 from recon.report.figures import RunFigures
 from recon.report.raising import raising
-from recon.report.verdict import SHORT, commands, raised
+from recon.report.verdict import NOTHING_WAITS, SHORT, commands, raised
 from recon.report.words import plural
 
 SCHEMA = "recon.notice/1"
@@ -45,7 +45,11 @@ def held(figures: RunFigures, *, now: datetime, count: int) -> Notice:
     ways = ", ".join(f"{label}: {line}" for label, line in commands(figures).items())
     expires = f" It expires at {iso(plan.expires_at.replace(microsecond=0))}." if plan.expires_at is not None else ""
     too_low = "".join(f" Only if every such night is right: {key}." for key in raised(figures))
-    text = f"{figures.domain} {opening}: nothing was emitted, {plural(plan.events, 'event')} wait. {why}. {ways}.{expires}{too_low}"
+    waits = f"{plural(plan.events, 'event')} wait{'s' if plan.events == 1 else ''}" if plan.events else NOTHING_WAITS
+    # Not why: the reason quotes what the third party answered, and a notice carries no value of a record.
+    cut = figures.coverage is not None and not figures.coverage.whole
+    part = f" The fetch was partial: {plural(figures.unjudged, 'store row')} could not be judged." if cut else ""
+    text = f"{figures.domain} {opening}: nothing was emitted, {waits}. {why}.{part} {ways}.{expires}{too_low}"
     return Notice(kind="held", subject=figures.run, domain=figures.domain, text=text, facts=_facts(figures))
 
 

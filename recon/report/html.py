@@ -13,7 +13,7 @@ from recon.report.figures import Item, RunFigures, Transition, Verdict
 from recon.report.page import asset, own, policy, template
 from recon.report.rows import Rows
 from recon.report.verdict import guard_line, headline, statement
-from recon.report.words import MARKS, doubts, kind_count, new_count, partial, plural, roles, single, was_compared
+from recon.report.words import MARKS, doubts, kind_count, new_count, partial, plural, roles, single, unseen, was_compared
 
 SAMPLES = 10
 TRANSITIONS = 4
@@ -29,6 +29,8 @@ class Tile:
     words: str
     count: int
     new: int | None
+    #: Nothing is known of this kind tonight.
+    unseen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def _tile(figures: RunFigures, kind: DiscrepancyKind) -> Tile:
     said = roles(figures.direction)
     count = kind_count(figures, kind)
     words = "differ" if kind is DiscrepancyKind.CHANGED and count != 1 else said.of(kind)
-    return Tile(kind.value, MARKS[kind], words, count, new_count(figures, kind))
+    return Tile(kind.value, MARKS[kind], words, count, new_count(figures, kind), unseen(figures, kind))
 
 
 def field_rows(figures: RunFigures) -> list[FieldRow]:

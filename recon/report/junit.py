@@ -10,7 +10,7 @@ from recon.duration import words_of
 from recon.inert import xml
 from recon.report.figures import Item, RunFigures, Verdict
 from recon.report.verdict import guard_line, statement
-from recon.report.words import of_parts, plural, roles, single, was_compared
+from recon.report.words import of_parts, partial, plural, roles, single, was_compared
 
 Outcome = Literal["passed", "failure", "error", "skipped"]
 
@@ -74,6 +74,9 @@ def _counts(figures: RunFigures) -> Iterator[Check]:
             yield Check(name, "skipped", "nothing was compared")
         elif count:
             yield Check(name, "failure", f"{count:,} {words}")
+        elif partial(figures):
+            # None in a part is not none.
+            yield Check(name, "skipped", "the fetch was partial: none in what came, and of the rest nothing is known")
         else:
             yield Check(name, "passed")
 

@@ -11,7 +11,7 @@ from recon.inert import markdown
 from recon.report.figures import Item, RunFigures, Standing
 from recon.report.money import money
 from recon.report.verdict import guard_line, statement
-from recon.report.words import MARKS, at, cut, kind_count, moment, new_count, of_parts, plural, roles, state, was_compared
+from recon.report.words import MARKS, at, cut, kind_count, moment, new_count, of_parts, plural, roles, state, unseen, was_compared
 
 MOST_BYTES = 1024 * 1024 - 1
 FIGURES_BYTES = 256 * 1024
@@ -101,7 +101,7 @@ def _counts(figures: RunFigures) -> Iterator[str]:
     yield "|---|---|--:|--:|"
     for kind in DiscrepancyKind:
         new = new_count(figures, kind)
-        yield f"| {markdown(MARKS[kind])} | {said.of(kind)} | {kind_count(figures, kind):,} | {'' if new is None else f'{new:,}'} |"
+        yield f"| {markdown(MARKS[kind])} | {said.of(kind)} | {'not judged' if unseen(figures, kind) else f'{kind_count(figures, kind):,}'} | {'' if new is None else f'{new:,}'} |"
     yield ""
     rest = [
         (figures.duplicate_keys, "keys more than once"),

@@ -18,7 +18,22 @@ from recon.inert import terminal
 from recon.report.figures import Item, RunFigures, Standing, Verdict
 from recon.report.money import money
 from recon.report.verdict import statement
-from recon.report.words import MARKS, at, cut, kind_count, moment, new_count, of_parts, plural, roles, shown, single, state, was_compared
+from recon.report.words import (
+    MARKS,
+    at,
+    cut,
+    kind_count,
+    moment,
+    new_count,
+    of_parts,
+    plural,
+    roles,
+    shown,
+    single,
+    state,
+    unseen,
+    was_compared,
+)
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -158,6 +173,7 @@ def _counts(figures: RunFigures) -> Iterator[Line]:
         count, new = kind_count(figures, kind), new_count(figures, kind)
         text = f"{said.of(kind):<{width}} {count:>9,}"
         tail = "" if new is None or not count else f"  ({new:,} new)"
+        tail += "  not judged: the fetch was partial" if unseen(figures, kind) else ""
         if kind is DiscrepancyKind.CHANGED and figures.by_field:
             tail += "   " + ", ".join(f"{name} {n:,}" for name, n in sorted(figures.by_field.items(), key=lambda each: (-each[1], each[0])))
         yield line((f"  {MARKS[kind]} ", KIND_STYLES[kind]), (text, "" if count else "dim"), tail)
@@ -304,6 +320,7 @@ def listing(
 ) -> Iterator[Line]:
     """What `recon show` prints: every item that fits (see `select`), as it comes; `limit` ends early and says how many were left."""
     yield _header(figures)
+    yield from _coverage(figures)
     count = 0
     for item in select(items, **conditions):
         count += 1

@@ -10,6 +10,9 @@ from recon.report.words import doubts, moment, partial, percent, plural, roles
 SHORT = 8
 """How much of a plan's checksum a command shows; `recon approve` takes it."""
 
+NOTHING_WAITS = "and no event waits: an approval says that the figures are right, and later nights are measured by them"
+"""Of a held plan without events: a source that shrank and agrees all the same, deletions that wait for a later night."""
+
 KINDS = {kind.value for kind in DiscrepancyKind}
 
 
@@ -105,6 +108,8 @@ def _held(figures: RunFigures) -> Statement:
         if plan.expires_at is not None:
             steps.append(Step("expires", f"{moment(plan.expires_at, figures.timezone)}; this exact plan, once, rechecked first"))
         steps += [Step("raise", f"only if every such night is right: {key}") for key in dict.fromkeys(raised(figures))]
+    if plan is not None and not plan.events and not figures.dry_run:
+        return Statement("HELD", f"nothing was emitted, {NOTHING_WAITS}", tuple(steps))
     would = f"; {plural(plan.events, 'event')} would go out" if plan is not None and plan.events else ""
     return Statement("HELD", f"nothing was emitted{would}", tuple(steps))
 

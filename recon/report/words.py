@@ -143,6 +143,23 @@ def partial(figures: RunFigures) -> bool:
     )
 
 
+def unseen(figures: RunFigures, kind: DiscrepancyKind) -> bool:
+    """True of the kind that a partial fetch says nothing of: what the provider lacks. None of it is not none."""
+    lacked = DiscrepancyKind.MISSING if figures.direction == "outbound" else DiscrepancyKind.EXTRA
+    return partial(figures) and kind is lacked and not kind_count(figures, kind)
+
+
+def nothing_readable(figures: RunFigures) -> bool:
+    """True where there were items and not one of them could be judged: an agreement of nothing with nothing is none."""
+    judged = figures.compared + figures.discrepancies + figures.acknowledged + figures.resolved + sum((figures.dismissed or {}).values())
+    return not judged and figures.unreadable_items > 0
+
+
+def fell_short(figures: RunFigures) -> bool:
+    """True of a run that is done while its night is not: what it had was judged and told, and another try has to fetch anew."""
+    return figures.state == "done" and figures.verdict is Verdict.INCOMPLETE
+
+
 def single(figures: RunFigures) -> bool:
     """True of a run that looked at single items by id and fetched no listing: it says nothing of the rest."""
     return was_compared(figures) and figures.coverage is None
@@ -163,6 +180,8 @@ def doubts(figures: RunFigures) -> list[str]:
     coverage = figures.coverage
     if coverage is not None and (coverage.total or 0) > coverage.records + coverage.unreadable:
         said.append(f"the provider counts {coverage.total:,} and listed {coverage.records:,}")
+    if figures.second is not None and not figures.second.whole:
+        said.append("the second listing came in part")
     if figures.plan is not None and figures.plan.approved_by is not None and not figures.discrepancies:
         said.append("approved after it was held: nothing was left to correct, and nothing was compared since")
     return said

@@ -13,6 +13,7 @@ from recon.outbox.delivery import drain
 from recon.progress import Progress
 from recon.project import Project
 from recon.report.figures import DeliveryFigure, Item, RunFigures
+from recon.report.words import fell_short
 from recon.run.account import Account, stored
 from recon.run.approval import approve, reject, resumed, send_approved
 from recon.run.attic import Pruned, prune, tidy
@@ -62,9 +63,9 @@ def _run(project: Project, state: State, order: Order, *, clock: Clock, progress
                 domain=order.domain, job=account.job, clock=clock, started_at=unfinished.started_at, trigger=unfinished.trigger
             )
             finished = _finish(resumed(project, state, earlier, Runs(state).resume(unfinished.id, owner()), progress=progress))
-            if (finished.problem is not None and finished.state not in UNSENT) or (
-                order.slot is not None and order.slot == unfinished.slot
-            ):
+            # One that fell short has only told what it had: tonight's work is still to be done.
+            own = order.slot is not None and order.slot == unfinished.slot
+            if (own or (finished.problem is not None and finished.state not in UNSENT)) and not fell_short(finished):
                 return _told(beat, finished)
         night = resumed(project, state, account, claim(state, order, progress), progress=progress)
     except SlotTaken as taken:

@@ -25,6 +25,7 @@ from recon.personal import KEY, Veil
 from recon.redact import redact
 from recon.report.created import CreatedCounts
 from recon.report.figures import LEFT_OUT, MOVED, DeliveryFigure, GuardFigure, PlanFigure, Problem, RunFigures, RunPoint, StoreRead, Verdict
+from recon.report.words import nothing_readable
 from recon.state.database import State
 from recon.state.run import Run, RunState
 from recon.state.runs import Runs
@@ -231,10 +232,11 @@ def judge(figures: RunFigures, *, only_key: str | None) -> Verdict:
     short = figures.coverage is not None and (figures.coverage.total or 0) > figures.coverage.records + figures.coverage.unreadable
     # What a person approved hours ago says nothing of how the sides stand now, even where nothing of it was left to send.
     decided = figures.plan.approved_by is not None
+    short = short or (figures.second is not None and not figures.second.whole)
     differs = bool(figures.discrepancies or doubts or figures.acknowledged or short or decided)
     if only_key is not None:
         return Verdict.DISCREPANCIES if differs else Verdict.AGREES
-    if figures.coverage is None or not figures.coverage.whole or figures.store is None:
+    if figures.coverage is None or not figures.coverage.whole or figures.store is None or nothing_readable(figures):
         return Verdict.INCOMPLETE
     return Verdict.DISCREPANCIES if differs else Verdict.CLEAN
 
@@ -265,7 +267,9 @@ def stored(run: Run) -> RunFigures | None:
     figures = msgspec.convert(run.figures, RunFigures)
     if run.state in {RunState.REJECTED, RunState.EXPIRED} and figures.plan is not None and figures.plan.state in {"held", "approved"}:
         plan = replace(figures.plan, state=run.state.value, reason=run.reason)
-        figures = replace(figures, plan=plan, state=run.state.value, verdict=Verdict.DISCREPANCIES)
+        # What came in part is in part still, whatever became of its plan.
+        whole = figures.coverage is None or figures.coverage.whole
+        figures = replace(figures, plan=plan, state=run.state.value, verdict=Verdict.DISCREPANCIES if whole else Verdict.INCOMPLETE)
     return replace(figures, controls=()) if KEY in figures.personal else figures
 
 

@@ -50,7 +50,6 @@ from recon.stores.base import Selection
 PUBLISH_SECONDS = 60.0
 """How long one run tries to deliver; what is left then waits in the outbox for the next run or `recon publish`."""
 
-UNDELIVERED = 6
 HELD = 4
 
 
@@ -315,7 +314,7 @@ class Night:
             self.progress.note(
                 f"{one.count:,} events of {self.job.domain} still wait for publisher {one.publisher}; recon publish {self.job.domain}"
             )
-        return UNDELIVERED if self.account.delivery.waiting or self.account.delivery.dead or elsewhere else 0
+        return partial.UNDELIVERED if self.account.delivery.waiting or self.account.delivery.dead or elsewhere else 0
 
     # -- what is written down ----------------------------------------------------------------------------------------------
 

@@ -15,6 +15,9 @@ from recon.state.runs import Runs
 RESUME_WITHIN = timedelta(hours=6)
 """How old an interrupted run may be for the next one to go on with it unasked: as long as its pages may be gone on from."""
 
+INCOMPLETE = 75
+"""The exit code of a night that is over and fell short: another try fetches anew."""
+
 NEWER = 50
 """How many of the newest runs are asked whether one has gone over the domain since."""
 
@@ -52,7 +55,7 @@ def claim(state: State, order: Order, progress: Progress) -> Claim:
     if order.resume is not None:
         return _named(runs, order, order.resume)
     left = runs.resumable(order.domain, dry_run=order.dry_run, key=order.key, unsent=True)
-    fits = left is not None and order.key is None and order.slot in {None, left.slot}
+    fits = left is not None and order.key is None and (order.slot in {None, left.slot} or _stands_for(left, order.slot))
     if left is not None and fits and state.now() - left.started_at < RESUME_WITHIN:
         progress.note(f"going on with run {left.id}, begun {iso(left.started_at)}")
         return runs.resume(left.id, owner())
@@ -64,17 +67,31 @@ def claim(state: State, order: Order, progress: Progress) -> Claim:
         # A slot whose run failed or broke off gets no second run: that one goes on, unless a newer one has been over the domain since.
         run = runs.get(taken.run)
         newer = _overtaken(runs, run)
+        if _fell_short(newer or run):
+            # What it had is told, so it cannot go on; the same night is tried again by a run of its own.
+            return runs.start(order.domain, trigger=order.trigger, owner=owner(), logical_start=order.slot)
         if newer is not None:
-            msg = f"{run.domain}: run {run.id} of this slot never ended, and run {newer.id} has looked at everything since"
+            how = "fell short" if _fell_short(run) else "never ended"
+            msg = f"{run.domain}: run {run.id} of this slot {how}, and run {newer.id} has looked at everything since"
             raise SlotTaken(msg, run=newer.id, hint=f"recon show {newer.id}") from taken
         if run.state in EARLY | {RunState.FAILED}:
             return runs.resume(run.id, owner())
         raise
 
 
+def _fell_short(run: Run) -> bool:
+    """Whether a run is over whose night is not: its fetch was partial, or nothing of it could be read."""
+    return run.state is RunState.DONE and run.exit_code == INCOMPLETE
+
+
+def _stands_for(run: Run, slot: datetime | None) -> bool:
+    """Whether it is another try of a slot whose own run fell short."""
+    return slot is not None and run.slot is None and run.logical_start == slot
+
+
 def _overtaken(runs: Runs, run: Run) -> Run | None:
-    """The newer run that has looked at everything since this one broke off or failed; None where it may go on."""
-    if run.state not in EARLY | {RunState.FAILED}:
+    """The newest run that came to its end over the domain since this one broke off, failed or fell short; None where there is none."""
+    if run.state not in EARLY | {RunState.FAILED} and not _fell_short(run):
         return None
     past = EARLY | {RunState.FAILED}
     newer = (one for one in runs.recent(run.domain, NEWER) if one.id > run.id and one.key is None and not one.dry_run)

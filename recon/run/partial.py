@@ -1,14 +1,22 @@
-"""A night whose fetch was partial: values are compared and corrected, absence at the provider is not inferred, and nobody calls it done well."""
+"""A night that falls short: its fetch was partial, or nothing of it could be read. What it had is told, and nobody calls it done well.
+
+Of a partial fetch values are compared and corrected, and absence at the provider is not inferred.
+"""
 
 from typing import TYPE_CHECKING
 
-from recon.errors import PartialListing
+from recon.errors import NothingReadable, PartialListing
 from recon.fetch.coverage import Coverage
 from recon.redact import redact
+from recon.report.figures import RunFigures
+from recon.report.words import nothing_readable, plural
 
 if TYPE_CHECKING:
     from recon.compare import Comparison
     from recon.run.night import Night
+
+UNDELIVERED = 6
+"""The exit code of a run that left events waiting, or whose receiver refused some for good."""
 
 PARTIAL = 75
 """The exit code: whatever went out is right, and the night is not over."""
@@ -29,14 +37,28 @@ def whole(night: "Night") -> bool:
 
 
 def exit_code(night: "Night", code: int) -> int:
-    """The code of a night that went well but for its fetch; a held plan and undelivered events keep their own.
+    """The code of a night that went well but for its fetch. A held plan keeps its own.
 
-    A run that is gone on with after its fetch, as an approved one is, says why again.
+    Events that were not delivered do not: they wait for the next try, and that has to come, since it fetches anew. A run that is gone
+    on with after its fetch, as an approved one is, says why again.
     """
     before = night.account.before.coverage if night.account.before is not None else None
     if night.account.coverage is None and before is not None and night.account.problem is None:
         tell(night, before)
-    return code or (0 if whole(night) else PARTIAL)
+    if code not in {0, UNDELIVERED}:
+        return code
+    figures = night.account.figures(None, standing=night.claim.run.state, exit_code=code)
+    unread = night.claim.run.key is None and nothing_readable(figures)
+    if unread:
+        night.account.fail(_unread(figures))
+    return PARTIAL if unread or not whole(night) else code
+
+
+def _unread(figures: RunFigures) -> NothingReadable:
+    first = next(iter(figures.unreadable), None)
+    why = "" if first is None else f" (the first, in the {first.place}: {f'{first.field} ' if first.field else ''}{first.why})"
+    msg = f"{figures.domain}: of {plural(figures.unreadable_items, 'item')} not one could be read and judged{redact(why)}; nothing was compared"
+    return NothingReadable(msg, hint=f"mend the job's fields, or what is sent; then: recon run {figures.domain}")
 
 
 def judged_target(night: "Night", comparison: "Comparison", target_rows: int) -> int:

@@ -118,3 +118,19 @@ def test_a_wrong_credential(shell: Shell) -> None:
     assert said.code == 75
     assert re.search(r"FAIL  provider +.*401.*no such token", said.out)
     assert "7731" not in said.out + said.err
+
+
+def test_events_that_are_kept_for_longer_than_asked(shell: Shell) -> None:
+    """Guards count what went out in a week, so less than eight days is not done: it is said, and is no failure; eight days are."""
+    toml = shell.shop.folder / "recon.toml"
+    before = toml.read_text()
+    found = {}
+    for days in (3, 8):
+        toml.write_text(f'{before}\n[retention]\nevents = "{days}d"\n')
+        said = shell("doctor", "orders", "--json")
+        found[days] = [check for check in json.loads(said.out)["checks"] if check["name"] == "retention"]
+        assert said.code == 0, said.out
+
+    assert [(check["level"], check["hint"]) for check in found[3]] == [("warn", 'events = "8d" under [retention] says what is done')]
+    assert "kept for 8 days all the same" in found[3][0]["message"]
+    assert found[8] == []

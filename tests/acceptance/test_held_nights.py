@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from recon import Guard
 from recon.errors import StalePlan
-from recon.run import figures_of
+from recon.notify import notice
+from recon.progress import Silent
+from recon.report.text import plain, summary
+from recon.run import approve, figures_of
 from recon.state.runs import Runs
 from tests.acceptance.house import DAY, House, house, settings, tripped
+from tests.acceptance.nights import Nights, job
 from tests.acceptance.shop import Shop
 from tests.servers.fault_server import Answer, FaultServer
 
@@ -165,3 +170,24 @@ def test_a_plan_past_its_time_by_the_databases_clock_is_refused(shop: Shop, host
 
     assert sent(shop) == 0
     assert figures_of(host.state, waiting.run).state == "expired"
+
+
+def test_a_plan_without_events_says_what_an_approval_means(tmp_path: Path) -> None:
+    """Both sides lose half of their items: nothing differs, and it is held. No event is offered for approval; approved, the next night is measured by it."""
+    nights = Nights(tmp_path, job(guard=Guard(shrunken=0.2)))
+    nights.both(*(f"k{n:02}" for n in range(20)))
+    nights.night()
+    for n in range(10):
+        del nights.there[f"k{n:02}"], nights.here[f"k{n:02}"]
+    held = nights.night()
+    assert held.plan is not None
+    words = {"plan": held.plan.checksum[:8], "reason": "both were cleaned up", "by": "anna"}
+    approve(nights.project, nights.state, held.run, clock=nights.clock, progress=Silent(), **words)
+    after = nights.night()
+
+    assert (held.verdict.value, held.plan.events) == ("held", 0)
+    for said in (plain(summary(held)), notice.held(held, now=nights.clock.now(), count=0).text):
+        assert "no event waits: an approval says that the figures are right" in said
+        assert "0 events" not in said
+    assert after.verdict.value == "clean"
+    nights.close()

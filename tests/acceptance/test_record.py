@@ -60,3 +60,18 @@ def test_personal_fields_are_hashed(shop: Shop) -> None:
     assert json.loads(told.stdout)["note"].startswith("hmac:")
     assert "quoted" not in told.stdout
     assert recon("record", "bad", "k12", "--raw", cwd=shop.folder, env=shop.env).returncode == 2
+
+
+def test_a_key_is_found_however_it_is_written(shop: Shop) -> None:
+    """A job that folds its keys shows `k12` where the third party wrote `K12`: that record is the evidence."""
+    job = shop.folder / "jobs/bad.py"
+    job.write_text(
+        job.read_text().replace("from recon import", "from recon import Text,").replace("settle=0,", 'settle=0, key=Text(case="fold"),')
+    )
+    shop.serve("bad", [{**one, "id": one["id"].upper()} for one in shop.records])
+    assert shop.night("bad").bad["compared"] == 30
+
+    told = recon("record", "bad", "k12", cwd=shop.folder, env=shop.env)
+
+    assert (told.returncode, json.loads(told.stdout or "{}").get("id")) == (0, "K12"), told.stderr
+    assert recon("record", "bad", "k99", cwd=shop.folder, env=shop.env).returncode == 3

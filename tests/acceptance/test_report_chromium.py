@@ -12,6 +12,7 @@ from recon.report import html, index
 from recon.report.figures import Standing
 from tests.servers.browser import axe_source, chromium
 from tests.unit import figures_fixture as made
+from tests.unit.partial_fixture import partial
 
 pytestmark = pytest.mark.chromium
 __all__ = ["chromium"]
@@ -51,6 +52,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         "report": written(folder, "report.html", html.pieces(made.figures(1300), made.items(1300))),
         "held": written(folder, "held.html", html.pieces(made.held(), made.items(1300))),
         "incomplete": written(folder, "incomplete.html", html.pieces(made.incomplete(), made.items(0))),
+        "partial": written(folder, "partial.html", html.pieces(partial(), made.items(40))),
         "clean": written(folder, "clean.html", html.pieces(made.clean(), made.items(0))),
         "hostile": written(folder, "hostile.html", html.pieces(made.hostile_figures("".join(made.HOSTILE)), lambda: iter(hostile))),
         "index": written(folder, "index.html", index.pieces(domains, made=made.START)),
@@ -254,7 +256,7 @@ def test_without_a_script_everything_but_the_rows_is_there(pages, opened) -> Non
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["report", "held", "incomplete", "clean", "hostile", "index"])
+@pytest.mark.parametrize("name", ["report", "held", "incomplete", "partial", "clean", "hostile", "index"])
 def test_no_axe_violation(pages, opened, name, scheme) -> None:
     """axe-core finds nothing to complain of in either scheme, with a row opened where there is one."""
     source = axe_source()
@@ -282,7 +284,7 @@ def test_dark_and_light_differ(pages, opened) -> None:
     assert colours[0] != colours[1]
 
 
-@pytest.mark.parametrize("name", ["report", "held", "incomplete", "clean", "hostile", "index"])
+@pytest.mark.parametrize("name", ["report", "held", "incomplete", "partial", "clean", "hostile", "index"])
 def test_a_narrow_screen_scrolls_down_only(pages, opened, name) -> None:
     """At 390 points wide nothing sticks out of the page to the side."""
     page = opened(pages[name], ready=name != "index", viewport={"width": 390, "height": 800}).page

@@ -11,9 +11,11 @@ import jsonschema
 import pytest
 from referencing import Registry, Resource
 
-from recon.report import csv_, json_, jsonl, junit, markdown
+from recon.report import csv_, html, json_, jsonl, junit, markdown
 from recon.report.figures import DeliveryFigure, Item, RunFigures, Verdict
+from recon.report.text import listing, plain, summary
 from tests.unit import figures_fixture as made
+from tests.unit.partial_fixture import partial
 
 NIGHTS = {"drift": made.figures(60), "clean": made.clean(), "held": made.held(60), "incomplete": made.incomplete()}
 
@@ -182,3 +184,31 @@ def test_junit_fails_delivery_that_waits() -> None:
 
     assert cases(figures)["delivery"] == "failure"
     assert "3 waiting, 0 refused for good: 503" in joined(junit.pieces(figures, made.items(0)))
+
+
+def test_junit_of_a_part_passes_nothing_that_it_did_not_see() -> None:
+    """None in the part that came is not none: such a kind is skipped; what the part showed fails, and so does the fetch."""
+    figures = partial()
+    root = ET.fromstring(joined(junit.pieces(figures, made.items(0))))
+    ended = {case.get("name"): [child.tag for child in case if child.tag != "system-out"] for case in root.iter("testcase")}
+
+    assert (ended["extra"], ended["changed"], ended["fetch whole"]) == (["skipped"], ["failure"], ["error"])
+    assert "239 of 240 parts" in joined(junit.pieces(figures, made.items(0)))
+
+
+def test_every_form_tells_what_a_part_is_worth() -> None:
+    """Text, `recon show`, Markdown and JSON: partial and why, how many parts, what was told of it, how many rows were not judged."""
+    figures = partial()
+    block, shown = plain(summary(figures)), plain(listing(figures, made.items(3)()))
+    document = json_.document(figures)
+
+    for said in (block, shown, joined(markdown.pieces(figures, made.items(0)))):
+        assert "239 of 240 parts" in said
+        assert "partial" in said
+        assert "12,412 store rows" in said
+    assert block.count("INCOMPLETE") == 1
+    for said in (block, joined(markdown.pieces(figures, made.items(0))), joined(html.pieces(figures, made.items(0)))):
+        assert "not judged" in next(line for line in said.splitlines() if "gone there" in line), "none in a part is not none"
+    assert document["coverage"]["parts"][0]["ended"] is False
+    assert document["unjudged"] == 12_412
+    assert {"label": "next", "text": "recon run stripe_charges", "command": True} in document["next"]
