@@ -264,7 +264,10 @@ class Offset(_Rule):
     def after(self, ask: Ask, facts: Facts) -> Outcome:
         # A page that has nothing but what the one before it had is gone on from without an overlap: there it would stand still.
         overlap = min(self.overlap, facts.items // 2) if facts.items > ask.overlap else 0
-        ahead = {self.param: _position(ask, self.param, self.start) + facts.items - overlap}
+        position = _position(ask, self.param, self.start)
+        ahead = {self.param: position + facts.items - overlap}
+        # What was seen is what lies before this page's first item; a page that is shorter than its overlap would make it less.
+        ask = replace(ask, seen=position - self.start, overlap=0)
         outcome = _by_count(ask, facts, ahead, total=self.total, more=self.more)
         return Next(replace(outcome.ask, overlap=overlap)) if isinstance(outcome, Next) else outcome
 
@@ -275,7 +278,7 @@ def _by_count(ask: Ask, facts: Facts, ahead: Mapping[str, int], *, total: str | 
         count = _count(facts.read(total), total)
         if isinstance(count, Invalid):
             return count
-        seen = ask.seen + facts.items - ask.overlap
+        seen = ask.seen + facts.items
         if seen >= count:
             return End(f"{seen:,} items of {total} = {count:,} on page {ask.page}")
         return _next(ask, facts, ahead) if facts.items else Invalid(_empty_within(ask, f"{total} = {count:,}"))
@@ -304,7 +307,7 @@ def _by_url(ask: Ask, facts: Facts, target: Any, where: str, end: str) -> Outcom
 
 
 def _next(ask: Ask, facts: Facts, changed: Mapping[str, Scalar]) -> Next:
-    return Next(Ask(params={**ask.params, **changed}, url=None, page=ask.page + 1, seen=ask.seen + facts.items - ask.overlap))
+    return Next(Ask(params={**ask.params, **changed}, url=None, page=ask.page + 1, seen=ask.seen + facts.items, full=ask.full))
 
 
 def _more(path: str | None, ask: Ask, facts: Facts) -> Invalid | End | bool | None:

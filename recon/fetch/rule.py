@@ -16,7 +16,8 @@ class Ask:
     """What one page is asked by: the query parameters, or a URL that the API itself gave; `page` counts from 1.
 
     `seen` is how many items the pages before it held. It begins `overlap` items before their end, and `tail` are the keys of these, where
-    they could be read. An Ask carries no credentials, and is its own checkpoint.
+    they could be read. `full` is the page size to come back to, where a smaller one closes in upon an item that is refused; 0: none. An Ask
+    carries no credentials, and is its own checkpoint.
     """
 
     params: Mapping[str, Scalar] = field(default_factory=dict)
@@ -25,11 +26,13 @@ class Ask:
     seen: int = 0
     overlap: int = 0
     tail: tuple[str, ...] = ()
+    full: int = 0
 
     def checkpoint(self) -> Checkpoint:
         """The same as JSON."""
         place = {"params": dict(self.params), "url": self.url, "_page": self.page, "_seen": self.seen}
-        return {**place, "_overlap": self.overlap, "_tail": list(self.tail)} if self.overlap else place
+        seam = {"_overlap": self.overlap, "_tail": list(self.tail)} if self.overlap else {}
+        return {**place, **seam, "_full": self.full} if self.full else {**place, **seam}
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Ask":
@@ -42,6 +45,7 @@ class Ask:
                 seen=int(checkpoint["_seen"]),
                 overlap=int(checkpoint.get("_overlap", 0)),
                 tail=tuple(checkpoint.get("_tail", ())),
+                full=int(checkpoint.get("_full", 0)),
             )
         except (KeyError, TypeError) as error:
             msg = f"not a checkpoint of an HTTP listing: {sorted(checkpoint)}"

@@ -1,4 +1,7 @@
-"""Smaller: the request for the same place of a listing with fewer items a page, where the API says that so many are too large."""
+"""Smaller: the request for the same place of a listing with fewer items a page, where the API says that so many are too large.
+
+An item that it does not give out is closed in upon in the same way, down to a page of that one item, which is then stepped over.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -47,6 +50,43 @@ def smaller(ask: Ask, resource: Resource) -> tuple[Ask, int, int] | None:
             return None
         changed = {sized.param: half, rule.param: rule.start + ask.seen // half}
     return replace(ask, params={**ask.params, **changed}), size, half
+
+
+def around(ask: Ask, resource: Resource) -> Ask | None:
+    """The same place with fewer items, where one of them is refused; None where the item cannot be singled out and stepped over."""
+    if not isinstance(resource.paging, PageNumber | Offset):
+        # What leads on from an item that was never seen is not known.
+        return None
+    found = smaller(ask, resource)
+    return None if found is None else replace(found[0], full=ask.full or found[1])
+
+
+def past(ask: Ask, resource: Resource) -> Ask | None:
+    """The request after a page of one item, which is refused; None where it is a page of several, or where nothing says what comes after it."""
+    rule, sized = resource.paging, size_of(resource)
+    if sized is None or not isinstance(rule, PageNumber | Offset) or _number(ask.params.get(sized.param, "")) != 1:
+        return None
+    number = _number(ask.params.get(rule.param, rule.start))
+    if number is None or (isinstance(rule, PageNumber) and number - rule.start != ask.seen):
+        return None
+    params = {**ask.params, rule.param: number + 1}
+    return replace(ask, params=params, page=ask.page + 1, seen=ask.seen + 1 - ask.overlap, overlap=0, tail=())
+
+
+def widened(ask: Ask, resource: Resource) -> Ask:
+    """The same place with twice as many items, up to as many as there were before one was refused, as far as page numbers allow."""
+    rule, sized = resource.paging, size_of(resource)
+    size = None if sized is None else _number(ask.params.get(sized.param, ""))
+    if not ask.full or sized is None or size is None:
+        return ask
+    wider = min(ask.full, size * 2)
+    changed: dict[str, Scalar] = {sized.param: wider}
+    if isinstance(rule, PageNumber):
+        number = _number(ask.params.get(rule.param, rule.start))
+        if number is None or (number - rule.start) * size != ask.seen or ask.seen % wider:
+            return ask
+        changed[rule.param] = rule.start + ask.seen // wider
+    return replace(ask, params={**ask.params, **changed}, full=0 if wider == ask.full else ask.full)
 
 
 def _number(value: object) -> int | None:

@@ -6,22 +6,25 @@ from typing import Any
 
 from recon.clock import Clock
 from recon.duration import seconds_of, words_of
-from recon.errors import CursorExpired, FilterIgnored, InvalidPage, PageTooLarge
+from recon.errors import CursorExpired, FilterIgnored, InvalidPage, ItemRefused, PageTooLarge
 from recon.fetch.cut import Cut, Cutter, holds, key_of
 from recon.fetch.edges import bounds
-from recon.fetch.page import Checkpoint, End, Page
+from recon.fetch.page import Checkpoint, End, Page, Unread
 from recon.fetch.partition import Partition
 from recon.fetch.path import ABSENT
 from recon.fetch.resource import Resource
 from recon.fetch.rule import HEADER, Ask, Facts, Invalid, Next
 from recon.fetch.session import Session
-from recon.fetch.smaller import first_size, smaller
+from recon.fetch.smaller import around, first_size, past, smaller, widened
 from recon.fetch.transport import Response
 from recon.fetch.within import check_of
 from recon.job import Scalar
 
 CURSOR_GONE = (400, 404, 410)
 """What a third party says of a cursor that leads on no more, where it is declared that cursors die."""
+
+REFUSED_IN_A_ROW = 25
+"""Items that are stepped over one after another; where more are refused, it is the listing that is."""
 
 
 class Walk:
@@ -34,6 +37,8 @@ class Walk:
         self._resource = resource
         self._clock = clock
         self._cursor_age = None if resource.cursor_age is None else seconds_of(resource.cursor_age)
+        #: Items that were refused, one after another.
+        self._refused = 0
         self._place = session.origins.resolve(resource.path)
         body_total = () if resource.total is None or resource.total.startswith(HEADER) else (resource.total,)
         self._cutter = Cutter(resource.records, (*resource.paging.paths, *body_total))
@@ -52,19 +57,40 @@ class Walk:
             yield page
 
     def _bearable(self, ask: Ask) -> tuple[Page, Ask | None]:
-        """The page, with fewer items where the API says that it is too large; what follows is asked for by the smaller size."""
+        """The page, with fewer items where the API says that it is too large; what follows is asked for by the smaller size.
+
+        Where it does not give out an item, the item is closed in upon and stepped over, and what follows comes back to the size that was.
+        """
         notes: tuple[str, ...] = ()
         while True:
             try:
                 page, following = self._page(ask)
+            except ItemRefused as error:
+                closer = around(ask, self._resource)
+                if closer is None:
+                    return self._stepped_over(ask, error)
+                ask = closer
             except PageTooLarge:
                 found = smaller(ask, self._resource)
                 if found is None:
                     raise
-                ask, before, now = found
+                ask, before, now = replace(found[0], full=0), *found[1:]
                 notes = (*notes, f"page {ask.page:,} was too large with {before:,} items, and was asked for with {now:,}")
             else:
-                return (replace(page, notes=(*notes, *page.notes)) if notes else page), following
+                self._refused = 0
+                following = widened(following, self._resource) if following is not None else None
+                page = replace(page, next=self._checkpoint(following) if following else None, notes=(*notes, *page.notes))
+                return page, following
+
+    def _stepped_over(self, ask: Ask, error: ItemRefused) -> tuple[Page, Ask]:
+        """A page of nothing but the item that is refused, which is unknown, and the request of the page after it. Raises the refusal where
+        the item cannot be told from others, or too many follow each other: then it is no matter of items.
+        """
+        following = past(ask, self._resource)
+        self._refused += 1
+        if following is None or self._refused > REFUSED_IN_A_ROW:
+            raise error
+        return Page(items=[], unread=(Unread(raw=b"", why=error.message),), next=self._checkpoint(following)), following
 
     def _refuse_old(self, ask: Ask, given: float | None) -> None:
         """Raises CursorExpired for a cursor that is older than the third party honours: what it would bring then is not to be trusted."""
@@ -107,7 +133,7 @@ class Walk:
         kept = items if without is None else [item for item in items if not holds(item, without)]
         page = Page(
             items=kept,
-            next=self._checkpoint(following) if following else None,
+            next=following.checkpoint() if following else None,
             end=end,
             unread=(*cut.unread, *odd),
             total=facts.total,

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ import pytest
 from providers.rest import Rest
 from recon.clock import SystemClock
 from recon.errors import Refused
+from recon.fetch.coverage import Coverage
+from recon.fetch.landing import land
 from recon.fetch.page import LookupStatus
+from recon.fetch.spool import Spool
 from recon.provider import Listing
 from tests.providers.listing import whole
 from tests.providers.sections import section
@@ -157,3 +161,32 @@ def test_rows_lost_to_deletions_are_still_found_by_id(pocketbase: PocketBase, mo
     assert len(lost) == 10
     assert {answers[key] for key in lost} == {LookupStatus.FOUND}
     assert {answers[key] for key in deleted} == {LookupStatus.NOT_FOUND}
+
+
+def test_what_deletions_shift_out_of_one_pass_the_second_has(
+    tmp_path: Path, pocketbase: PocketBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten rows of the first page go before the second is asked for: the first pass misses ten live ones, and the union of both passes has them all."""
+    name = next(NAMES)
+    pocketbase.create_collection(name, {"ref": "text"})
+    stored = [row["id"] for row in pocketbase.insert(name, ({"ref": f"r{n}"} for n in range(300)))]
+    provider, spool = provider_of(pocketbase, name, monkeypatch, size=50), Spool.open(tmp_path)
+    provider.concurrency = 1
+    deleted: list[str] = []
+
+    def on_page(_: Coverage) -> None:
+        if not deleted:
+            deleted.extend(sorted(stored)[:10])
+            pocketbase.delete(name, deleted)
+
+    try:
+        coverage = land(provider, Listing(resource="orders"), spool, clock=SystemClock(), on_page=on_page)
+        seen = [json.loads(line)["id"] for frame in spool.frames() for line in frame.splitlines()]
+    finally:
+        spool.close()
+        provider.close()
+        pocketbase.drop_collection(name)
+    live = set(stored) - set(deleted)
+    assert (coverage.whole, coverage.planned, coverage.finished) == (True, 2, 2)
+    assert len(live - set(seen[:290])) == 10
+    assert live <= set(seen)

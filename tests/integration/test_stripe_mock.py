@@ -1,6 +1,7 @@
 """The Stripe provider against stripe-stateful-mock: Stripe's own shapes, from a server that nobody here wrote."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from providers.stripe import Stripe
 from recon.clock import SystemClock
 from recon.errors import Refused
+from recon.fetch.landing import land
 from recon.fetch.page import LookupStatus
+from recon.fetch.spool import Spool
 from recon.provider import Listing
 from tests.providers.listing import whole
 from tests.providers.sections import section
@@ -43,6 +46,23 @@ def test_every_charge_comes_once(
     assert {record["id"]: record for record in records} == {charge["id"]: charge for charge in created}
     assert len(records) == 300
     assert end.proof == "has_more = false on page 3"
+
+
+def test_a_bound_that_the_server_ignores_is_found_out(
+    tmp_path: Path, stripe_mock: StripeMock, charges: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mock answers every range of `created` with everything: the rows give it away, the list is read in one, each charge once, and it is noted."""
+    account, created = charges
+    provider, spool = provider_of(stripe_mock, monkeypatch, account), Spool.open(tmp_path)
+    try:
+        coverage = land(provider, Listing(resource="charges"), spool, clock=SystemClock())
+        ids = [json.loads(line)["id"] for frame in spool.frames() for line in frame.splitlines()]
+    finally:
+        spool.close()
+        provider.close()
+    assert sorted(ids) == sorted(charge["id"] for charge in created)
+    assert (coverage.whole, coverage.planned, coverage.records) == (True, 1, 300)
+    assert any("a row with created = " in note and "were asked for" in note for note in coverage.notes)
 
 
 def test_an_interrupted_fetch_goes_on(
