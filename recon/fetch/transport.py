@@ -10,7 +10,7 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
@@ -28,6 +28,7 @@ CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 30.0
 ERROR_BODY_BYTES = 64 * 1024
 READ_BYTES = 256 * 1024
+BLOCK_BYTES = 256 * 1024
 USER_AGENT = f"nightly-recon/{__version__}"
 LIBRARY_LOGGERS = ("httpcore", "httpx", "hpack")
 
@@ -104,14 +105,37 @@ class Transport:
                 return self._read(response, request)
             finally:
                 response.close()
-        except httpcore.TimeoutException:
-            msg = f"{request.subject}: no whole answer from {request.origin} within {words_of(self._timeout)}"
-            raise Unreachable(msg, hint="timeout in the provider's table of recon.toml bounds each attempt") from None
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, httpcore.UnsupportedProtocol, OSError) as error:
-            msg = f"{request.subject}: {request.origin} {_words(error)}"
-            raise Unreachable(msg) from None
+        except FAULTS as error:
+            raise _unreachable(request, error, self._timeout) from None
         finally:
             self._give_back(request.origin, connection)
+
+    def open(self, request: Request) -> "Opened":
+        """As `send`, but the body of a 200 or 206 stays on the line and is read block by block, undecoded; close it afterwards.
+
+        `timeout` then bounds the time to the head, and to each block of 256 KiB.
+        """
+        self._origins.admit(request.origin)
+        wire = _wire(request)
+        _DEADLINE.at = time.monotonic() + self._timeout
+        connection = self._borrow(request.origin)
+        kept = False
+        try:
+            raw = connection.handle_request(wire)
+            try:
+                if raw.status in (200, 206):
+                    head = Response(status=raw.status, headers=_headers(raw), body=b"", wire_bytes=0)
+                    kept = True
+                    return Opened(head, raw, request, self._timeout, functools.partial(self._give_back, request.origin, connection))
+                return Opened(self._read(raw, request), None, request, self._timeout, lambda: None)
+            finally:
+                if not kept:
+                    raw.close()
+        except FAULTS as error:
+            raise _unreachable(request, error, self._timeout) from None
+        finally:
+            if not kept:
+                self._give_back(request.origin, connection)
 
     def close(self) -> None:
         """Ends every connection; one that is in use ends when it is given back."""
@@ -139,11 +163,7 @@ class Transport:
             self._free[origin].append(connection)
 
     def _read(self, response: httpcore.Response, request: Request) -> Response:
-        headers: dict[str, str] = {}
-        for raw_name, raw_value in response.headers:
-            name = raw_name.decode("latin-1").lower()
-            value = raw_value.decode("latin-1")
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        headers = _headers(response)
         assert isinstance(response.stream, Iterable)
         if response.status == 200 and request.wants_body:
             body, size = read_body(response.stream, headers, self._bounds, request.subject)
@@ -152,7 +172,80 @@ class Transport:
         return Response(status=response.status, headers=headers, body=body, wire_bytes=size)
 
 
+class Opened:
+    """An answer whose body, where it has one worth reading (200, 206), is still on the line. One thread reads it to its end, or closes it."""
+
+    def __init__(
+        self, response: Response, raw: httpcore.Response | None, request: Request, timeout: float, give_back: Callable[[], None]
+    ) -> None:
+        #: Status and headers; the body too where it is an error's.
+        self.response = response
+        self._raw = raw
+        self._request = request
+        self._timeout = timeout
+        self._give_back = give_back
+
+    def blocks(self) -> Iterator[bytes]:
+        """The body as it comes, in blocks of about 256 KiB. What had come is yielded before an Unreachable is raised."""
+        if self._raw is None:
+            return
+        assert isinstance(self._raw.stream, Iterable)
+        stream = iter(self._raw.stream)
+        while True:
+            _DEADLINE.at = time.monotonic() + self._timeout
+            parts: list[bytes] = []
+            fault: Exception | None = None
+            try:
+                size = 0
+                while size < BLOCK_BYTES and (part := next(stream, None)) is not None:
+                    parts.append(part)
+                    size += len(part)
+            except FAULTS as error:
+                fault = error
+            if parts:
+                yield b"".join(parts)
+            if fault is not None:
+                raise _unreachable(self._request, fault, self._timeout) from None
+            if not parts:
+                return
+
+    def close(self) -> None:
+        """Lets go of the connection; a body that was not read to its end is cut off."""
+        if self._raw is not None:
+            try:
+                self._raw.close()
+            except FAULTS:
+                pass
+            finally:
+                self._raw = None
+                self._give_back()
+
+
 Connection = httpcore.ConnectionPool
+FAULTS = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    OSError,
+)
+
+
+def _unreachable(request: Request, error: Exception, timeout: float) -> Unreachable:
+    if isinstance(error, httpcore.TimeoutException):
+        msg = f"{request.subject}: no whole answer from {request.origin} within {words_of(timeout)}"
+        return Unreachable(msg, hint="timeout in the provider's table of recon.toml bounds each attempt")
+    return Unreachable(f"{request.subject}: {request.origin} {_words(error)}")
+
+
+def _headers(response: httpcore.Response) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in response.headers:
+        name = raw_name.decode("latin-1").lower()
+        value = raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def _open(origin: Origin) -> Connection:
@@ -173,8 +266,10 @@ def _open(origin: Origin) -> Connection:
 
 def _wire(request: Request) -> httpcore.Request:
     origin = request.origin
-    headers = [(b"Host", origin.netloc.encode()), (b"User-Agent", USER_AGENT.encode()), (b"Accept-Encoding", b"gzip")]
+    headers = [(b"Host", origin.netloc.encode()), (b"User-Agent", USER_AGENT.encode())]
     own = {name.lower() for name in request.headers}
+    if "accept-encoding" not in own:
+        headers.append((b"Accept-Encoding", b"gzip"))
     if "accept" not in own:
         headers.append((b"Accept", b"application/json"))
     if request.body is not None:
