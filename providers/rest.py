@@ -1,11 +1,24 @@
 """Any REST API that lists JSON, declared in recon.toml with no Python: `type = "rest"`. docs/providers.md shows each paging rule at work."""
 
+import json
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, time
-from typing import Any, Literal
+from datetime import UTC, date, datetime, time
+from typing import Any, Literal, get_args
 
 from recon.errors import BadSetting
-from recon.fetch.paging import CursorInBody, LastId, LinkHeader, NextUrlInBody, NextUrlInHeader, Offset, PageNumber, Paginator, Single
+from recon.fetch.narrowing import PAGES_A_PART, Batch, Form, PageSize, Ranges, Shards
+from recon.fetch.paging import (
+    OVERLAP,
+    CursorInBody,
+    LastId,
+    LinkHeader,
+    NextUrlInBody,
+    NextUrlInHeader,
+    Offset,
+    PageNumber,
+    Paginator,
+    Single,
+)
 from recon.fetch.resource import Resource
 from recon.http_provider import HTTPProvider
 from recon.job import Scalar
@@ -16,7 +29,8 @@ class Rest(HTTPProvider):
     """A third party as `[providers.NAME]` declares it: HTTPProvider's own keys, and a table per resource.
 
     `[providers.NAME.resources.RESOURCE]` takes `path`, `records` and `paging`, and may take `key`, `get`, `get_record`,
-    `get_params`, `params`, `deleted`, `total`, `link` and `lag`. What a key means stands with `recon.fetch.resource.Resource`,
+    `get_params`, `params`, `deleted`, `merged`, `without`, `total`, `link`, `lag`, `ranges`, `shards`, `parallel`,
+    `page_size`, `batch`, `cursor_age` and `passes`. What a key means stands with `recon.fetch.resource.Resource`,
     what a paging rule means with `recon.fetch.paging`. Nothing is guessed: a paging rule is always named.
 
     Raises BadSetting for a key that is unknown, missing or of the wrong shape, naming file, table and key.
@@ -50,11 +64,20 @@ def read_resource(section: Section) -> Resource:
         "total": _word(section, "total", None),
         "link": _template(section, "link"),
         "lag": section.duration("lag", 0.0),
+        "without": _word(section, "without", None),
+        "merged": _word(section, "merged", None),
         "paging": _paging(section),
+        "ranges": _ranges(section),
+        "shards": _shards(section),
+        "parallel": section.integer("parallel", Resource.parallel, low=1),
+        "size": _page_size(section),
+        "batch": _batch(section),
+        "cursor_age": section.duration("cursor_age", None),
+        "passes": section.integer("passes", None, low=1),
     }
     section.finish()
     if get is None:
-        for key in ("get_record", "get_params", "deleted"):
+        for key in ("get_record", "get_params", "deleted", "merged", "batch"):
             if key in section.table:
                 raise section.bad(key, 'says something of a read by id, and there is no get = "…/{key}"')
     try:
@@ -81,7 +104,7 @@ def _next_header(section: Section) -> Paginator:
 
 
 def _link(section: Section) -> Paginator:
-    return LinkHeader(rel=_word(section, "rel", "next"), end=_or_absent(section))
+    return LinkHeader(rel=_word(section, "rel", "next"), end=section.choice("end", ("marker", "absent", "single"), "marker"))
 
 
 def _page(section: Section) -> Paginator:
@@ -103,6 +126,7 @@ def _offset(section: Section) -> Paginator:
         limit_param=_word(section, "limit_param", None),
         size=section.integer("size", None, low=1),
         start=section.integer("start", 0, low=0),
+        overlap=section.integer("overlap", OVERLAP, low=0),
         total=_word(section, "total", None),
         more=_word(section, "more", None),
         end=_or_empty(section),
@@ -183,6 +207,102 @@ def _scalars(section: Section, key: str) -> dict[str, Scalar]:
             hint = "write a time as a text, as the API wants it" if isinstance(value, date | datetime | time) else None
             raise section.bad(f"{key}.{name}", f"wants a text, a number, true or false, not {type(value).__name__}", hint=hint)
     return dict(table)
+
+
+RANGES_FORM = 'write ranges = { at = "created", low = "created[gte]", high = "created[lt]", form = "epoch" }'
+SHARDS_FORM = 'write shards = { param = "status", values = ["open", "closed"], at = "status" }'
+
+
+def _ranges(section: Section) -> Ranges | None:
+    if section.take("ranges", None) is None:
+        return None
+    table = _sub(section, "ranges", RANGES_FORM)
+    form: Form = table.choice("form", get_args(Form), "epoch")
+    ranges = Ranges(
+        at=_word(table, "at"),
+        low=_word(table, "low"),
+        high=_word(table, "high"),
+        form=form,
+        start=_start(table, form),
+        low_excludes=table.flag("low_excludes", False),
+        high_includes=table.flag("high_includes", False),
+        pages=table.integer("pages", PAGES_A_PART, low=1),
+    )
+    table.finish()
+    if ranges.low == ranges.high:
+        raise table.bad("high", f"is {ranges.high!r}, as low is; two parameters are wanted, one for each end")
+    return ranges
+
+
+def _start(table: Section, form: Form) -> int:
+    """The lowest value worth a part: an id, or a time as TOML writes one."""
+    value = table.take("start", 0)
+    if isinstance(value, int) and not isinstance(value, bool) and (form == "integer" or value == 0):
+        return value
+    if isinstance(value, date) and form != "integer":
+        moment = value if isinstance(value, datetime) else datetime.combine(value, time())
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    wanted = "a whole number" if form == "integer" else "a date, such as 2019-01-01"
+    raise table.bad("start", f"wants {wanted}, not {type(value).__name__} {str(value)[:40]!r}")
+
+
+def _shards(section: Section) -> Shards | None:
+    if section.take("shards", None) is None:
+        return None
+    table = _sub(section, "shards", SHARDS_FORM)
+    values = table.typed("values", list, words="a list of texts")
+    if not values or not all(isinstance(value, str) and value for value in values) or len(set(values)) < len(values):
+        raise table.bad("values", "wants a list of texts, each once, and all that there are", hint=SHARDS_FORM)
+    shards = Shards(param=_word(table, "param"), values=tuple(values), at=_word(table, "at", None))
+    table.finish()
+    return shards
+
+
+BATCH_FORM = 'write batch = { path = "orders", param = "id", join = ",", records = "data", size = 50 }'
+
+
+def _batch(section: Section) -> Batch | None:
+    if section.take("batch", None) is None:
+        return None
+    table = _sub(section, "batch", BATCH_FORM)
+    absent: Literal["not_found", "unknown"] = table.choice("absent", ("not_found", "unknown"), "unknown")
+    batch = Batch(
+        path=_word(table, "path"),
+        records=table.text("records"),
+        size=table.integer("size", low=2),
+        param=_word(table, "param", None),
+        join=_word(table, "join", None),
+        body=table.mapping("body", None),
+        each=_word(table, "each", None),
+        params=_scalars(table, "params"),
+        absent=absent,
+    )
+    table.finish()
+    if (batch.param is None) == (batch.body is None):
+        raise section.bad("batch", "wants exactly one of param (the keys in the query) and body (the keys in a POST)", hint=BATCH_FORM)
+    if batch.body is not None and '"{keys}"' not in json.dumps(batch.body, default=str):
+        raise table.bad("body", 'has no "{keys}" in it, in whose place the keys are sent', hint='such as body = { ids = "{keys}" }')
+    return batch
+
+
+def _page_size(section: Section) -> PageSize | None:
+    if section.take("page_size", None) is None:
+        return None
+    table = _sub(section, "page_size", 'write page_size = { param = "limit", size = 200, least = 10 }')
+    size = PageSize(param=_word(table, "param"), size=table.integer("size", low=1), least=table.integer("least", 1, low=1))
+    table.finish()
+    if size.least > size.size:
+        raise table.bad("least", f"is {size.least:,}, and size is {size.size:,}")
+    paging = section.table.get("paging")
+    if isinstance(paging, dict) and "size" in paging:
+        raise section.bad("page_size", "says what size in paging says already; give one of them")
+    return size
+
+
+def _sub(section: Section, key: str, form: str) -> Section:
+    if not isinstance(section.take(key), dict):
+        raise section.bad(key, "is a table", hint=form)
+    return section.sub(key)
 
 
 def _deleted(section: Section) -> tuple[str, Scalar] | None:

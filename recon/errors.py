@@ -22,6 +22,7 @@ ReconError
     + RangeTooWide          the third party cannot give so wide a range
     + FilterIgnored         rows came that lie outside the range or shard that was asked for
     + CursorExpired         a cursor is older than the third party honours, or it names an item that is gone
+    + PartialListing        some of the listing could not be had; the rest was compared
     + ItemRefused           the third party does not give out this one item
     + Unconfirmed           the second look got no answer that proves anything
   x StoreError              our own database's side (exit 75)
@@ -104,7 +105,11 @@ class Unreachable(ProviderError):
 
 
 class Refused(ProviderError):
-    """The third party refused in a way that no retry will better."""
+    """The third party refused in a way that no retry will better; `status` is its answer's, where there was one."""
+
+    def __init__(self, message: str, *, hint: str | None = None, status: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
 
 
 class Throttled(ProviderError):
@@ -141,6 +146,10 @@ class FilterIgnored(ProviderError):
 
 class CursorExpired(ProviderError):
     """A place in the listing that cannot be gone on from any more."""
+
+
+class PartialListing(ProviderError):
+    """Some of the listing could not be had: the rest was compared, and no absence was inferred."""
 
 
 class ItemRefused(ProviderError):

@@ -21,10 +21,11 @@ def evaluate(
     extra: int,
     changed: int,
     target_rows: int,
-    source_rows: int,
+    source_rows: int | None,
     previous_source_rows: int | None,
     by_field: Mapping[str, int],
     compared: int,
+    unjudged: int = 0,
 ) -> tuple[GuardFigure, ...]:
     """Every guard with its figures, in this order: empty, shrunken, missing, extra, changed, same_field.
 
@@ -33,14 +34,23 @@ def evaluate(
     days that was believed, else at the last one (`Runs.largest_source`), None where there was none; `by_field` counts the changed items per field; `compared` counts the items that
     both sides hold. The plan is held when any figure is `tripped`.
 
+    Of a source that was fetched in part `source_rows` is None: how much it holds is not known, so `shrunken` is not asked, and `empty` is
+    whether nothing of what came is in the target, which is how another account's listing looks. `target_rows` are then those that could
+    be judged, and `unjudged` the others.
+
     A kind trips above the floor *and* above its share of the target; a share of 1.0 never trips. An empty source beside a filled
     target always trips, and a shrunken source trips whatever the floor.
     """
-    shrunk = 0 if previous_source_rows is None else max(0, previous_source_rows - source_rows)
+    known = source_rows is not None
+    shrunk = 0 if source_rows is None or previous_source_rows is None else max(0, previous_source_rows - source_rows)
+    of_source = (
+        (_strange(compared, missing, unjudged),)
+        if source_rows is None
+        else (_empty(source_rows, target_rows), _shrunken(guard, shrunk, previous_source_rows))
+    )
     return (
-        _empty(source_rows, target_rows),
-        _shrunken(guard, shrunk, previous_source_rows),
-        _kind("missing", guard, missing, target_rows, _missing_hint(target_rows, stage)),
+        *of_source,
+        _kind("missing", guard, missing, target_rows, _missing_hint(target_rows, stage, whole=known)),
         _kind("extra", guard, extra, target_rows, _extra_hint(shrunk, stage)),
         _kind("changed", guard, changed, target_rows, _changed_hint(by_field, stage)),
         _same_field(guard, by_field, compared),
@@ -105,6 +115,22 @@ def _empty(source_rows: int, target_rows: int) -> GuardFigure:
         tripped=tripped,
         message=f"guard empty: the source holds nothing, the target {target_rows:,}" if tripped else "",
         hint="wrong account, wrong credential, or a wiped third party?" if tripped else "",
+    )
+
+
+def _strange(compared: int, missing: int, unjudged: int) -> GuardFigure:
+    """Of a listing that was fetched in part: nothing of it is known here, and much that is here was not in it."""
+    tripped = compared == 0 and missing > 0 and unjudged > 0
+    return GuardFigure(
+        name="empty",
+        count=missing if tripped else 0,
+        of=missing,
+        share=1.0 if tripped else 0.0,
+        limit=0.0,
+        floor=0,
+        tripped=tripped,
+        message=f"guard empty: none of the {missing:,} records that were fetched is among the target's {unjudged:,}" if tripped else "",
+        hint="another account or another credential, whose listing broke off as well?" if tripped else "",
     )
 
 
@@ -175,7 +201,9 @@ def _message(name: str, count: int, of: int, limit: float) -> str:
     return f"guard {name}: {share:.{digits}%} > {limit:.{digits}%} ({count:,} of {of:,})"
 
 
-def _missing_hint(target_rows: int, stage: Stage) -> str:
+def _missing_hint(target_rows: int, stage: Stage, *, whole: bool) -> str:
+    if target_rows == 0 and not whole:
+        return "the target holds none of the items that were fetched: the wrong table or condition, or another account?"
     if target_rows == 0:
         return "the target is empty: a first load, or the wrong table or condition?"
     return "is the target's condition too narrow, or were webhooks down?" + _seen(stage)

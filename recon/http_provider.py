@@ -1,5 +1,6 @@
 """HTTPProvider: what a provider file builds on. A subclass says where, what and how it pages; the rest is in `recon.fetch`."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,11 +19,13 @@ from recon.fetch.lookup import Reader
 from recon.fetch.oauth import OAuth2
 from recon.fetch.origin import BadUrl, Location, Origins, parse_url, shown
 from recon.fetch.page import Lookup, Page
+from recon.fetch.partition import Planner
 from recon.fetch.path import at_path
+from recon.fetch.planning import planner_of
 from recon.fetch.rate import Rate
 from recon.fetch.resource import Resource
 from recon.fetch.retry import Policy
-from recon.fetch.session import Session, Terms
+from recon.fetch.session import Session, Terms, wire
 from recon.fetch.signin import auth_of
 from recon.fetch.signing import Hmac
 from recon.fetch.transport import Request
@@ -106,7 +109,8 @@ class HTTPProvider:
         section.finish()
         if isinstance(self.auth, OAuth2) and self.auth.rotated is None:
             self.auth.rotated = self.token_rotated
-        terms = Terms(
+        #: How the session goes about it, for a subclass that needs another one.
+        self.terms = Terms(
             headers=self.headers,
             rates=self.rate if isinstance(self.rate, tuple) else (self.rate,) if self.rate else (),
             # Without a credential of ours nothing tells accounts apart but the provider's own name.
@@ -118,7 +122,7 @@ class HTTPProvider:
             bounds=bounds,
             connections=self.concurrency,
         )
-        self.session = Session(origins, self.auth, terms, counts=self.meter, before=self.before_request)
+        self.session = Session(origins, self.auth, self.terms, counts=self.meter, before=self.before_request)
 
     def configure(self, section: Section) -> None:
         """Hook: a subclass takes its own keys here, once all of the base's are set; unknown keys are refused after it."""
@@ -167,17 +171,56 @@ class HTTPProvider:
         return self.resource(resource).get is not None
 
     def fetch(self, listing: Listing) -> Iterator[Page]:
-        """The whole resource, page by page, the last one with its end's proof. Raises ProviderError leaves."""
-        yield from Walk(self.session, self.resource(listing.resource), listing.clock).pages(listing.params, listing.resume)
+        """The resource, or the part of it that `listing.partition` names, page by page, the last one with its end's proof. Raises ProviderError leaves."""
+        walk = Walk(self.session, self.resource(listing.resource), listing.clock, listing.partition)
+        yield from walk.pages(listing.params, listing.resume)
+
+    def planner(self, listing: Listing) -> Planner | None:
+        """How the resource is cut into parts: by its ranges, by its shards, or by a second pass; None: it is fetched in one, once."""
+        return planner_of(self.resource(listing.resource), listing, lag=self.lag(listing.resource))
+
+    def width(self, resource: str) -> int:
+        """How many parts are fetched side by side."""
+        return min(self.resource(resource).parallel, self.concurrency)
+
+    def drifts(self, resource: str) -> bool:
+        """Whether its pages shift while items come and go, so that an item may stand on two of them, and the later one counts."""
+        return self.resource(resource).drifts
+
+    def cursor_age(self, resource: str) -> float | None:
+        """For how many seconds a cursor leads on; None: for as long as any."""
+        age = self.resource(resource).cursor_age
+        return None if age is None else seconds_of(age)
+
+    def scope(self, resource: str) -> Mapping[str, str]:
+        """What is asked for, for the certificate: the account's place, where its credential comes from, the API's version, the filters. Never a secret."""
+        version = {name: value for name, value in self.headers.items() if "version" in name.lower()}
+        told = {
+            "account": self.base_url,
+            "credential": self.auth.origin if self.auth is not None else "",
+            "api_version": ", ".join(f"{name}: {value}" for name, value in sorted(version.items())),
+            "filters": "&".join(f"{name}={wire(value)}" for name, value in sorted(self.resource(resource).params.items())),
+        }
+        return {name: self.session.mask(text) for name, text in told.items() if text}
 
     def get_many(self, resource: str, keys: Sequence[str], *, clock: Clock) -> Iterator[Lookup]:
         """Each key's item as it stands now, in the order of the keys; `concurrency` of them are read side by side."""
         return Reader(self.session, self.resource(resource), self.deleted).read_many(keys, clock)
 
     def identity(self, resource: str) -> str:
-        """What tells this listing from another one under the same name: pages of two of them are never put together."""
+        """What tells this listing from another one under the same name: pages of two of them are never put together.
+
+        Headers may name an account or a version, and may be secret: a digest of them stands in it.
+        """
         declared = self.resource(resource)
-        return repr((self.base_url, declared.path, declared.records, declared.key, declared.paging, sorted(declared.params.items())))
+        headers = hashlib.sha256(repr(sorted(self.headers.items())).encode()).hexdigest()[:12] if self.headers else ""
+        narrowed = [one for one in (declared.ranges, declared.shards) if one is not None]
+        return repr(
+            (
+                *(self.base_url, headers, declared.path, declared.records, declared.without, declared.key),
+                *(declared.paging, sorted(declared.params.items()), *narrowed),
+            )
+        )
 
     @property
     def server_date(self) -> datetime | None:

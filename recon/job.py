@@ -150,7 +150,8 @@ class Job:
 
     `direction="inbound"`: the provider is the source and our store is corrected; `"outbound"`: the store is
     the source (did everything we deliver arrive?). `event="order"` gives `order.created`, `order.updated` and
-    `order.deleted`; `correct` may return a `Correction`, or None for no event. `created` names the timestamp field that says
+    `order.deleted`, in version `event_version`, which is raised where a field is taken out or becomes of another kind; `account` and
+    `region` stand in each event where a tenant or a region is to be told. `correct` may return a `Correction`, or None for no event. `created` names the timestamp field that says
     when an item came into being, `updated` the one that says when it last changed, `money` the money field
     that is at risk. `settle` is how long to wait between the first look and the second.
     `schedule` is a cron line of five fields, read in `timezone`. `params` go to the provider's listing.
@@ -164,6 +165,9 @@ class Job:
     table: Table | Sql
     store: str = "main"
     event: str | None = None
+    event_version: int = 1
+    account: str | None = None
+    region: str | None = None
     publisher: str | None = None
     direction: Literal["inbound", "outbound"] = "inbound"
     key: Kind = Text()
@@ -204,6 +208,17 @@ class Job:
                 msg = f"{self.domain}.{f.name}: money names its currency by field {kind.currency!r}, which is not declared"
                 raise BadJob(msg)
         self._refuse_times()
+        self._refuse_event()
+
+    def _refuse_event(self) -> None:
+        if self.event_version < 1 or isinstance(self.event_version, bool):
+            msg = f"{self.domain}: event_version={self.event_version}: versions count from 1"
+            raise BadJob(msg)
+        for label in ("account", "region"):
+            value = getattr(self, label)
+            if value is not None and not value.strip():
+                msg = f"{self.domain}: {label} is empty; leave it out where there is none"
+                raise BadJob(msg)
 
     def _refuse_named(self, names: list[str]) -> None:
         for label, wanted in (("created", Timestamp), ("updated", Timestamp), ("money", Money)):

@@ -60,6 +60,10 @@ class Optional(Protocol):
         """How the listing is cut into parts that may be fetched side by side; None: in one."""
         ...
 
+    def sample(self, listing: Listing) -> Iterator[Page]:
+        """Some pages of the listing by the quickest way, for `recon doctor`; by default `fetch` is asked for one."""
+        ...
+
     def width(self, resource: str) -> int:
         """How many parts of a listing are fetched side by side."""
         ...

@@ -172,7 +172,8 @@ def folded(column: pa.Array) -> pa.Array:
     """Case folded as Unicode has it; the common case, all ASCII, stays in Arrow."""
     if not pa.types.is_string(column.type):
         column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-        column = pc.cast(column, pa.string())
+        # Of a slice that is cast, what comes after it would read offsets of the whole: a copy has its own.
+        column = pc.cast(pa.concat_arrays([column, column.slice(0, 0)]), pa.string())
     if pc.all(pc.string_is_ascii(column), min_count=0).as_py():
         return pc.ascii_lower(column)
     return pa.array([None if v is None else v.casefold() for v in column.to_pylist()], pa.string())

@@ -70,6 +70,8 @@ class Comparison:
     unreadable: list[Unreadable] = field(default_factory=list)
     #: How many of `unreadable_items` the store holds.
     store_unreadable: int = 0
+    #: Rows of the store that a partial fetch did not come to: nothing is said of them.
+    unjudged: int = 0
     controls: tuple[str, ...] = ()
 
     def discrepancies(self) -> Iterator[Discrepancy]:
@@ -89,9 +91,11 @@ class Comparison:
         return self.controls[0] if self.controls else None
 
 
-def compare(job: Job, snapshot: Snapshot, scan: Scan, *, limits: Limits) -> Comparison:
+def compare(job: Job, snapshot: Snapshot, scan: Scan, *, limits: Limits, whole: bool = True) -> Comparison:
     """Streams the store's side past the snapshot.
 
+    With `whole=False` the snapshot holds a part of what the provider has: that a row of the store is not in it says nothing, so such
+    rows are no suspects, and are counted as `unjudged`.
     Raises StoreUnreachable when the stream breaks off (a short read is never compared), StoreMismatch when its columns
     do not fit the job, LocalFault when this machine has no room.
     """
@@ -101,7 +105,7 @@ def compare(job: Job, snapshot: Snapshot, scan: Scan, *, limits: Limits) -> Comp
     engine = connect(limits, snapshot.folder)
     try:
         intake = Intake(engine, job, "store")
-        return _Work(engine, job, snapshot, scan, stream).run(intake)
+        return _Work(engine, job, snapshot, scan, stream, whole).run(intake)
     except (duckdb.Error, OSError) as error:
         if stream.fault is not None:
             stream.demand_whole(job.domain)
@@ -130,6 +134,7 @@ class _Work:
     snapshot: Snapshot
     scan: Scan
     stream: Watched
+    whole: bool
 
     def run(self, intake: Intake) -> Comparison:
         store = self._store_sql(intake)
@@ -219,6 +224,9 @@ class _Work:
         kept = "not exists (select 1 from aside a where a.key = r.key)"
         store = f"select * from unmatched r where _place is null and _bad_field is null and {kept}"
         self.engine.execute(f"create temp table provider_left as select * from ({provider}) r where {kept}")
+        if not self.whole:
+            # What the listing was not read far enough to show may well be there.
+            store += " and exists (select 1 from provider_left p where p.key = r.key)"
         self.engine.execute(f"create temp table suspects as {pairs_sql(self.job, 'select * from provider_left', store)}")
         self.engine.execute("set preserve_insertion_order = true")
         file = _quoted(self.snapshot.folder / SUSPECTS)
@@ -267,6 +275,7 @@ class _Work:
             unreadable_items=store_bad + self.snapshot.unreadable_items,
             unreadable=self._unreadable(),
             store_unreadable=store_bad,
+            unjudged=0 if self.whole else self._unjudged(),
             controls=self._controls(),
         )
 
@@ -281,6 +290,13 @@ class _Work:
             else 0
         )
         return self.snapshot.rows - aside - lacking
+
+    def _unjudged(self) -> int:
+        """The store's rows of whose keys the snapshot has nothing."""
+        return self._one(
+            "select count(*) from unmatched r where _place is null and _bad_field is null and not exists (select 1 from aside a where a.key = r.key) "
+            "and not exists (select 1 from provider_left p where p.key = r.key)"
+        )
 
     def _by_field(self) -> dict[str, int]:
         bits = [(place, f.name) for place, f in enumerate(self.job.fields) if f.compare]

@@ -23,9 +23,11 @@ MACROS = (
         when length(i) + e <= 0 then '0.' || repeat('0', -(length(i) + e)) || i || f
         when e >= length(f) then i || f || repeat('0', e - length(f))
         else left(i || f, length(i) + e) || '.' || substr(i || f, length(i) + e + 1) end""",
-    r"""create macro rc_unscience(t) as rc_moved(
-        regexp_extract(t, '^-'), regexp_extract(t, '[0-9]+'), regexp_extract(t, '\.([0-9]*)', 1),
-        try_cast(regexp_extract(t, '[eE]([+-]?[0-9]+)$', 1) as integer))""",
+    # The lambda names its four parts once: a macro's argument is copied to every place that names it, and each copy of a pattern is
+    # compiled when a query is planned, which is most of what a comparison of a few records costs.
+    r"""create macro rc_unscience(t) as list_transform([{
+        's': regexp_extract(t, '^-'), 'i': regexp_extract(t, '[0-9]+'), 'f': regexp_extract(t, '\.([0-9]*)', 1),
+        'e': try_cast(regexp_extract(t, '[eE]([+-]?[0-9]+)$', 1) as integer)}], lambda rc_u: rc_moved(rc_u.s, rc_u.i, rc_u.f, rc_u.e))[1]""",
     # The plain decimal text of a number; null for what is none.
     r"""create macro rc_plain(t) as case
         when regexp_full_match(t, '[+-]?[0-9]+(\.[0-9]*)?') then t
@@ -35,8 +37,9 @@ MACROS = (
     "create macro rc_fraction(p) as rtrim(split_part(p, '.', 2), '0')",
     # A whole number of 64 bits in the one form in which nearly all come: what writes itself back as it was read needs no closer look.
     "create macro rc_usual(t) as case when cast(try_cast(t as bigint) as varchar) = t then try_cast(t as bigint) end",
-    # A whole number of 64 bits.
-    "create macro rc_whole(p) as case when rc_fraction(p) = '' then try_cast(rc_bare(split_part(p, '.', 1)) as bigint) end",
+    # A whole number of 64 bits; a fraction of zeros is none.
+    r"""create macro rc_whole(p) as try_cast(
+        regexp_replace(regexp_extract(p, '^[+-]?[0-9]+(\.0*)?$'), '^([+-]?)0*([0-9]+)(\.0*)?$', '\1\2') as bigint)""",
     # Major units to minor ones of d digits; a finer amount than the currency has is no amount.
     """create macro rc_minor(p, d) as case when length(rc_fraction(p)) <= d
         then try_cast(rc_bare(split_part(p, '.', 1) || rpad(rc_fraction(p), cast(d as integer), '0')) as bigint) end""",

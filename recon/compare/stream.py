@@ -22,6 +22,9 @@ AHEAD = 3
 
 END: Final = object()
 
+MOST_SCHEMAS = 256
+_TYPES: dict[bytes, dict[str, str]] = {}
+
 
 @dataclass(slots=True)
 class Watched:
@@ -120,10 +123,18 @@ class Intake:
 
 
 def engine_types(engine: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[str, str]:
-    """The engine's name for each column's type."""
+    """The engine's name for each column's type; a schema is asked about once, since a night's few chunks of suspects all have the same."""
+    # As bytes: two schemas are equal to Arrow that differ in their metadata, which says what is JSON and what is a UUID.
+    asked = schema.serialize().to_pybytes()
+    known = _TYPES.get(asked)
+    if known is not None:
+        return dict(known)
     engine.register("_shape", schema.empty_table())
     try:
         relation = engine.sql("select * from _shape")
-        return {n: str(t) for n, t in zip(relation.columns, relation.types, strict=True)}
+        found = {n: str(t) for n, t in zip(relation.columns, relation.types, strict=True)}
     finally:
         engine.unregister("_shape")
+    if len(_TYPES) < MOST_SCHEMAS:
+        _TYPES[asked] = found
+    return dict(found)

@@ -1,8 +1,8 @@
 """The second look by a second listing, for a third party that reads no single items.
 
 Each suspect is looked up in the second sealed snapshot, then in the store. That a key is not listed counts as absence only where
-the second listing is whole, has no item whose key could not be read, is about as long as the first, and holds an item that the
-first is known to have held.
+both listings are whole, and the second one has no item whose key could not be read, is about as long as the first, and holds an item
+that the first is known to have held.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from recon.stores.base import Selection, Store
 
 @dataclass(frozen=True, slots=True)
 class ByListing:
-    """The second listing, sealed, with its certificate; `before` is how many records the first one held."""
+    """The second listing, sealed, with its certificate; `before` is how many records the first one held, None where that was not whole."""
 
     job: Job
     snapshot: Snapshot
     coverage: Coverage
     store: Store
-    before: int
+    before: int | None
 
     def at(self, keys: list[str], controls: Sequence[str]) -> tuple[dict[str, Look], dict[str, str]]:
         """What each key looks like in the second listing and in the store now, and for those of which nothing is known, why."""
@@ -38,12 +38,14 @@ class ByListing:
         proof, sealed = self.coverage, self.snapshot
         keyless = sealed.unreadable_items > len(sealed.unreadable) or any(one.key is None for one in sealed.unreadable)
         short = (proof.total or 0) > sealed.records
-        shrunken = sealed.records < self.before * (1 - self.job.guard.shrunken)
+        before = self.before or 0
+        shrunken = sealed.records < before * (1 - self.job.guard.shrunken)
         reasons = (
             (not proof.whole, f"which is not proven whole ({proof.proof})"),
+            (self.before is None, "and the first one was not whole"),
             (keyless, "which has items whose key cannot be read"),
             (short, f"which holds {sealed.records:,} of {proof.total or 0:,} by the API's own count"),
-            (shrunken, f"which holds {sealed.records:,} records where the first held {self.before:,}"),
+            (shrunken, f"which holds {sealed.records:,} records where the first held {before:,}"),
             (not controls, "and there is no known item to hold against that"),
         )
         for doubtful, why in reasons:

@@ -20,7 +20,7 @@ from recon.job import Job
 from recon.personal import Veil
 from recon.progress import Progress
 from recon.redact import redact
-from recon.report.figures import AGREE, MOVED, InFlight
+from recon.report.figures import AGREE, LEFT_OUT, MOVED, InFlight
 
 SECONDS = re.compile(r"\b[0-9]+(\.[0-9]+)?s\b")
 CHUNK = 500
@@ -132,7 +132,7 @@ def _confirm_chunk(
         if now.unreadable is not None:
             _leave_open(outcome, first.key, f"unreadable at the second look: {now.unreadable}")
         elif now.discrepancy is None:
-            outcome.dismissed[AGREE] += 1
+            outcome.dismissed[LEFT_OUT if not whole and _left_out(look.job, first) else AGREE] += 1
         elif _moved(look.job, first, now.discrepancy) or (whole and not _same(first, now.discrepancy)):
             outcome.dismissed[MOVED] += 1
             outcome.unknown_keys.append(first.key)
@@ -157,6 +157,15 @@ def _times(job: Job, found: Discrepancy) -> tuple[Any, Any]:
     if job.updated is None:
         return None, None
     return tuple(side.get(job.updated) if side is not None else None for side in (found.source, found.target))  # type: ignore[return-value]  # two sides, two times
+
+
+def _left_out(job: Job, first: Discrepancy) -> bool:
+    """Whether the listing lacked an item, now found, that had last changed before the fetch began: what changed later is in flight.
+
+    Such a listing was not whole, whatever it said, and what else it lacks nobody knows.
+    """
+    unlisted = DiscrepancyKind.EXTRA if job.direction == "inbound" else DiscrepancyKind.MISSING
+    return first.kind is unlisted and any(moment is not None for moment in _times(job, first))
 
 
 def _same(first: Discrepancy, now: Discrepancy) -> bool:

@@ -42,7 +42,8 @@ def third_party(project: Project, job: Job, clock: Clock) -> Iterator[Check]:
 
 
 def _first_page(provider: Provider, job: Job, clock: Clock) -> Page:
-    pages = provider.fetch(Listing(resource=job.resource, params=job.params, clock=clock))
+    sample = getattr(provider, "sample", provider.fetch)
+    pages = sample(Listing(resource=job.resource, params=job.params, clock=clock))
     # A generator that is left half-way lets its connection go only when it is closed.
     with closing(pages) if isinstance(pages, Generator) else nullcontext():
         return next(pages)

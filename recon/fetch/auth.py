@@ -3,7 +3,7 @@
 import base64
 import threading
 from collections.abc import Hashable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recon.clock import Clock
 from recon.errors import MissingSecret
@@ -105,6 +105,9 @@ class Auth:
         """Reads every secret again; whether any changed."""
         changed = [credential.renew() for credential in self.credentials]
         return any(changed)
+
+    def through(self, network: Any) -> None:
+        """Sends its own requests, where it has any, through what stands in the place of a transport: for the simulation."""
 
     def close(self) -> None:
         """Ends its own connections, where it has any."""

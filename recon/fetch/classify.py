@@ -40,7 +40,8 @@ class Rule:
 
     Words are looked for in an error's body without regard to case; in an answer with status 200 only where it is an error body
     (`error`, `errors` …), so that no record can be taken for an error. `code` is such a word too, in capitals as it stands here, and
-    looked for only at the ends of a body, which costs a page of records nothing.
+    looked for only at the ends of a body, which costs a page of records nothing. `wait` is for how many seconds to leave it at least, where
+    the answer itself names no time.
     """
 
     do: Action
@@ -48,6 +49,7 @@ class Rule:
     header: tuple[str, str | None] | None = None
     body: str | None = None
     code: str | None = None
+    wait: float = 0.0
 
     def fits(self, response: Response) -> bool:
         """Whether it does."""
@@ -102,11 +104,20 @@ class Classifier:
 
     def action(self, response: Response) -> Action | None:
         """What the answer asks for; None for one that is to be read as it is."""
+        rule = self._rule(response)
+        return None if rule is None else rule.do
+
+    def wait(self, response: Response) -> float | None:
+        """For how many seconds an answer that names no time itself asks to be left; None where its rule names none either."""
+        rule = self._rule(response)
+        return rule.wait if rule is not None and rule.wait else None
+
+    def _rule(self, response: Response) -> Rule | None:
         status = response.status
         rules = self._of_status.get(status)
         if rules is None:
             rules = self._of_status[status] = [rule for rule in self._rules if not rule.statuses or status in rule.statuses]
-        return next((rule.do for rule in rules if rule.fits(response)), None)
+        return next((rule for rule in rules if rule.fits(response)), None)
 
 
 CHANGES: dict[Action, tuple[type[ProviderError], str, str]] = {

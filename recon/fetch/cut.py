@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -122,6 +123,9 @@ class Cutter:
         """The error for a body without the array; a missing array is never an empty one."""
         where = f"no array at {self._records!r}" if self._records else "the body is no array"
         msg = f"{subject}: {where}; the body is {describe(body)}"
+        if "HTML" in msg:
+            # Most often a session that ended, or a gateway: nothing is wrong with the declared path.
+            return InvalidPage(msg, hint="a login or maintenance page: recon doctor says whether the credential and base_url still serve")
         return InvalidPage(msg, hint=None if "error body" in msg else "records = … in the resource says where the array of records is")
 
 
@@ -145,6 +149,42 @@ def key_of(item: bytes, path: str) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         return None
     return str(value)
+
+
+class FieldReader:
+    """Reads one field of an item, by its dotted path, without decoding the rest."""
+
+    def __init__(self, path: str) -> None:
+        way = segments(path)
+        tree: dict[str, Any] = {}
+        _plant(tree, way, Any)
+        self._decode = msgspec.json.Decoder(_shape(tree)).decode
+        self._way = tuple(_attribute(name) for name in way)
+
+    def read(self, item: bytes) -> Any:
+        """The value, decoded; ABSENT where there is none, or where the item is of another shape on the way to it."""
+        try:
+            return _walk(self._decode(item), self._way)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return ABSENT
+
+    def column(self, items: Sequence[bytes]) -> list[Any]:
+        """The same of a whole page, at two thirds of the cost where the field stands at the top of every item."""
+        if len(self._way) == 1:
+            decode, top = self._decode, attrgetter(self._way[0])
+            try:
+                found = [top(decode(item)) for item in items]
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass
+            else:
+                return [ABSENT if value is msgspec.UNSET else value for value in found]
+        return [self.read(item) for item in items]
+
+
+def holds(item: bytes, path: str) -> bool:
+    """Whether an item has something at a path; null is nothing."""
+    value = at_path(loose(item), path)
+    return value is not ABSENT and value is not None
 
 
 _CHECK = msgspec.json.Decoder(msgspec.Raw).decode

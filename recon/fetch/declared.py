@@ -22,7 +22,7 @@ def rates_of(section: Section) -> tuple[Rate, ...]:
 
 
 def rules_of(section: Section) -> tuple[Rule, ...]:
-    """`classify = [ { status, header = { name, is }, body, do } ]`, in order; empty where there is none. Raises BadSetting."""
+    """`classify = [ { status, header = { name, is }, body, do, wait } ]`, in order; empty where there is none. Raises BadSetting."""
     if section.take("classify", None) is None:
         return ()
     return tuple(_rule(table) for table in _listed(section, "classify", CLASSIFY_FORM))
@@ -53,12 +53,15 @@ def _rule(table: Section) -> Rule:
         inner = table.sub("header")
         header = (inner.text("name"), inner.text("is", None))
         inner.finish()
+    wait = table.duration("wait", 0.0)
     table.finish()
+    if wait and do not in (Action.RETRY.value, Action.THROTTLE.value):
+        raise table.bad("wait", f'says when to ask again, and do = "{do}" does not')
     if not statuses and body is None and header is None:
         raise table.bad("do", "stands alone: without a status, a header or a body it would fit every answer", hint=CLASSIFY_FORM)
     if 200 in statuses and body is None and header is None:
         raise table.bad("status", "200 alone would fit every page", hint="say by body or header which answers are meant")
-    return Rule(do=Action(do), statuses=frozenset(statuses), header=header, body=body)
+    return Rule(do=Action(do), statuses=frozenset(statuses), header=header, body=body, wait=wait)
 
 
 def _listed(section: Section, key: str, form: str) -> Iterator[Section]:

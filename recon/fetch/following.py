@@ -18,6 +18,10 @@ class Abandoned(Exception):
     """The fetch came to nothing, so there will be no last page."""
 
 
+class Overtaken(Exception):
+    """Pages that were handed over are void by now: whatever was made of them has to be made anew."""
+
+
 class Following:
     """One reader of a spool that still grows. Its counts are those of the spool, and final only after the last page was read."""
 
@@ -28,6 +32,12 @@ class Following:
         self._woken = 0
         self._ended = False
         self._abandoned = False
+        self._voided = spool.voided
+
+    @property
+    def union(self) -> bool:
+        """Whether an item may stand on two pages, so that the later one counts."""
+        return self._spool.union
 
     @property
     def finished(self) -> bool:
@@ -51,19 +61,25 @@ class Following:
 
     def grown(self) -> None:
         """Said by the fetch after each page that is on disk."""
-        if self._spool.items - self._woken < STRIDE:
+        written = self._spool.written
+        if self._spool.voided == self._voided and self._spool.items - self._woken < STRIDE:
             return
         with self._changed:
-            self._there = self._spool.pages
+            self._there = written
             self._woken = self._spool.items
             self._changed.notify_all()
 
     def end(self) -> None:
         """Said by the fetch when no page will follow."""
         with self._changed:
-            self._there = self._spool.pages
+            self._there = self._spool.written
             self._ended = True
             self._changed.notify_all()
+
+    def again(self) -> None:
+        """Said by the reader that was overtaken, before it begins anew."""
+        with self._changed:
+            self._voided = self._spool.voided
 
     def abandon(self) -> None:
         """Said by the fetch when it failed: the reader is stopped at its next step."""
@@ -72,20 +88,28 @@ class Following:
             self._changed.notify_all()
 
     def counted(self) -> Iterator[tuple[bytes, int]]:
-        """As of `Spool.counted`, waiting for each page; raises Abandoned, and LocalFault for a page that is not what was written."""
+        """As of `Spool.counted`, waiting for each page.
+
+        Raises Abandoned; Overtaken where pages that were handed over are void by now; LocalFault for a page that is not what was written.
+        """
         done, ended = 0, False
         while not ended:
             there, ended = self._beyond(done)
             for page in self._spool.counted(done, there):
-                if self._abandoned:
-                    raise Abandoned
+                self._look()
                 yield page
             done = there
+            self._look()
 
     def _beyond(self, done: int) -> tuple[int, bool]:
         """How many pages are there, once they are more than `done` or will be no more; and whether that is all."""
         with self._changed:
-            self._changed.wait_for(lambda: self._abandoned or self._ended or self._there > done)
-            if self._abandoned:
-                raise Abandoned
+            self._changed.wait_for(lambda: self._abandoned or self._ended or self._there > done or self._spool.voided != self._voided)
+            self._look()
             return self._there, self._ended
+
+    def _look(self) -> None:
+        if self._abandoned:
+            raise Abandoned
+        if self._spool.voided != self._voided:
+            raise Overtaken

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -141,6 +142,7 @@ class _Limiters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._shared: dict[Hashable, tuple[Limiter, int]] = {}
+        self._leaving: deque[tuple[Hashable, int]] = deque()
 
     def join(self, account: Hashable, rates: Sequence[Rate], width: int) -> Limiter:
         """The account's limiter, which now holds these rates too and lets `width` more through at once."""
@@ -151,17 +153,33 @@ class _Limiters:
             else:
                 limiter.widen(width, rates)
             self._shared[account] = (limiter, count + 1)
-            return limiter
+        self._let_go()
+        return limiter
 
     def leave(self, account: Hashable, width: int) -> None:
-        """One who joined is done; with the last one the limiter is forgotten."""
-        with self._lock:
-            limiter, count = self._shared[account]
-            if count == 1:
-                del self._shared[account]
-            else:
-                limiter.widen(-width)
-                self._shared[account] = (limiter, count - 1)
+        """One who joined is done; with the last one the limiter is forgotten.
+
+        The garbage collector may call this at any instant, so in a thread that holds the lock just now: nothing here may wait for it.
+        """
+        self._leaving.append((account, width))
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Settles those who are done, unless somebody is at it, who then settles these too."""
+        while self._leaving and self._lock.acquire(blocking=False):
+            try:
+                while self._leaving:
+                    self._left(*self._leaving.popleft())
+            finally:
+                self._lock.release()
+
+    def _left(self, account: Hashable, width: int) -> None:
+        limiter, count = self._shared[account]
+        if count == 1:
+            del self._shared[account]
+        else:
+            limiter.widen(-width)
+            self._shared[account] = (limiter, count - 1)
 
 
 limiters = _Limiters()

@@ -27,4 +27,6 @@ class Listing:
     params: Mapping[str, Scalar] = field(default_factory=dict)
     resume: Checkpoint | None = None
     partition: Partition = field(default_factory=Partition)
+    #: Whether the listing is not to be narrowed by ranges or shards, since the third party does not honour them.
+    serial: bool = False
     clock: Clock = field(default_factory=SystemClock)

@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 from recon.clock import Clock
 from recon.errors import BadRequest, ForeignOrigin, ProviderError
-from recon.fetch.cut import LINE_ENDS, key_of, loose, raw_record
+from recon.fetch.batch import Batches, safe
+from recon.fetch.cut import LINE_ENDS, holds, key_of, loose, raw_record
 from recon.fetch.origin import Location
 from recon.fetch.page import Lookup, LookupStatus
-from recon.fetch.path import ABSENT
+from recon.fetch.path import ABSENT, at_path
 from recon.fetch.refusal import describe, error_words
 from recon.fetch.resource import Resource
 from recon.fetch.session import Session
@@ -30,28 +31,48 @@ class Reader:
         self._resource = resource
         self._deleted = deleted
         self._failures = 0
+        batch = resource.batch
+        self._batches = None if batch is None else Batches(session, batch, resource.key, self._judged_item, self._read)
 
     def read_many(self, keys: Sequence[str], clock: Clock) -> Iterator[Lookup]:
         """An answer per key, in order. Raises only for what concerns every key: a missing secret, a foreign origin."""
         if self._resource.get is None:
             msg = f"the resource {self._resource.path!r} has no get path, so single items cannot be read"
             raise BadRequest(msg, hint='get = "path/{key}" in the resource')
+        several = self._handfuls(keys)
         if len(keys) <= 1 or self._session.connections == 1:
-            for key in keys:
-                yield self._read(key, clock)
+            for few in several:
+                yield from self._several(few, clock)
             return
         with ThreadPoolExecutor(self._session.connections, thread_name_prefix="recon-get") as pool:
-            left = iter(keys)
             # A window of bounded length: a hundred thousand keys are never all in flight or in memory.
-            window: deque[Future[Lookup]] = deque(pool.submit(self._read, k, clock) for k in islice(left, self._session.connections * 2))
+            window: deque[Future[list[Lookup]]] = deque(
+                pool.submit(self._several, few, clock) for few in islice(several, self._session.connections * 2)
+            )
             try:
                 while window:
-                    answer = window.popleft().result()
-                    window.extend(pool.submit(self._read, k, clock) for k in islice(left, 1))
-                    yield answer
+                    answers = window.popleft().result()
+                    window.extend(pool.submit(self._several, few, clock) for few in islice(several, 1))
+                    yield from answers
             finally:
                 for waiting in window:
                     waiting.cancel()
+
+    def _handfuls(self, keys: Sequence[str]) -> Iterator[Sequence[str]]:
+        """The keys in their order, as many at a time as one request takes."""
+        size = self._resource.batch.size if self._resource.batch is not None else 1
+        return (keys[start : start + size] for start in range(0, len(keys), size))
+
+    def _several(self, keys: Sequence[str], clock: Clock) -> list[Lookup]:
+        """An answer for each of them, in order: by one request where there is one for several."""
+        batches = self._batches
+        if batches is None or len(keys) == 1:
+            return [self._read(key, clock) for key in keys]
+        if batches.failures >= GIVE_UP_AFTER:
+            return [_unknown(key, f"not asked: {GIVE_UP_AFTER} reads before it got no answer") for key in keys]
+        together = list(dict.fromkeys(key for key in keys if safe(key, batches.batch)))
+        answers = {one.key: one for one in batches.read(together, clock)} if together else {}
+        return [answers[key] if key in answers else self._read(key, clock) for key in keys]
 
     def _read(self, key: str, clock: Clock) -> Lookup:
         if self._failures >= GIVE_UP_AFTER:
@@ -94,12 +115,37 @@ class Reader:
         whole = loose(body)
         if whole is ABSENT:
             return _unknown(key, "the body cannot be read as a whole")
+        return self._judged_record(key, record, whole)
+
+    def _judged_item(self, key: str, item: bytes) -> Lookup:
+        """The same of an item among several: it stands for its own body."""
+        whole = loose(item)
+        return _unknown(key, "the item cannot be read as a whole") if whole is ABSENT else self._judged_record(key, item, whole)
+
+    def _judged_record(self, key: str, record: bytes, whole: Any) -> Lookup:
         found = key_of(record, self._resource.key)
         if found != key:
-            return _unknown(key, f"asked for {key!r}, got {'no key' if found is None else repr(found[:80])} at {self._resource.key!r}")
+            return self._other(key, found, record)
         if self._deleted(self._resource, whole):
             return Lookup(key=key, status=LookupStatus.DELETED, why="the third party says that it was deleted")
+        if self._resource.without is not None and holds(record, self._resource.without):
+            why = f"it is there, but with {self._resource.without!r} in it, and so none of these"
+            return Lookup(key=key, status=LookupStatus.NOT_FOUND, why=why)
         return Lookup(key=key, status=LookupStatus.FOUND, item=record.translate(LINE_ENDS))
+
+    def _other(self, key: str, found: str | None, record: bytes) -> Lookup:
+        """Another item than was asked for: the one that this one was merged into, or no answer at all."""
+        if found is not None and self._merged(key, record):
+            return Lookup(key=key, status=LookupStatus.DELETED, why=f"the third party says that it was merged into {found[:80]!r}")
+        return _unknown(key, f"asked for {key!r}, got {'no key' if found is None else repr(found[:80])} at {self._resource.key!r}")
+
+    def _merged(self, key: str, record: bytes) -> bool:
+        """Whether a record says that it took this key's place."""
+        if self._resource.merged is None:
+            return False
+        value = at_path(loose(record), self._resource.merged)
+        keys = value.split(";") if isinstance(value, str) else value if isinstance(value, list) else []
+        return key in {str(one).strip() for one in keys}
 
 
 def _unknown(key: str, why: str) -> Lookup:

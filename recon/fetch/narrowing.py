@@ -6,6 +6,8 @@ from typing import Literal
 
 from recon.job import Scalar
 
+PAGES_A_PART = 50
+
 Form = Literal["epoch", "epoch_ms", "iso", "date", "integer"]
 
 
@@ -29,7 +31,7 @@ class Ranges:
     low_excludes: bool = False
     high_includes: bool = False
     #: Pages that a part should have, about.
-    pages: int = 50
+    pages: int = PAGES_A_PART
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

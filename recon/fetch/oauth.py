@@ -94,6 +94,10 @@ class OAuth2(Auth):
         token = (self._token.reveal(),) if self._token is not None else ()
         return (*token, self._pair(), *super().masked())
 
+    def through(self, network: Any) -> None:
+        self._transport.close()
+        self._transport = network
+
     def close(self) -> None:
         self._transport.close()
 

@@ -33,7 +33,8 @@ class Page:
     """One page: the items as the third party wrote them (one JSON object each, no line ends inside), in order.
 
     Exactly one of `next` (the checkpoint of the page after this one) and `end` is set.
-    `total` is what the API itself says the listing holds, where it says so.
+    `total` is what the API itself says the listing holds, where it says so. `left_out` counts the items that stood on the page and are
+    none of the resource's. The first `overlap` items are those that the page before ended with. `notes` say what this page came through, for the certificate.
     """
 
     items: list[bytes]
@@ -42,6 +43,9 @@ class Page:
     unread: tuple[Unread, ...] = ()
     total: int | None = None
     bytes_read: int = 0
+    left_out: int = 0
+    overlap: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class LookupStatus(StrEnum):

@@ -8,7 +8,7 @@ A value is read from the body by its dotted path (`meta.next_cursor`), or from a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import urljoin
 
@@ -37,10 +37,16 @@ __all__ = [
 ]
 
 
+OVERLAP = 1
+"""Items of the page before that a page counted by items begins with."""
+
+
 class _Rule:
     """What most rules share."""
 
     needs_last_key = False
+    #: Whether pages are counted, so that what comes and goes shifts all that stand behind it.
+    drifts = False
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -157,15 +163,18 @@ class NextUrlInHeader(_Rule):
 class LinkHeader(_Rule):
     """RFC 8288: the Link with relation `rel` leads on; a Link header without it is the end.
 
-    `end="absent"`: an answer with no Link header at all is the end too (an API that sends none where there is one page only).
+    `end="absent"`: an answer with no Link header at all is the end too. `end="single"`: only on the first page is it, for an API that
+    sends none where there is one page only; a header that gets lost further on is no end.
     """
 
     rel: str = "next"
-    end: Literal["marker", "absent"] = "marker"
+    end: Literal["marker", "absent", "single"] = "marker"
 
     def after(self, ask: Ask, facts: Facts) -> Outcome:
         header = facts.headers.get("link", ABSENT)
         if header is ABSENT or not header.strip():
+            if self.end == "single" and ask.page == 1:
+                return End("no Link header on page 1, so there is one page only")
             if self.end == "absent":
                 return End(f"no Link header on page {ask.page}")
             return Invalid(_no_marker("the Link header", 'end = "absent"'))
@@ -184,6 +193,8 @@ class PageNumber(_Rule):
 
     `end="empty"` instead of them: an empty page, its record path in place, is the end, for an API that says nothing else.
     """
+
+    drifts = True
 
     param: str = "page"
     size_param: str | None = None
@@ -221,8 +232,12 @@ class PageNumber(_Rule):
 class Offset(_Rule):
     """Pages start at an item number, `param`, which goes on by the items really received. Exactly one of `total` and `more` says the end.
 
-    `end="empty"` instead of them: as for `PageNumber`.
+    `end="empty"` instead of them: as for `PageNumber`. Each page is asked for from `overlap` items before the end of the one before it, so
+    that a listing that shifted in between shows it; on short pages from fewer, at most half of them. 0 for an API that takes only whole
+    multiples of the page size.
     """
+
+    drifts = True
 
     param: str = "offset"
     limit_param: str | None = None
@@ -231,9 +246,13 @@ class Offset(_Rule):
     total: str | None = None
     more: str | None = None
     end: Literal["marker", "empty"] = "marker"
+    overlap: int = OVERLAP
 
     def __post_init__(self) -> None:
         _one_marker(self.end, total=self.total, more=self.more)
+        if self.overlap < 0:
+            msg = f"overlap={self.overlap} is less than no item"
+            raise ValueError(msg)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -243,8 +262,11 @@ class Offset(_Rule):
         return Ask(params={**params, **_sized(self.limit_param, self.size), self.param: self.start})
 
     def after(self, ask: Ask, facts: Facts) -> Outcome:
-        ahead = {self.param: _position(ask, self.param, self.start) + facts.items}
-        return _by_count(ask, facts, ahead, total=self.total, more=self.more)
+        # A page that has nothing but what the one before it had is gone on from without an overlap: there it would stand still.
+        overlap = min(self.overlap, facts.items // 2) if facts.items > ask.overlap else 0
+        ahead = {self.param: _position(ask, self.param, self.start) + facts.items - overlap}
+        outcome = _by_count(ask, facts, ahead, total=self.total, more=self.more)
+        return Next(replace(outcome.ask, overlap=overlap)) if isinstance(outcome, Next) else outcome
 
 
 def _by_count(ask: Ask, facts: Facts, ahead: Mapping[str, int], *, total: str | None, more: str | None) -> Outcome:
@@ -253,8 +275,9 @@ def _by_count(ask: Ask, facts: Facts, ahead: Mapping[str, int], *, total: str | 
         count = _count(facts.read(total), total)
         if isinstance(count, Invalid):
             return count
-        if ask.seen + facts.items >= count:
-            return End(f"{ask.seen + facts.items:,} items of {total} = {count:,} on page {ask.page}")
+        seen = ask.seen + facts.items - ask.overlap
+        if seen >= count:
+            return End(f"{seen:,} items of {total} = {count:,} on page {ask.page}")
         return _next(ask, facts, ahead) if facts.items else Invalid(_empty_within(ask, f"{total} = {count:,}"))
     if more is not None:
         told = _more(more, ask, facts)
@@ -281,7 +304,7 @@ def _by_url(ask: Ask, facts: Facts, target: Any, where: str, end: str) -> Outcom
 
 
 def _next(ask: Ask, facts: Facts, changed: Mapping[str, Scalar]) -> Next:
-    return Next(Ask(params={**ask.params, **changed}, url=None, page=ask.page + 1, seen=ask.seen + facts.items))
+    return Next(Ask(params={**ask.params, **changed}, url=None, page=ask.page + 1, seen=ask.seen + facts.items - ask.overlap))
 
 
 def _more(path: str | None, ask: Ask, facts: Facts) -> Invalid | End | bool | None:

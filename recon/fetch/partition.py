@@ -53,10 +53,14 @@ class Planner(Protocol):
     """Cuts one listing into partitions that leave no gap and do not overlap.
 
     Must: answer from its arguments alone, so that an interrupted fetch goes on with the very partitions that were written down.
+    May: have `split(partition)`, which cuts a range that turned out too wide in two that meet and together are it, or answers None;
+    without it a closed range is cut in its middle, and an open one is not.
     """
 
-    #: Whether the partitions are half-open ranges whose ends must meet, from open to open.
-    ranged: bool
+    @property
+    def ranged(self) -> bool:
+        """Whether the partitions are half-open ranges whose ends must meet, from open to open."""
+        ...
 
     def following(self, parts: Sequence[Part]) -> Partition | None:
         """The next partition to fetch, given those that were begun or ended; None where there is none to begin now.

@@ -34,6 +34,10 @@ class Resource:
     get_params: Mapping[str, Scalar] = field(default_factory=dict)
     #: `("deleted", True)`: what the body of a read by id holds, at a dotted path, where the item was deleted.
     deleted: tuple[str, Scalar] | None = None
+    #: What an item holds, at a dotted path, that is none of this resource's though the list has it: it is left out, and counted.
+    without: str | None = None
+    #: Dotted path of the keys that an item took the place of (a list, or a text with `;` between them): what was merged away is deleted.
+    merged: str | None = None
     #: Dotted path, or `header:NAME`, of the API's own count of the listing.
     total: str | None = None
     #: A page for people: `https://dashboard.example/{key}`.
@@ -54,6 +58,17 @@ class Resource:
     #: How often the listing is passed over; by default twice where its pages shift while items come and go, else once.
     passes: int | None = None
 
+    @property
+    def turns(self) -> int:
+        """How often it is passed over, where it is fetched in one."""
+        return self.passes or (2 if self.drifts else 1)
+
+    @property
+    def drifts(self) -> bool:
+        """Whether its pages shift while items come and go; a single pass that is asked for by name says that none do."""
+        counted = bool(getattr(self.paging, "drifts", False))
+        return (self.passes or 0) > 1 or (counted and (self.passes != 1 or getattr(self.paging, "overlap", 0) > 0))
+
     def __post_init__(self) -> None:
         for name, text in (("get", self.get), ("link", self.link)):
             if text is not None and "{key}" not in text:
@@ -69,7 +84,7 @@ class Resource:
         if not self.records and body:
             msg = f'records="" says that the body is the array itself, so {body[0]} cannot be in it; use a header or a Link'
             raise ValueError(msg)
-        for path in (self.records, self.key, self.get_record, *body):
+        for path in (self.records, self.key, self.get_record, self.without or "", self.merged or "", *body):
             if path and not all(path.split(".")):
                 msg = f"{path!r} is no dotted path"
                 raise ValueError(msg)

@@ -174,13 +174,14 @@ class _Call:
         return self._retrier.classifier.action(response)
 
     def _asked(self, response: Response | None) -> float | None:
-        """Seconds of pause that an answer asks for: the later of Retry-After and, where it throttles, the reset of what is used up."""
+        """Seconds of pause that an answer asks for: the later of Retry-After and, where it throttles, the reset of what is used up; else its rule's."""
         if response is None:
             return None
         now = self._clock.now()
         after = retry_after(response, now)
         reset = reset_after(told(response, now)) if self._action(response) is Action.THROTTLE else None
-        return max((one for one in (after, reset) if one is not None), default=None)
+        named = max((one for one in (after, reset) if one is not None), default=None)
+        return self._retrier.classifier.wait(response) if named is None else named
 
 
 def _answer(state: RetryCallState) -> Response | None:

@@ -15,24 +15,33 @@ HEADER = "header:"
 class Ask:
     """What one page is asked by: the query parameters, or a URL that the API itself gave; `page` counts from 1.
 
-    `seen` is how many items the pages before it held. An Ask carries no credentials, and is its own checkpoint.
+    `seen` is how many items the pages before it held. It begins `overlap` items before their end, and `tail` are the keys of these, where
+    they could be read. An Ask carries no credentials, and is its own checkpoint.
     """
 
     params: Mapping[str, Scalar] = field(default_factory=dict)
     url: str | None = None
     page: int = 1
     seen: int = 0
+    overlap: int = 0
+    tail: tuple[str, ...] = ()
 
     def checkpoint(self) -> Checkpoint:
         """The same as JSON."""
-        return {"params": dict(self.params), "url": self.url, "_page": self.page, "_seen": self.seen}
+        place = {"params": dict(self.params), "url": self.url, "_page": self.page, "_seen": self.seen}
+        return {**place, "_overlap": self.overlap, "_tail": list(self.tail)} if self.overlap else place
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Ask":
         """The reverse; raises ValueError where it is no checkpoint of ours."""
         try:
             return cls(
-                params=dict(checkpoint["params"]), url=checkpoint["url"], page=int(checkpoint["_page"]), seen=int(checkpoint["_seen"])
+                params=dict(checkpoint["params"]),
+                url=checkpoint["url"],
+                page=int(checkpoint["_page"]),
+                seen=int(checkpoint["_seen"]),
+                overlap=int(checkpoint.get("_overlap", 0)),
+                tail=tuple(checkpoint.get("_tail", ())),
             )
         except (KeyError, TypeError) as error:
             msg = f"not a checkpoint of an HTTP listing: {sorted(checkpoint)}"

@@ -91,9 +91,15 @@ class Session:
         Its limiter is its own from then on: many processes are simulated in one, and real ones share nothing of it.
         """
         self._transport.close()
+        if self._auth is not None:
+            self._auth.through(network)
         self._leave()
         self._limiter = Limiter(self._rates, width=self.connections)
         self._transport, self._retrier.rng, self._retrier.limiter = network, chance, self._limiter
+
+    def declare(self, *rates: Rate) -> None:
+        """Further rates hold from here on: what only the credential tells, which is read no sooner than it is needed."""
+        self._limiter.widen(0, rates)
 
     def get(self, location: Location, *, params: Mapping[str, Scalar] | None = None, clock: Clock) -> Response:
         """The final answer to a GET; as of `ask`."""
@@ -188,7 +194,7 @@ class Session:
         elif status == 404:
             told = told or "there is no such listing, or the credential may not see it"
             hint = "check base_url and the resource's path"
-        error = Refused(f"{subject} -> {status}{named}" + (f": {told}" if told else ""), hint=hint)
+        error = Refused(f"{subject} -> {status}{named}" + (f": {told}" if told else ""), hint=hint, status=status)
         return self.masked(error)
 
     def masked(self, error: E) -> E:

@@ -6,6 +6,7 @@ is inside a member, so that one poisoned item costs itself and not its page.
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from recon.fetch.path import segments
 
@@ -79,16 +80,18 @@ def fields(text: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def find(text: bytes, path: str) -> tuple[int, int] | None:
-    """Start and end of the value at a dotted path; None where there is none. The last of equal names counts. Raises Torn."""
+    """Start and end of the value at a dotted path; None where there is none. The last of equal names counts, a number steps into an array. Raises Torn."""
     start = _space(text, 0)
     end = end_of_value(text, start)
     if _space(text, end) != len(text):
         raise Torn(end, "something follows the JSON document")
     for name in segments(path):
-        if text[start : start + 1] != b"{":
-            return None
-        wanted = name.encode()
-        places = [(s, e) for key, s, e in fields(text, start) if key == wanted]
+        first = text[start : start + 1]
+        if first == b"{":
+            wanted = name.encode()
+            places = [(s, e) for key, s, e in fields(text, start) if key == wanted]
+        else:
+            places = list(islice(members(text, start), int(name), int(name) + 1)) if first == b"[" and name.isdigit() else []
         if not places:
             return None
         start, end = places[-1]

@@ -1,18 +1,20 @@
 """Spool: the pages of one fetch on disk as they arrive, so that memory stays flat and an interrupted fetch goes on from its last page.
 
 A folder with three files. `source.ndjson.zst` grows by one zstd frame per page, an item a line. `pages.jsonl` grows by one line
-per page: where its frame is, its digest, what could not be read, and the checkpoint of the page after it. The frame is written
-first and the line after it, in one write, so page and checkpoint become visible in one step: what no line speaks of is cut off at
-the next `open`. `listing.json` says what is being fetched and since when.
+per page: where its frame is, its digest, which part of the listing it belongs to, what could not be read, and the checkpoint of
+the page after it. The frame is written first and the line after it, in one write, so page and checkpoint become visible in one
+step: what no line speaks of is cut off at the next `open`. Between them stand notes (`recon.fetch.journal`): a part is written down
+before it is asked for, begins anew, or is given up for others; what came for it until then is void. `listing.json` says what is
+being fetched and since when.
 
 Killing the process at any instant loses at most the page in hand. Power may fail between a page and its fsync, which comes with
 the end; so `open` proves the last frame, and `frames` every one, by zstd's checksum.
 """
 
 import base64
-import hashlib
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -23,30 +25,14 @@ import zstandard
 
 from recon.clock import iso, parse_iso
 from recon.errors import LocalFault
+from recon.fetch.frames import Damaged, Frames, borne_out, unpacked
+from recon.fetch.journal import KEPT_UNREAD, Note, PageLine, PartState, place_of, read_lines
 from recon.fetch.page import Checkpoint, Page, Unread
+from recon.fetch.partition import Partition
 
 DATA = "source.ndjson.zst"
 PAGES = "pages.jsonl"
 LISTING = "listing.json"
-LEVEL = 1
-KEPT_UNREAD = 1000
-
-
-class PageLine(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One line of pages.jsonl. Sizes are bytes; `raw` is the decompressed size; `sha` is of the frame: the same items give the same one."""
-
-    offset: int
-    size: int
-    raw: int
-    items: int
-    sha: str
-    at: str
-    next: dict[str, Any] | None = None
-    end: str | None = None
-    unread: list[tuple[str, str]] = []
-    unread_items: int = 0
-    total: int | None = None
-    bytes_read: int = 0
 
 
 class Spool:
@@ -54,30 +40,29 @@ class Spool:
 
     def __init__(self, folder: Path, data: int, index: int) -> None:
         self.folder = folder
-        #: Whole pages.
-        self.pages = 0
-        #: Readable items in them.
-        self.items = 0
-        #: What could not be read, the first 1,000; `unread_items` counts them all.
-        self.unread: list[Unread] = []
-        self.unread_items = 0
-        #: The API's own count, as the latest page gave it.
-        self.total: int | None = None
+        #: Every part that was handed out, dropped ones too; a part's number is its place here.
+        self.parts: list[PartState] = []
+        #: Whether no part follows those that are here.
+        self.planned = False
+        #: Why the listing is fetched in one, without ranges or shards; None where it is not.
+        self.serial: str | None = None
+        #: What the fetch came through, in words.
+        self.notes: list[str] = []
+        #: How often pages that were written were made void: whoever reads along has to begin anew.
+        self.voided = 0
         self.bytes_read = 0
-        #: The end's proof in words, once it has come.
-        self.proof: str | None = None
+        #: Requests, retries, throttles and milliseconds of all attempts, as of the last page.
+        self.spent = (0, 0, 0, 0)
         #: When the last page came.
         self.last_at: datetime | None = None
-        self.checkpoint: Checkpoint | None = None
+        #: Whether an item may stand on two pages: then the later one counts. Said by whoever fetches, before the first page.
+        self.drifts = False
         self._data = data
         self._index = index
         self._size = 0
         self._index_size = 0
-        self._memo: tuple[Page | None, bytes, int, str] = (None, b"", 0, "")
-        self._lines: list[tuple[int, int, int, int]] = []
-        self._digests: dict[str, int] = {}
-        self._places: dict[bytes, int] = {}
-        self._packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
+        self._lines: list[tuple[int, int, int, int, int, int]] = []
+        self._frames = Frames()
 
     @classmethod
     def open(cls, folder: Path) -> "Spool":
@@ -98,28 +83,93 @@ class Spool:
         return spool
 
     @property
+    def live(self) -> list[PartState]:
+        """The parts that count."""
+        return [part for part in self.parts if not part.dropped]
+
+    @property
     def finished(self) -> bool:
-        """Whether the page with the end's proof is here."""
-        return self.proof is not None
+        """Whether no part follows, and each has its end's proof."""
+        return self.planned and bool(self.parts) and all(part.proof is not None for part in self.live)
 
-    def seen(self, page: Page) -> int | None:
-        """The number of an earlier page with the same items; an empty page is like no other."""
-        return self._digests.get(self._packed(page)[2]) if page.items else None
+    @property
+    def pages(self) -> int:
+        """Whole pages that count."""
+        return sum(part.pages for part in self.live)
 
-    def seen_place(self, checkpoint: Checkpoint) -> int | None:
-        """The number of an earlier page that led to the same place; counters (keys starting with `_`) aside."""
-        return self._places.get(_place(checkpoint))
+    @property
+    def items(self) -> int:
+        """Readable items on them; an item that stands on two pages counts twice."""
+        return sum(part.items for part in self.live)
+
+    @property
+    def unread_items(self) -> int:
+        """How many could not be read; of several passes over the same ground the last one is asked."""
+        return sum(part.unread_items for part in self._last_turn())
+
+    @property
+    def unread(self) -> list[Unread]:
+        """The first 1,000 of them."""
+        return [one for part in self._last_turn() for one in part.unread][:KEPT_UNREAD]
+
+    @property
+    def listed(self) -> int:
+        """Readable items of the longest of several passes: about as many as there are."""
+        turns: Counter[int] = Counter()
+        for part in self.live:
+            turns[part.partition.turn] += part.items - part.overlap
+        return max(turns.values(), default=0)
+
+    @property
+    def total(self) -> int | None:
+        """The API's own count, as the latest pages gave it; None where a part has none."""
+        totals = [part.total for part in self._last_turn()]
+        known = [total for total in totals if total is not None]
+        return sum(known) if known and len(known) == len(totals) else None
+
+    @property
+    def union(self) -> bool:
+        """Whether an item may stand on two pages, so that the later one counts."""
+        return self.drifts or any(part.partition.turn > 1 for part in self.live)
+
+    def _last_turn(self) -> list[PartState]:
+        last = max((part.partition.turn for part in self.live), default=1)
+        return [part for part in self.live if part.partition.turn == last]
+
+    def seen(self, page: Page, part: int = 0) -> int | None:
+        """The number of an earlier page of the part with the same items; an empty page is like no other."""
+        return self.parts[part].digests.get(self._frames.packed(page)[2]) if page.items and self.parts else None
+
+    def seen_beside(self, page: Page, part: int) -> PartState | None:
+        """Another part of the same pass that has a page with the same items: what narrows the two is then ignored."""
+        mine = self.parts[part]
+        if not page.items:
+            return None
+        digest = self._frames.packed(page)[2]
+        return next(
+            (other for other in self.live if other is not mine and other.partition.turn == mine.partition.turn and digest in other.digests),
+            None,
+        )
+
+    def seen_place(self, checkpoint: Checkpoint, part: int = 0) -> int | None:
+        """The number of an earlier page of the part that led to the same place; counters (keys starting with `_`) aside."""
+        return self.parts[part].places.get(place_of(checkpoint)) if self.parts else None
 
     def begin(self, identity: Mapping[str, Any], now: datetime) -> datetime:
         """Binds the spool to a listing, and answers when its fetch began; a spool of another listing is emptied first."""
         path = self.folder / LISTING
+        why = ""
         try:
             said = msgspec.json.decode(path.read_bytes())
-            if said["of"] == identity and self.pages:
+            if said["of"] == identity and (self.pages or self.parts):
                 return parse_iso(said["began"])
+            if self.pages:
+                why = "what is asked for changed"
         except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError):
             pass
         self.reset()
+        if why:
+            self.notes.append(f"{why} since an earlier attempt, so it was started anew")
         text = msgspec.json.encode({"of": identity, "began": iso(now)})
         try:
             temporary = path.with_suffix(".tmp")
@@ -138,14 +188,89 @@ class Spool:
         except OSError as error:
             raise local_fault(self.folder, error) from error
         fresh = Spool(self.folder, self._data, self._index)
+        fresh.voided = self.voided + (self.written > 0)
+        fresh.drifts = self.drifts
         self.__dict__.update(fresh.__dict__)
 
-    def append(self, page: Page, *, at: datetime | None = None) -> None:
-        """Writes a page; raises LocalFault, after which the spool still stands as before the page."""
-        if (os.fstat(self._data).st_size, os.fstat(self._index).st_size) != (self._size, self._index_size):
-            msg = f"{self.folder}: another process writes to this spool; nothing more is written here"
-            raise LocalFault(msg, hint="`recon runs` shows where the run stands; the newer process goes on with it")
-        frame, raw, digest = self._packed(page)
+    # -- parts -------------------------------------------------------------------------------------------------------------
+
+    def hand_out(self, partition: Partition) -> int:
+        """Writes a part down, before anything of it is asked for; answers its number."""
+        self._note(Note(note="begin", part=len(self.parts), partition=partition))
+        return len(self.parts) - 1
+
+    def begin_anew(self, part: int, why: str) -> None:
+        """What came for this part is void: it is asked for from its first page."""
+        self._note(Note(note="anew", part=part, why=why))
+
+    def drop(self, part: int, why: str) -> None:
+        """What came for this part is void, and others take its place."""
+        self._note(Note(note="drop", part=part, why=why))
+
+    def end_plan(self) -> None:
+        """No part follows."""
+        if not self.planned:
+            self._note(Note(note="planned"))
+
+    def go_serial(self, why: str) -> None:
+        """Everything so far is void: the listing is fetched in one."""
+        self._note(Note(note="serial", why=why))
+
+    def _note(self, note: Note) -> None:
+        self._refuse_other_writer()
+        entry = msgspec.json.encode(note) + b"\n"
+        try:
+            _write(self._index, entry)
+            if note.note == "planned" and all(part.proof is not None for part in self.live):
+                self._settle()
+        except OSError as error:
+            self._cut(self._size, self._index_size)
+            raise local_fault(self.folder, error) from error
+        self._index_size += len(entry)
+        self._follow(note)
+
+    def _follow(self, note: Note) -> None:
+        """What a note says, done."""
+        match note.note:
+            case "begin":
+                assert note.partition is not None
+                self.parts.append(PartState(note.part, note.partition))
+            case "anew":
+                part = self.parts[note.part]
+                pages, which = part.pages, f"{part.partition.name} " if len(self.parts) > 1 else ""
+                part.begin_anew()
+                self._void(pages, f"{which or 'it '}was started anew, since {note.why}")
+            case "drop":
+                part = self.parts[note.part]
+                part.dropped = True
+                self._void(part.pages, f"{part.partition.name} was cut in two: {note.why}")
+            case "planned":
+                self.planned = True
+            case "serial":
+                pages = self.pages
+                for part in self.live:
+                    part.dropped = True
+                self._void(pages, "")
+                self.serial, self.planned = note.why, False
+                self.notes.append(f"fetched in one: {note.why}")
+
+    def _void(self, pages: int, why: str) -> None:
+        """Counted once the pages are void, never before: a reader that begins again at this moment must not take them up once more."""
+        self.voided += pages > 0
+        if why:
+            self.notes.append(why)
+
+    def append(self, page: Page, *, at: datetime | None = None, part: int = 0, spent: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
+        """Writes a page of a part; raises LocalFault, after which the spool still stands as before the page.
+
+        Without a part that was handed out, the page is of the whole listing, and its end is the plan's.
+        """
+        self._refuse_other_writer()
+        if not self.parts:
+            self.hand_out(Partition())
+            self._note(Note(note="planned"))
+        frame, raw, digest = self._frames.packed(page)
+        kept = max(0, KEPT_UNREAD - len(self.parts[part].unread))
         line = PageLine(
             offset=self._size,
             size=len(frame),
@@ -153,25 +278,42 @@ class Spool:
             items=len(page.items),
             sha=digest,
             at=iso(at) if at else "",
+            part=part,
             next=dict(page.next) if page.next is not None else None,
             end=page.end.proof if page.end else None,
-            unread=[(base64.b64encode(u.raw).decode(), u.why) for u in page.unread[: max(0, KEPT_UNREAD - len(self.unread))]],
+            unread=[(base64.b64encode(u.raw).decode(), u.why) for u in page.unread[:kept]],
             unread_items=len(page.unread),
             total=page.total,
             bytes_read=page.bytes_read,
+            left_out=page.left_out,
+            spent=spent,
+            overlap=page.overlap,
+            notes=list(page.notes),
         )
         entry = msgspec.json.encode(line) + b"\n"
         try:
             _write(self._data, frame)
             _write(self._index, entry)
-            if page.end:
+            if page.end and self.planned:
                 self._settle()
         except OSError as error:
             self._cut(self._size, self._index_size)
             raise local_fault(self.folder, error) from error
         self._index_size += len(entry)
-        self._memo = (None, b"", 0, "")
+        self._frames.forget()
         self._take(line)
+
+    def _refuse_other_writer(self) -> None:
+        if (os.fstat(self._data).st_size, os.fstat(self._index).st_size) != (self._size, self._index_size):
+            msg = f"{self.folder}: another process writes to this spool; nothing more is written here"
+            raise LocalFault(msg, hint="`recon runs` shows where the run stands; the newer process goes on with it")
+
+    # -- readers -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def written(self) -> int:
+        """Pages that were written, void ones too: what `counted` counts by."""
+        return len(self._lines)
 
     def frames(self) -> Iterator[bytes]:
         """The NDJSON of one page each, every item followed by a line end, in order; pages without items are passed over.
@@ -181,10 +323,10 @@ class Spool:
         return (text for text, _ in self.counted())
 
     def counted(self, first: int = 0, last: int | None = None) -> Iterator[tuple[bytes, int]]:
-        """The same with how many items each page holds, of the pages from `first` (counted from 0) up to `last`."""
+        """The same with how many items each page holds, of the pages written from `first` (counted from 0) up to `last`; void ones left out."""
         unpacker = zstandard.ZstdDecompressor()
-        for number, (offset, size, raw, items) in enumerate(self._lines[first:last], start=first + 1):
-            if size:
+        for number, (offset, size, raw, items, part, era) in enumerate(self._lines[first:last], start=first + 1):
+            if size and era == self.parts[part].era and not self.parts[part].dropped:
                 yield self._frame(unpacker, offset, size, raw, number), items
 
     def close(self) -> None:
@@ -195,83 +337,49 @@ class Spool:
                 os.close(handle)
                 setattr(self, name, -1)
 
-    def _packed(self, page: Page) -> tuple[bytes, int, str]:
-        """A page's frame of NDJSON, its size unpacked, and the frame's digest; kept for the page in hand, which is asked about and then written.
-
-        The digest is taken over the frame, which is a tenth of the text: the codec is deterministic, so the same items give the same frame.
-        """
-        if self._memo[0] is not page:
-            text = b"\n".join(page.items) + b"\n" if page.items else b""
-            frame = self._packer.compress(text) if text else b""
-            self._memo = (page, frame, len(text), _digest(frame))
-        return self._memo[1:]
-
     def _frame(self, unpacker: zstandard.ZstdDecompressor, offset: int, size: int, raw: int, number: int) -> bytes:
         try:
-            text = unpacker.decompress(os.pread(self._data, size, offset), max_output_size=raw)
-        except (zstandard.ZstdError, OSError) as error:
-            raise self._damaged(number) from error
-        if len(text) != raw:
-            raise self._damaged(number)
-        return text
-
-    def _damaged(self, number: int) -> LocalFault:
-        msg = f"{self.folder / DATA}: page {number:,} of {self.pages:,} is damaged on disk"
-        return LocalFault(msg, hint="remove the folder and run again; the fetch then starts from the first page")
+            return unpacked(unpacker, os.pread(self._data, size, offset), raw)
+        except (Damaged, OSError) as error:
+            msg = f"{self.folder / DATA}: page {number:,} of {self.written:,} is damaged on disk"
+            raise LocalFault(msg, hint="remove the folder and run again; the fetch then starts from the first page") from error
 
     def _take(self, line: PageLine) -> None:
         """Counts a page in."""
-        self.pages += 1
-        self.items += line.items
-        self.unread_items += line.unread_items
-        self.unread += [Unread(raw=base64.b64decode(raw), why=why) for raw, why in line.unread[: KEPT_UNREAD - len(self.unread)]]
-        self.total = line.total if line.total is not None else self.total
+        part = self.parts[line.part]
+        unread = [Unread(raw=base64.b64decode(raw), why=why) for raw, why in line.unread[: KEPT_UNREAD - len(part.unread)]]
+        part.take(line, unread)
+        of = f"{part.partition.name}, " if part.number else ""
+        self.notes += [f"{of}{note}" for note in line.notes]
         self.bytes_read += line.bytes_read
-        self.last_at = parse_iso(line.at) if line.at else self.last_at
-        self.checkpoint = line.next
-        self.proof = line.end
+        self.spent = line.spent
+        self.last_at = part.last_at or self.last_at
         self._size = line.offset + line.size
-        self._lines.append((line.offset, line.size, line.raw, line.items))
-        if line.items:
-            self._digests[line.sha] = self.pages
-        if line.next is not None:
-            self._places[_place(line.next)] = self.pages
+        self._lines.append((line.offset, line.size, line.raw, line.items, line.part, part.era))
 
     def _recover(self) -> None:
         """Reads the index up to its last line that its frame bears out, and cuts off what is behind it."""
         with os.fdopen(os.dup(self._index), "rb") as index:
             index.seek(0)
             text = index.read()
-        size = os.fstat(self._data).st_size
-        lines: list[tuple[PageLine, int]] = []
-        at = 0
-        decode = msgspec.json.Decoder(PageLine).decode
-        while (end := text.find(b"\n", at)) >= 0:
-            try:
-                line = decode(text[at:end])
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                break
-            expected = lines[-1][0].offset + lines[-1][0].size if lines else 0
-            if line.offset != expected or line.offset + line.size > size:
-                break
-            at = end + 1
-            lines.append((line, at))
+        lines = read_lines(text, os.fstat(self._data).st_size)
         unpacker = zstandard.ZstdDecompressor()
-        while lines and not self._borne_out(unpacker, lines[-1][0]):
-            lines.pop()
+        while lines and (last := next((n for n in range(len(lines) - 1, -1, -1) if isinstance(lines[n][0], PageLine)), None)) is not None:
+            page = lines[last][0]
+            assert isinstance(page, PageLine)
+            if borne_out(unpacker, os.pread(self._data, page.size, page.offset), page.raw, page.sha):
+                break
+            del lines[last:]
         for line, _ in lines:
+            if isinstance(line, Note):
+                self._follow(line)
+                continue
+            if not self.parts:
+                self.parts.append(PartState(0, Partition()))
+                self.planned = True
             self._take(line)
         self._index_size = lines[-1][1] if lines else 0
         self._cut(self._size, self._index_size)
-
-    def _borne_out(self, unpacker: zstandard.ZstdDecompressor, line: PageLine) -> bool:
-        if not line.size:
-            return line.raw == 0
-        try:
-            frame = os.pread(self._data, line.size, line.offset)
-            return _digest(frame) == line.sha and len(self._frame(unpacker, line.offset, line.size, line.raw, 0)) == line.raw
-        except LocalFault:
-            return False
 
     def _cut(self, data_size: int, index_size: int) -> None:
         os.ftruncate(self._index, index_size)
@@ -297,15 +405,6 @@ def local_fault(folder: Path, error: OSError) -> LocalFault:
     what = error.strerror or type(error).__name__
     hint = "make room there, or point the work folder elsewhere; the fetch then goes on from its last page"
     return LocalFault(f"{folder}: {what}{free}", hint=hint)
-
-
-def _digest(text: bytes) -> str:
-    return hashlib.sha256(text).hexdigest()
-
-
-def _place(checkpoint: Checkpoint) -> bytes:
-    kept = {key: value for key, value in checkpoint.items() if not key.startswith("_")}
-    return hashlib.sha256(msgspec.json.encode(kept, order="sorted")).digest()
 
 
 def _write(handle: int, text: bytes) -> None:

@@ -1,28 +1,39 @@
 """Walking a listing over HTTP: ask, cut, let the paging rule judge, and go on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from recon.clock import Clock
-from recon.errors import InvalidPage
-from recon.fetch.cut import Cut, Cutter, key_of
+from recon.duration import seconds_of, words_of
+from recon.errors import CursorExpired, FilterIgnored, InvalidPage, PageTooLarge
+from recon.fetch.cut import Cut, Cutter, holds, key_of
+from recon.fetch.edges import bounds
 from recon.fetch.page import Checkpoint, End, Page
+from recon.fetch.partition import Partition
 from recon.fetch.path import ABSENT
 from recon.fetch.resource import Resource
 from recon.fetch.rule import HEADER, Ask, Facts, Invalid, Next
 from recon.fetch.session import Session
+from recon.fetch.smaller import first_size, smaller
 from recon.fetch.transport import Response
+from recon.fetch.within import check_of
 from recon.job import Scalar
+
+CURSOR_GONE = (400, 404, 410)
+"""What a third party says of a cursor that leads on no more, where it is declared that cursors die."""
 
 
 class Walk:
-    """One listing of one resource, from its first page or from a checkpoint."""
+    """One listing of one resource, or one part of it, from its first page or from a checkpoint."""
 
-    def __init__(self, session: Session, resource: Resource, clock: Clock) -> None:
+    def __init__(self, session: Session, resource: Resource, clock: Clock, partition: Partition | None = None) -> None:
+        self._partition = partition or Partition()
+        self._check = check_of(self._partition, resource.ranges, resource.shards)
         self._session = session
         self._resource = resource
         self._clock = clock
+        self._cursor_age = None if resource.cursor_age is None else seconds_of(resource.cursor_age)
         self._place = session.origins.resolve(resource.path)
         body_total = () if resource.total is None or resource.total.startswith(HEADER) else (resource.total,)
         self._cutter = Cutter(resource.records, (*resource.paging.paths, *body_total))
@@ -30,10 +41,45 @@ class Walk:
     def pages(self, params: Mapping[str, Scalar], resume: Checkpoint | None) -> Iterator[Page]:
         """Every page from there on; the last carries the end's proof. Raises ProviderError leaves."""
         # A parameter of the job's that is None takes the resource's own one away.
-        ask: Ask | None = self._resource.paging.first({**self._resource.params, **params}) if resume is None else Ask.of(resume)
+        ask: Ask | None = self._resource.paging.first(self._params(params)) if resume is None else Ask.of(resume)
+        given: float | None = None
+        if resume is not None and "_given" in resume:
+            given = self._clock.monotonic() - max(0.0, self._clock.now().timestamp() - float(resume["_given"]))
         while ask is not None:
-            page, ask = self._page(ask)
+            self._refuse_old(ask, given)
+            page, ask = self._bearable(ask)
+            given = self._clock.monotonic()
             yield page
+
+    def _bearable(self, ask: Ask) -> tuple[Page, Ask | None]:
+        """The page, with fewer items where the API says that it is too large; what follows is asked for by the smaller size."""
+        notes: tuple[str, ...] = ()
+        while True:
+            try:
+                page, following = self._page(ask)
+            except PageTooLarge:
+                found = smaller(ask, self._resource)
+                if found is None:
+                    raise
+                ask, before, now = found
+                notes = (*notes, f"page {ask.page:,} was too large with {before:,} items, and was asked for with {now:,}")
+            else:
+                return (replace(page, notes=(*notes, *page.notes)) if notes else page), following
+
+    def _refuse_old(self, ask: Ask, given: float | None) -> None:
+        """Raises CursorExpired for a cursor that is older than the third party honours: what it would bring then is not to be trusted."""
+        if self._cursor_age is None or given is None:
+            return
+        old = self._clock.monotonic() - given
+        if old > self._cursor_age:
+            msg = f"page {ask.page:,} is not asked for: its cursor is {words_of(old)} old, and such a one leads on for {words_of(self._cursor_age)}"
+            raise CursorExpired(msg)
+
+    def _params(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """What the first page is asked by: the resource's own, the job's laid over them, and the part's over those."""
+        ranges = self._resource.ranges
+        ends = bounds(ranges, self._partition) if ranges is not None else {}
+        return {**first_size(self._resource), **self._resource.params, **params, **self._partition.params, **ends}
 
     def _page(self, ask: Ask) -> tuple[Page, Ask | None]:
         location = self._place if ask.url is None else self._session.origins.check(ask.url)
@@ -43,24 +89,59 @@ class Walk:
             if 200 <= response.status < 300:
                 msg = f"{subject} -> {response.status}: a page of records comes with 200"
                 raise InvalidPage(msg)
-            raise self._session.refusal(response, subject)
+            refusal = self._session.refusal(response, subject)
+            if self._cursor_age is not None and ask.page > 1 and response.status in CURSOR_GONE:
+                raise CursorExpired(refusal.message) from refusal
+            raise refusal
         try:
             cut = self._cutter.cut(response.body, subject)
             facts = self._facts(cut, response, str(location), subject)
             outcome = self._judged(ask, facts, subject)
-        except InvalidPage as error:
+            overlap, notes = self._seam(ask, cut)
+            items, odd = self._check(cut.items, subject) if self._check is not None else (cut.items, ())
+        except (InvalidPage, FilterIgnored) as error:
             # What a body says about itself may quote the credential.
             raise self._session.masked(error) from error.__cause__
-        end, following = (outcome, None) if isinstance(outcome, End) else (None, outcome.ask)
+        end, following = (outcome, None) if isinstance(outcome, End) else (None, self._with_tail(outcome.ask, cut))
+        without = self._resource.without
+        kept = items if without is None else [item for item in items if not holds(item, without)]
         page = Page(
-            items=cut.items,
-            next=following.checkpoint() if following else None,
+            items=kept,
+            next=self._checkpoint(following) if following else None,
             end=end,
-            unread=cut.unread,
+            unread=(*cut.unread, *odd),
             total=facts.total,
             bytes_read=response.wire_bytes,
+            left_out=len(items) - len(kept),
+            # Where some are left out, nothing says how many of the first ones still are.
+            overlap=overlap if len(kept) == len(cut.items) else 0,
+            notes=notes,
         )
         return page, following
+
+    def _checkpoint(self, ask: Ask) -> Checkpoint:
+        """The request of the page after this one, and when its cursor was given, where that counts."""
+        checkpoint = ask.checkpoint()
+        return checkpoint if self._cursor_age is None else {**checkpoint, "_given": self._clock.now().timestamp()}
+
+    def _seam(self, ask: Ask, cut: Cut) -> tuple[int, tuple[str, ...]]:
+        """How many of the first items the page before ended with; none, and a note, where the listing shifted in between."""
+        if not ask.tail or cut.unread:
+            # Where an item cannot be read, nothing says at which place it stands.
+            return 0, ()
+        if self._keys(cut.items[: ask.overlap]) == ask.tail:
+            return ask.overlap, ()
+        what = "item" if ask.overlap == 1 else f"{ask.overlap:,} items"
+        return 0, (f"page {ask.page:,} does not begin with the last {what} of the page before: the listing shifted while it was read",)
+
+    def _with_tail(self, ask: Ask, cut: Cut) -> Ask:
+        """The next page's request with the keys that it is to begin with."""
+        return replace(ask, tail=self._keys(cut.items[-ask.overlap :])) if ask.overlap and not cut.unread else ask
+
+    def _keys(self, items: Sequence[bytes]) -> tuple[str, ...]:
+        """Their keys; none where one of them has none."""
+        keys = [key_of(item, self._resource.key) for item in items]
+        return tuple(key for key in keys if key is not None) if None not in keys else ()
 
     def _judged(self, ask: Ask, facts: Facts, subject: str) -> Next | End:
         """What the paging rule says; a URL to go on to is judged now, while the page that led there is at hand, and again when it is asked for."""

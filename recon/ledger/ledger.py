@@ -299,12 +299,13 @@ class _Recorder:
         """Withdraws from the outbox what this run found gone, silenced, or different from what the waiting event says."""
         waiting = outbox.alias("waiting")
         silent = findings.c.standing.in_([Standing.RESOLVED, Standing.ACKNOWLEDGED])
-        # From what waits, which is little, to the findings: events are kept for long and are many.
+        # From what waits, which is little, to the findings: events are kept for long and are many. A replay tells what was said, not what is.
+        mine = waiting.c.domain == self.job.domain, waiting.c.state == WAITS, waiting.c.replay.is_(None)
         stale = (
             select(waiting.c.seq)
             .join(events, events.c.id == waiting.c.event_id)
             .join(findings, and_(findings.c.run_id == self.run.id, findings.c.key == events.c.key))
-            .where(waiting.c.domain == self.job.domain, waiting.c.state == WAITS, or_(silent, findings.c.event_id != events.c.id))
+            .where(*mine, or_(silent, findings.c.event_id != events.c.id))
         )
         gone = update(outbox).where(outbox.c.seq.in_(stale))
         self.conn.execute(gone.values(state="withdrawn", reason=f"run {self.run.id} found it otherwise"))
@@ -313,7 +314,7 @@ class _Recorder:
             select(waiting.c.seq)
             .join(events, events.c.id == waiting.c.event_id)
             .join(doubts, and_(doubts.c.run_id == self.run.id, doubts.c.key == events.c.key))
-            .where(waiting.c.domain == self.job.domain, waiting.c.state == WAITS)
+            .where(*mine)
         )
         withdrawn = update(outbox).where(outbox.c.seq.in_(doubtful))
         self.conn.execute(withdrawn.values(state="withdrawn", reason=f"run {self.run.id} could not vouch for it"))

@@ -1,6 +1,8 @@
 """The outbox: events that are to be delivered, written with their run, and brought to their destination."""
 
+from recon.outbox.dead import DeadLetter, DeadLetters
 from recon.outbox.delivery import drain
-from recon.outbox.outbox import DeadLetter, Outbox, Waiting
+from recon.outbox.outbox import Outbox, Waiting
+from recon.outbox.replay import Choice, Replays
 
-__all__ = ["DeadLetter", "Outbox", "Waiting", "drain"]
+__all__ = ["Choice", "DeadLetter", "DeadLetters", "Outbox", "Replays", "Waiting", "drain"]

@@ -179,7 +179,7 @@ class _Drain:
         chosen: list[int] = []
         keys: set[str] = set()
         line = select(outbox.c.seq, outbox.c.partitionkey, outbox.c.due_at).where(*_waiting(self.name, self.domain)).order_by(outbox.c.seq)
-        columns = outbox.c.seq, outbox.c.event_id, outbox.c.emission, outbox.c.attempts, outbox.c.enqueued_at
+        columns = outbox.c.seq, outbox.c.event_id, outbox.c.emission, outbox.c.attempts, outbox.c.enqueued_at, outbox.c.replay
         with self.state.read() as conn:
             now = self.state.now(conn)
             with conn.execute(line, execution_options={"yield_per": WINDOW}) as rows:
@@ -240,7 +240,14 @@ class _Drain:
             return
         batch = [
             Message(
-                id=row.event_id, type=row.type, subject=row.subject, partitionkey=row.partitionkey, body=row.body, emission=row.emission
+                id=row.event_id,
+                type=row.type,
+                subject=row.subject,
+                partitionkey=row.partitionkey,
+                body=row.body,
+                emission=row.emission,
+                replay=row.replay,
+                domain=self.domain,
             )
             for row in rows
         ]

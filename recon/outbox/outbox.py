@@ -33,20 +33,6 @@ class Waiting:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
-    """An event that its destination refused for good, and why."""
-
-    event: str
-    domain: str
-    key: str
-    type: str
-    publisher: str
-    run: str
-    at: datetime
-    reason: str
-
-
 class Outbox:
     """The outbox in a state database."""
 
@@ -131,7 +117,7 @@ class Outbox:
 
     def figure(self, run_id: str, publisher: str) -> DeliveryFigure:
         """What has become so far of the events that this run enqueued for `publisher`."""
-        mine = outbox.c.run_id == run_id, outbox.c.publisher == publisher
+        mine = outbox.c.run_id == run_id, outbox.c.publisher == publisher, outbox.c.replay.is_(None)
         with self.state.read() as conn:
             counts = conn.execute(select(*_counts()).where(*mine)).one()
             reasons = select(outbox.c.reason).where(*mine, outbox.c.state.in_(["waiting", "dead"]), outbox.c.reason.is_not(None))
@@ -156,28 +142,6 @@ class Outbox:
         with self.state.read() as conn:
             rows = conn.execute(query if domain is None else query.where(outbox.c.domain == domain))
             return [Waiting(**_mapping(row)) for row in rows]
-
-    def dead(self, domain: str | None = None, limit: int = 100) -> list[DeadLetter]:
-        """The dead letters, newest first."""
-        query = (
-            select(
-                outbox.c.event_id.label("event"),
-                outbox.c.domain,
-                events.c.key,
-                events.c.type,
-                outbox.c.publisher,
-                outbox.c.run_id.label("run"),
-                outbox.c.tried_at.label("at"),
-                func.coalesce(outbox.c.reason, "").label("reason"),
-            )
-            .join(events, events.c.id == outbox.c.event_id)
-            .where(outbox.c.state == "dead")
-            .order_by(outbox.c.seq.desc())
-            .limit(limit)
-        )
-        with self.state.read() as conn:
-            rows = conn.execute(query if domain is None else query.where(outbox.c.domain == domain))
-            return [DeadLetter(**_mapping(row)) for row in rows]
 
 
 def _counts() -> list[Any]:

@@ -21,8 +21,6 @@ TYPE_LIMIT = 128
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html
 """
 
-DATAVERSION = 1
-
 
 def event_of(
     job: Job, run: Run, found: Discrepancy, *, event_id: str, first_run: str, generation: int, supersedes: str | None
@@ -60,11 +58,13 @@ def event_of(
         subject=f"{job.event or job.domain}/{found.key}",
         time=_time(job, run, found),
         recorded=run.logical_start,
-        dataversion=DATAVERSION,
+        dataversion=job.event_version,
         partitionkey=found.key,
         run=first_run,
         generation=generation,
         data=data,
+        account=job.account,
+        region=job.region,
     )
 
 

@@ -21,7 +21,7 @@ def overlay(job: Job, section: Section, *, zone: str) -> Job:
     `zone` is `[project] timezone`: it holds for a job that neither its file nor its table moves away from UTC.
     """
     section.flag("enabled", True)
-    changes: dict[str, Any] = {key: section.text(key) for key in (*NAMES, "description") if key in section.table}
+    changes: dict[str, Any] = {key: section.text(key) for key in (*NAMES, "description", "account", "region") if key in section.table}
     _times(section, changes)
     if "schedule" in section.table:
         changes["schedule"] = section.text("schedule") or None
@@ -56,6 +56,7 @@ def _know(section: Section) -> None:
 
 JOB_KEYS = (
     *NAMES,
+    "account",
     "delete_nights",
     "description",
     "enabled",
@@ -64,6 +65,7 @@ JOB_KEYS = (
     "hold_expires",
     "lag",
     "params",
+    "region",
     "schedule",
     "schema",
     "settle",

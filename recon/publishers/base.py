@@ -20,6 +20,10 @@ class Message:
     partitionkey: str
     body: bytes
     emission: int = 1
+    #: The replay that sends it again, for a header beside the body, which stays as it is; None for what a run found.
+    replay: str | None = None
+    #: Of the job that found it; "" where nobody says.
+    domain: str = ""
 
     @property
     def dedupe(self) -> str:

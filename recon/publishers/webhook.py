@@ -5,8 +5,13 @@ import time
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+import msgspec
+
 from recon.clock import Clock, SystemClock
 from recon.errors import DeliveryError
+from recon.event import binary, decode
+from recon.event.cloudevents import BATCHED, STRUCTURED
+from recon.event.eventbridge import delivered
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.post import Answer, Poster
 from recon.publishers.signing import key_of, sign
@@ -16,7 +21,8 @@ from recon.section import Section
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 #: Headers that are ours to set.
-RESERVED = {"content-type", "content-length", "host", "webhook-id", "webhook-timestamp", "webhook-signature"}
+RESERVED = {"content-type", "content-length", "host", "webhook-id", "webhook-timestamp", "webhook-signature", "recon-replay-id"}
+FORMS = ("structured", "binary", "eventbridge")
 TIMEOUT_SECONDS = 15.0
 #: How long an endpoint that answered 410 is left alone.
 GONE_SECONDS = 3600.0
@@ -25,7 +31,8 @@ GONE_SECONDS = 3600.0
 class WebhookPublisher:
     """POSTs events to one URL; each try is signed anew, the id and the body stay the same.
 
-    `batch = 1` (the default) sends `application/cloudevents+json`; more sends `application/cloudevents-batch+json`, a JSON array of
+    `form` is how an event is written: `structured` CloudEvents JSON, `binary` (the data as the body, the attributes as `ce-` headers), or
+    `eventbridge` (the shape that a target of AWS EventBridge is given). `batch = 1` (the default) sends `application/cloudevents+json`; more sends `application/cloudevents-batch+json`, a JSON array of
     at most so many. A receiver of batches may answer 2xx with `[{"id": …, "status": …, "reason": …}]`: then each event has the
     outcome of its own status, and one that is not listed is UNKNOWN. A batch refused with a 4xx is sent again one by one, so that one bad event
     does not condemn its neighbours. After an event that did not arrive, later ones of the same key are not sent in the same call, so
@@ -36,6 +43,9 @@ class WebhookPublisher:
         self.name = section.name
         self.url = _url(section)
         self.batch: int = section.integer("batch", 1, low=1)
+        self.form: str = section.choice("form", FORMS, "structured")
+        if self.form != "structured" and self.batch > 1:
+            raise section.bad("batch", f"is {self.batch}, and only the structured form has batches", hint="leave out batch, or form")
         self.capabilities = Capabilities(batch=max(100, self.batch), ordered=True)
         self._keys = _keys(section)
         self._timeout: float = section.duration("timeout", TIMEOUT_SECONDS)
@@ -115,12 +125,21 @@ class WebhookPublisher:
         return outcomes, stop
 
     def _post(self, messages: Sequence[Message], seconds: float) -> Answer:
+        extra: dict[str, str] = {}
         if self.batch == 1:
-            message_id, body, kind = messages[0].id, messages[0].body, "application/cloudevents+json"
+            message_id, body, kind = messages[0].id, messages[0].body, STRUCTURED
+            if self.form == "binary":
+                extra, body = binary(decode(body))
+                kind = extra.pop("content-type")
+            elif self.form == "eventbridge":
+                body, kind = msgspec.json.encode(delivered(decode(body)), order="sorted"), "application/json"
         else:
             message_id = "batch_" + hashlib.sha256("\n".join(m.id for m in messages).encode()).hexdigest()[:32]
-            body, kind = b"[" + b",".join(m.body for m in messages) + b"]", "application/cloudevents-batch+json"
-        headers = {"content-type": f"{kind}; charset=utf-8", "webhook-id": message_id}
+            body, kind = b"[" + b",".join(m.body for m in messages) + b"]", BATCHED
+        headers = {**extra, "content-type": f"{kind}; charset=utf-8", "webhook-id": message_id}
+        replays = {m.replay for m in messages if m.replay is not None}
+        if replays:
+            headers["recon-replay-id"] = ",".join(sorted(replays))
         stamp = int(self._clock.now().timestamp())
         headers["webhook-timestamp"] = str(stamp)
         if self._keys:

@@ -14,6 +14,7 @@ from recon.fetch.coverage import Coverage
 
 AGREE = "both sides agree now"
 MOVED = "changed between the two looks"
+LEFT_OUT = "left out of the listing, and there all the same"
 """Why a suspect was dismissed at the second look; one that moved leaves a doubt, one that agrees leaves none."""
 
 
@@ -231,6 +232,8 @@ class RunFigures:
     store: StoreRead | None = None
     compared: int = 0
     equal: int = 0
+    #: Rows of the store that a partial fetch did not come to: nothing is said of them.
+    unjudged: int = 0
     suspects: int = 0
     missing: int = 0
     extra: int = 0

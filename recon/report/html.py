@@ -13,7 +13,7 @@ from recon.report.figures import Item, RunFigures, Transition, Verdict
 from recon.report.page import asset, own, policy, template
 from recon.report.rows import Rows
 from recon.report.verdict import guard_line, headline, statement
-from recon.report.words import MARKS, doubts, kind_count, new_count, plural, roles, single, was_compared
+from recon.report.words import MARKS, doubts, kind_count, new_count, partial, plural, roles, single, was_compared
 
 SAMPLES = 10
 TRANSITIONS = 4
@@ -85,7 +85,11 @@ def context(figures: RunFigures, *, csv: str | None = None) -> dict[str, Any]:
             "domain": figures.domain,
             "provider": figures.provider,
             # Where nothing was compared, an empty table says nothing of the domain.
-            "none": "There are no discrepancies." if was_compared(figures) else "Nothing was compared: nothing is known of discrepancies.",
+            "none": "There are no discrepancies in the part that was fetched."
+            if partial(figures)
+            else "There are no discrepancies."
+            if was_compared(figures)
+            else "Nothing was compared: nothing is known of discrepancies.",
             "source": said.source,
             "target": said.target,
             "words": [said.of(kind) for kind in DiscrepancyKind],

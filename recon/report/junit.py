@@ -10,7 +10,7 @@ from recon.duration import words_of
 from recon.inert import xml
 from recon.report.figures import Item, RunFigures, Verdict
 from recon.report.verdict import guard_line, statement
-from recon.report.words import plural, roles, single, was_compared
+from recon.report.words import of_parts, plural, roles, single, was_compared
 
 Outcome = Literal["passed", "failure", "error", "skipped"]
 
@@ -36,7 +36,7 @@ def _fetch(figures: RunFigures) -> Check:
         return Check("fetch whole", "skipped", "single items were looked at by id")
     if coverage is None:
         return Check("fetch whole", "error", statement(figures).sentence)
-    text = f"{plural(coverage.records, 'record')} on {plural(coverage.pages, 'page')} in {words_of(coverage.seconds)}: {coverage.verdict()}"
+    text = f"{plural(coverage.records, 'record')} on {plural(coverage.pages, 'page')} in {words_of(coverage.seconds)}: {coverage.verdict()}{of_parts(coverage)}"
     return Check("fetch whole", "passed" if coverage.whole else "error", text, coverage.seconds)
 
 

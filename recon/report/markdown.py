@@ -11,7 +11,7 @@ from recon.inert import markdown
 from recon.report.figures import Item, RunFigures, Standing
 from recon.report.money import money
 from recon.report.verdict import guard_line, statement
-from recon.report.words import MARKS, at, cut, kind_count, moment, new_count, plural, roles, state, was_compared
+from recon.report.words import MARKS, at, cut, kind_count, moment, new_count, of_parts, plural, roles, state, was_compared
 
 MOST_BYTES = 1024 * 1024 - 1
 FIGURES_BYTES = 256 * 1024
@@ -84,7 +84,12 @@ def _figures(figures: RunFigures) -> Iterator[str]:
 def _coverage(figures: RunFigures) -> Iterator[str]:
     if figures.coverage is not None:
         coverage = figures.coverage
-        yield f"- **fetched** {coverage.records:,} from {markdown(coverage.provider)}, {markdown(coverage.verdict())}, {words_of(coverage.seconds)}"
+        yield f"- **fetched** {coverage.records:,} from {markdown(coverage.provider)}, {markdown(coverage.verdict())}{of_parts(coverage)}, {words_of(coverage.seconds)}"
+        if coverage.whole:
+            for note in coverage.notes:
+                yield f"- **note** {markdown(cut(note, 500))}"
+        if figures.unjudged:
+            yield f"- **left out** {plural(figures.unjudged, 'store row')} that the fetch did not come to"
     if figures.store is not None:
         yield f"- **read** {figures.store.rows:,} from {markdown(figures.store.relation)}"
 

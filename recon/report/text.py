@@ -18,13 +18,15 @@ from recon.inert import terminal
 from recon.report.figures import Item, RunFigures, Standing, Verdict
 from recon.report.money import money
 from recon.report.verdict import statement
-from recon.report.words import MARKS, at, cut, kind_count, moment, new_count, plural, roles, shown, single, state, was_compared
+from recon.report.words import MARKS, at, cut, kind_count, moment, new_count, of_parts, plural, roles, shown, single, state, was_compared
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 MISSING, EXTRA, CHANGED = DiscrepancyKind
 VALUE_LIMIT = 160
+#: Notes of a whole fetch that the block shows; the report has all.
+NOTES = 3
 SINCE = "consistent as of"
 COLOURS = {
     "CLEAN": "bold green",
@@ -133,7 +135,10 @@ def _coverage(figures: RunFigures) -> Iterator[Line]:
     if coverage is not None:
         rows = f"   {store.rows:>9,} store" if store is not None else ""
         style = "" if coverage.whole else "red"
-        yield line(f"  fetched   {coverage.records:>9,} provider{rows}   ", (f"{coverage.verdict()}, {words_of(coverage.seconds)}", style))
+        took = f"{coverage.verdict()}{of_parts(coverage)}, {words_of(coverage.seconds)}"
+        yield line(f"  fetched   {coverage.records:>9,} provider{rows}   ", (took, style))
+        for note in coverage.notes[:NOTES] if coverage.whole else ():
+            yield line(f"  note      {cut(note, 300)}")
     second = figures.second
     if second is not None:
         style = "" if second.whole else "red"
@@ -142,6 +147,8 @@ def _coverage(figures: RunFigures) -> Iterator[Line]:
         yield line("  looked at single items by id, and at nothing else")
     elif was_compared(figures):
         yield line(f"  compared  {figures.compared:>9,} on both sides, {figures.equal:,} equal")
+        if figures.unjudged:
+            yield line(f"  left out  {figures.unjudged:>9,} store rows that the fetch did not come to: nothing is said of them")
 
 
 def _counts(figures: RunFigures) -> Iterator[Line]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from recon.discrepancy import DiscrepancyKind
 from recon.report.figures import DeliveryFigure, GuardFigure, PlanFigure, RunFigures, Verdict
 from recon.report.raising import raising
-from recon.report.words import doubts, moment, percent, plural, roles
+from recon.report.words import doubts, moment, partial, percent, plural, roles
 
 SHORT = 8
 """How much of a plan's checksum a command shows; `recon approve` takes it."""
@@ -48,7 +48,20 @@ def _told(figures: RunFigures) -> Statement:
         return Statement("AGREES", "both sides agree on what was asked for; nothing is said of the rest")
     if figures.verdict is Verdict.DISCREPANCIES:
         return _discrepancies(figures) if figures.discrepancies else _doubtful(figures)
+    if partial(figures):
+        return _partial(figures)
     return _broken(figures)
+
+
+def _partial(figures: RunFigures) -> Statement:
+    """The fetch was partial: what was compared is right, and what was not is not known."""
+    told = _discrepancies(figures) if figures.discrepancies else None
+    left = f"; {plural(figures.unjudged, 'store row')} not judged" if figures.unjudged else ""
+    if told is None:
+        return Statement("INCOMPLETE", f"no discrepancy in the part that was fetched{left}", _problem(figures))
+    return Statement(
+        "INCOMPLETE", f"of the part that was fetched: {told.word.lower()}, {told.sentence}{left}", (*_problem(figures), *told.steps)
+    )
 
 
 def _clean(figures: RunFigures) -> Statement:
@@ -91,7 +104,7 @@ def _held(figures: RunFigures) -> Statement:
     elif plan is not None:
         if plan.expires_at is not None:
             steps.append(Step("expires", f"{moment(plan.expires_at, figures.timezone)}; this exact plan, once, rechecked first"))
-        steps += [Step("raise", f"only if every such night is right: {key}") for key in raised(figures)]
+        steps += [Step("raise", f"only if every such night is right: {key}") for key in dict.fromkeys(raised(figures))]
     would = f"; {plural(plan.events, 'event')} would go out" if plan is not None and plan.events else ""
     return Statement("HELD", f"nothing was emitted{would}", tuple(steps))
 
@@ -149,6 +162,7 @@ def _delivered(figures: RunFigures, plan: PlanFigure, delivery: DeliveryFigure) 
     if delivery.dead:
         parts.append(f"{delivery.dead:,} refused for good")
         steps.append(Step("next", "mend what the reason says; what still differs then is told again by the next run"))
+        steps.append(Step("inspect", f"recon dead list --domain {figures.domain}", command=True))
     if delivery.last_reason and (delivery.waiting or delivery.dead):
         steps.insert(0, Step("reason", delivery.last_reason))
     word = "NOT DELIVERED" if delivery.waiting or delivery.dead else "EMITTED"

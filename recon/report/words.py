@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from recon.clock import iso
 from recon.discrepancy import DiscrepancyKind
-from recon.report.figures import AGREE, Item, RunFigures, Standing, Verdict
+from recon.fetch.coverage import Coverage
+from recon.report.figures import AGREE, LEFT_OUT, Item, RunFigures, Standing, Verdict
 
 MARKS = {DiscrepancyKind.MISSING: "+", DiscrepancyKind.EXTRA: "-", DiscrepancyKind.CHANGED: "~"}
 ABSENT = "(not there)"
@@ -123,9 +124,23 @@ def new_count(figures: RunFigures, kind: DiscrepancyKind) -> int | None:
     return None if figures.new_by_kind is None else figures.new_by_kind.get(kind.value, 0)
 
 
+PARTIAL = "PartialListing"
+"""The kind of problem of a night whose fetch was partial."""
+
+
 def was_compared(figures: RunFigures) -> bool:
-    """True where the comparison came to its end: without this, no count of discrepancies means anything, least of all none."""
-    return figures.verdict not in {Verdict.INCOMPLETE, Verdict.FAILED}
+    """True where the comparison came to its end, also over a part only: without this, no count of discrepancies means anything, least of all none."""
+    return figures.verdict not in {Verdict.INCOMPLETE, Verdict.FAILED} or partial(figures)
+
+
+def partial(figures: RunFigures) -> bool:
+    """True of a night whose fetch was partial, and that judged and corrected what it had."""
+    return (
+        figures.verdict is Verdict.INCOMPLETE
+        and figures.plan is not None
+        and figures.problem is not None
+        and figures.problem.kind == PARTIAL
+    )
 
 
 def single(figures: RunFigures) -> bool:
@@ -135,12 +150,13 @@ def single(figures: RunFigures) -> bool:
 
 def doubts(figures: RunFigures) -> list[str]:
     """What keeps a run without discrepancies from being clean, in words; empty where nothing does."""
-    moved = sum(count for why, count in (figures.dismissed or {}).items() if why != AGREE)
+    moved = sum(count for why, count in (figures.dismissed or {}).items() if why not in {AGREE, LEFT_OUT})
     counted = [
         (figures.unreadable_items, "unreadable"),
         (figures.duplicate_keys, "more than once on one side"),
         (figures.unconfirmed, "unconfirmed"),
         (moved, "changed while we looked"),
+        ((figures.dismissed or {}).get(LEFT_OUT, 0), "left out of a listing that called itself whole"),
         (figures.in_flight, "in flight"),
     ]
     said = [f"{count:,} {words}" for count, words in counted if count]
@@ -150,3 +166,8 @@ def doubts(figures: RunFigures) -> list[str]:
     if figures.plan is not None and figures.plan.approved_by is not None and not figures.discrepancies:
         said.append("approved after it was held: nothing was left to correct, and nothing was compared since")
     return said
+
+
+def of_parts(coverage: Coverage) -> str:
+    """`, 8 of 9 parts`, where a listing was fetched in more than one."""
+    return f", {coverage.finished:,} of {coverage.planned:,} parts" if coverage.planned > 1 else ""

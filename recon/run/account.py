@@ -24,7 +24,7 @@ from recon.ledger.findings import LedgerSummary
 from recon.personal import KEY, Veil
 from recon.redact import redact
 from recon.report.created import CreatedCounts
-from recon.report.figures import MOVED, DeliveryFigure, GuardFigure, PlanFigure, Problem, RunFigures, RunPoint, StoreRead, Verdict
+from recon.report.figures import LEFT_OUT, MOVED, DeliveryFigure, GuardFigure, PlanFigure, Problem, RunFigures, RunPoint, StoreRead, Verdict
 from recon.state.database import State
 from recon.state.run import Run, RunState
 from recon.state.runs import Runs
@@ -158,6 +158,7 @@ class Account:
         return {
             "compared": found.compared,
             "equal": found.equal,
+            "unjudged": found.unjudged,
             "suspects": sum(found.counts.values()),
             "missing": found.counts.get(DiscrepancyKind.MISSING, 0),
             "extra": found.counts.get(DiscrepancyKind.EXTRA, 0),
@@ -224,7 +225,8 @@ def judge(figures: RunFigures, *, only_key: str | None) -> Verdict:
     # The plan is made last, of what was confirmed and written down: without it the comparison did not come to its end.
     if figures.plan is None or (figures.problem is not None and figures.state not in RECORDED):
         return Verdict.INCOMPLETE
-    moved = figures.in_flight + (figures.dismissed or {}).get(MOVED, 0)
+    dismissed = figures.dismissed or {}
+    moved = figures.in_flight + dismissed.get(MOVED, 0) + dismissed.get(LEFT_OUT, 0)
     doubts = figures.unconfirmed + figures.unreadable_items + figures.duplicate_keys + moved
     short = figures.coverage is not None and (figures.coverage.total or 0) > figures.coverage.records + figures.coverage.unreadable
     # What a person approved hours ago says nothing of how the sides stand now, even where nothing of it was left to send.

@@ -16,7 +16,7 @@ from recon.plan.terms import changed_terms
 from recon.progress import Progress
 from recon.project import Project
 from recon.report.figures import PlanFigure, RunFigures
-from recon.run import looking
+from recon.run import looking, partial
 from recon.run.account import Account, controls_of, stored
 from recon.run.guarding import terms
 from recon.run.night import Night
@@ -80,7 +80,7 @@ def send_approved(night: Night) -> int:
 
     Where the third party answers nothing, nothing is sent and the approval stands: the next `recon run` tries again, until it expires.
     """
-    run, before = night.claim.run, night.account.before
+    run = night.claim.run
     if run.hold_expires_at is not None and run.hold_expires_at <= night.state.now():
         return _too_late(night)
     ledger, plans = Ledger(night.state), Plans(night.state)
@@ -90,9 +90,8 @@ def send_approved(night: Night) -> int:
     taken_up = ledger.took_up(run.id)
     if not taken_up:
         looking.settle_held(night)
-    coverage = before.coverage if before is not None else None
     found = confirm(
-        looking.second_look(night, looking.APPROVED, before=coverage.records if coverage is not None else 0),
+        looking.second_look(night, looking.APPROVED, before=looking.records_before(night)),
         ledger.discrepancies(run.id),
         controls=controls_of(run),
         file=private_folder(night.folder) / "approved.jsonl",
@@ -121,7 +120,7 @@ def send_approved(night: Night) -> int:
         why, count = found.unconfirmed.most_common(1)[0]
         msg = f"{run.domain}: approved, but not one of {planned.events:,} items could be proven at the second look ({count:,}: {why}); nothing was sent"
         raise Unconfirmed(msg, hint=f"recon run {run.domain} looks at everything again")
-    return night.publish()
+    return partial.exit_code(night, night.publish())
 
 
 def _silenced(conn: Connection, night: Night, found: Confirmation) -> set[str]:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from recon.compare import Snapshot, seal
 from recon.compare.snapshot import Pages
+from recon.compare.union import Union
 from recon.errors import ReconError
 from recon.fetch.coverage import Coverage
+from recon.fetch.following import Following
 from recon.fetch.landing import land
 from recon.fetch.spool import Spool
 from recon.provider import Listing
@@ -26,8 +28,10 @@ def sealing(night: "Night", spool: Spool, folder: Path) -> Sealing:
     """The snapshot of a spool's pages in `folder`, made in a thread of its own while they arrive."""
     key_path = night.job.key_path or night.project.provider(night.job.provider).key_path(night.job.resource)
 
-    def made(pages: Pages) -> Snapshot:
-        return seal(night.job, pages, key_path, folder / SNAPSHOT, limits=night.limits)
+    def made(pages: Following) -> Snapshot:
+        # Whether pages shift is known for certain once the last one is there; what the provider says of it is known before.
+        taken: Pages = Union(pages, key_path, folder / SNAPSHOT, night.limits) if pages.union else pages
+        return seal(night.job, taken, key_path, folder / SNAPSHOT, limits=night.limits)
 
     return Sealing(spool, made, folder / SNAPSHOT)
 

@@ -103,7 +103,7 @@ def look_again(night: "Night", comparison: Comparison, sieve: Sifted, snapshot: 
     settle(night, sieve.total)
     night.advance(RunState.CONFIRMING)
     with night.stage("confirm"):
-        look = second_look(night, SECOND, before=snapshot.records) if can_get(night) or sieve.total or left else None
+        look = second_look(night, SECOND, before=records_before(night)) if can_get(night) or sieve.total or left else None
         found = Confirmation(night.folder / "found.jsonl")
         if look is None:
             found.file.write_bytes(b"")
@@ -173,10 +173,21 @@ def by_id(night: "Night") -> SecondLook:
     return discreet(look, night.veil)
 
 
-def second_look(night: "Night", name: str, *, before: int) -> SecondLook:
+def records_before(night: "Night") -> int | None:
+    """How many records the first listing held; None where it was not whole, so that its length says nothing."""
+    first = night.account.coverage
+    if first is None and night.account.before is not None:
+        first = night.account.before.coverage
+    if first is None:
+        return 0
+    return first.records if first.whole else None
+
+
+def second_look(night: "Night", name: str, *, before: int | None) -> SecondLook:
     """The way of looking again that the third party allows: by id, or in a second listing, fetched now into the folder `name`.
 
-    `before` is how many records the first listing held. Raises ProviderError where the second one cannot be proven whole.
+    `before` is how many records the first listing held, None where it was not whole. Raises ProviderError where nothing of the second
+    one could be had; one that came in part proves no absence.
     """
     if can_get(night):
         return by_id(night)

@@ -37,7 +37,7 @@ from recon.progress import Progress
 from recon.project import Project
 from recon.redact import redact
 from recon.report.figures import RunFigures, StoreRead, Verdict
-from recon.run import looking, pages
+from recon.run import looking, pages, partial
 from recon.run.account import Account
 from recon.run.guarding import rolling_guards, terms
 from recon.run.listing import landed, sealing
@@ -104,7 +104,7 @@ class Night:
     def flow(self) -> int:
         """Every stage in its order; answers the exit code."""
         if self.claim.run.state is RunState.EMITTED:
-            return self.publish()
+            return partial.exit_code(self, self.publish())
         self.ready()
         snapshot = self.fetch()
         comparison = self.compare(snapshot)
@@ -119,7 +119,7 @@ class Night:
             return self.hold(found, unknown=unknown, believed=True)
         if found.proved_nothing:
             return looking.leave_open(self, found, unknown)
-        return self.enqueue(found, unknown) or self.publish()
+        return partial.exit_code(self, self.enqueue(found, unknown) or self.publish())
 
     def ready(self) -> None:
         """Everything the night needs, constructed before the first request: a mistake in a publisher's table must not cost a whole fetch."""
@@ -131,7 +131,7 @@ class Night:
     # -- the provider's side, whole ----------------------------------------------------------------------------------------
 
     def fetch(self) -> Snapshot:
-        """The provider's full state on disk, sealed; raises where it cannot be proven whole."""
+        """The provider's state on disk, sealed: whole, or as much of it as could be had. Raises where that is nothing, or may yet become whole."""
 
         def tell(coverage: Coverage) -> None:
             self.account.coverage = coverage
@@ -148,8 +148,11 @@ class Night:
                 self.account.coverage = replace(coverage, proof=coverage.proof + ("" if usable else pages.abroad(before, spool)))
             with self.stage("seal"):
                 snapshot = sealed.finish()
-        # Items that could be cut out of their page and still not be read count against the certificate as well.
-        coverage = self.account.coverage = replace(self.account.coverage, unreadable=snapshot.unreadable_items)
+        # Items that could be cut out of their page and still not be read count against the certificate as well; an item of two pages is one.
+        coverage = self.account.coverage = replace(
+            self.account.coverage, unreadable=snapshot.unreadable_items, records=snapshot.records - spool.unread_items
+        )
+        partial.tell(self, coverage)
         self.advance(RunState.SEALED, coverage=plain(coverage), whole=coverage.whole)
         return snapshot
 
@@ -173,7 +176,7 @@ class Night:
     def _compared(self, snapshot: Snapshot) -> Comparison:
         with self.stage("compare"), self.project.store(self.job.store).scan(Selection.of(self.job)) as scan:
             begun = self.clock.monotonic()
-            comparison = compare(self.job, snapshot, scan, limits=self.limits)
+            comparison = compare(self.job, snapshot, scan, limits=self.limits, whole=partial.whole(self))
             self.account.store = StoreRead(
                 store=self.job.store,
                 relation=getattr(self.job.table, "name", "SQL text"),
@@ -199,11 +202,12 @@ class Night:
             missing=counts.get("missing", 0),
             extra=counts.get("extra", 0),
             changed=counts.get("changed", 0),
-            target_rows=self._rows(comparison, "target"),
-            source_rows=self._rows(comparison, "source"),
+            target_rows=partial.judged_target(self, comparison, self._rows(comparison, "target")),
+            source_rows=partial.known_source(self, self._rows(comparison, "source")),
             previous_source_rows=self.runs.largest_source(self.job.domain),
             by_field=by_field,
             compared=comparison.compared,
+            unjudged=comparison.unjudged if self.job.direction == "inbound" else 0,
         )
         return any(guard.tripped for guard in self.account.guards)
 

@@ -7,8 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from recon.compare import Snapshot
-from recon.compare.snapshot import Pages
-from recon.fetch.following import Following
+from recon.fetch.following import Following, Overtaken
 from recon.fetch.spool import Spool
 from recon.files import local_faults
 
@@ -16,7 +15,7 @@ from recon.files import local_faults
 class Sealing:
     """One seal beside one fetch. Left without `finish`, as a failed fetch leaves it, it stops and seals nothing."""
 
-    def __init__(self, spool: Spool, seal: Callable[[Pages], Snapshot], folder: Path) -> None:
+    def __init__(self, spool: Spool, seal: Callable[[Following], Snapshot], folder: Path) -> None:
         self._manifest = folder / "manifest.json"
         self._pages = Following(spool)
         self._seal = seal
@@ -55,7 +54,14 @@ class Sealing:
 
     def _work(self) -> None:
         try:
-            self._snapshot = self._seal(self._pages)
+            while True:
+                try:
+                    self._snapshot = self._seal(self._pages)
+                except Overtaken:
+                    # A part of the listing was begun anew: what was made of its pages is void with them.
+                    self._pages.again()
+                else:
+                    return
         except BaseException as error:  # noqa: BLE001 -- Raised again by `finish`, in the thread that the run lives in.
             self._error = error
 

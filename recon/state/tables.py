@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision of the schema that this version knows, oldest first; a test holds it equal to the migration files."""
 
 HEAD = REVISIONS[-1]
@@ -302,6 +302,7 @@ events = Table(
     # When a receiver first confirmed it; NULL until then.
     Column("confirmed_at", Instant),
     Index("recon_events_by_key", "domain", "key"),
+    Index("recon_events_by_time", "created_at"),
 )
 
 WAITING = text("state = 'waiting'")
@@ -327,6 +328,8 @@ outbox = Table(
     Column("sent_at", Instant),
     Column("duplicate", Boolean, nullable=False),
     Column("reason", Text),
+    # The replay that it belongs to; NULL for what a run found.
+    Column("replay", Text),
     # Only what waits is indexed for the drain, so the index stays small however long the history grows.
     Index("recon_outbox_waiting_by_domain", "domain", sqlite_where=WAITING, postgresql_where=WAITING),
     Index("recon_outbox_waiting", "publisher", "domain", "seq", sqlite_where=WAITING, postgresql_where=WAITING),

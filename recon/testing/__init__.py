@@ -16,10 +16,13 @@ def test_orders_are_compared_by_status():
 | `sqlite_store`        | a real SQLite store from rows, for jobs with SQL of their own                       |
 | `RecordingPublisher`  | keeps what it is given; outcomes can be scripted                                    |
 | `FixedClock`          | a clock that only a test moves; sleeping moves it                                   |
+| `check_events`        | fails where an event type changed without a new version                              |
 | `section`             | a table of recon.toml, to construct a provider, store or publisher from             |
 | `ThirdParty`          | a stateful third party over HTTP on loopback: pages, 429s, 500s, deletions, webhooks |
+| `check_provider`      | whether a provider keeps the contract, tried against a server that does what third parties do |
+| `FaultServer`         | a server on loopback that cuts, resets, drips and lies as it is told                |
 
-All but `ThirdParty` work without a network; importing this loads none of the heavy libraries.
+All but `ThirdParty`, `check_provider` and `FaultServer` work without a network; importing this loads none of the heavy libraries.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -32,24 +35,35 @@ from recon.testing.section import section
 if TYPE_CHECKING:
     from recon.demo.third_party import ThirdParty
     from recon.testing.compare import Found, reconcile_in_memory
+    from recon.testing.conformance import Finding, check_provider
+    from recon.testing.events import check_events
+    from recon.testing.fault_server import FaultServer
     from recon.testing.store import MemoryStore, sqlite_store
 
 __all__ = [
     "FakeProvider",
+    "FaultServer",
+    "Finding",
     "FixedClock",
     "Found",
     "MemoryStore",
     "RecordingPublisher",
     "ThirdParty",
+    "check_events",
+    "check_provider",
     "reconcile_in_memory",
     "section",
     "sqlite_store",
 ]
 
 _LAZY = {
+    "FaultServer": "recon.testing.fault_server",
+    "Finding": "recon.testing.conformance",
     "Found": "recon.testing.compare",
     "MemoryStore": "recon.testing.store",
     "ThirdParty": "recon.demo.third_party",
+    "check_events": "recon.testing.events",
+    "check_provider": "recon.testing.conformance",
     "reconcile_in_memory": "recon.testing.compare",
     "sqlite_store": "recon.testing.store",
 }

@@ -18,7 +18,7 @@ from tests.faults.results import RESULTS, Figure, read
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/reliability.md"
-PLACES = ("tests/faults", "tests/unit/test_schedule_zones.py", "tests/simulation/test_simulation.py")
+PLACES = ("tests/faults", "tests/fetch_matrix", "tests/unit/test_schedule_zones.py", "tests/simulation/test_simulation.py")
 BEGIN, END = "<!-- figures: written by `make reliability` -->", "<!-- /figures -->"
 
 

@@ -174,8 +174,11 @@ def test_every_paging_rule_brings_the_whole_listing(fault_server: FaultServer, t
         catalogue: Mapping[str, Resource] = {"charges": Resource(path="charges", records=records, paging=paging)}
 
     coverage, ids = fetched(One(section(fault_server)), tmp_path)
-    assert ids == KEYS
+    turns = 2 if name in {"page", "offset", "empty"} else 1
+    assert len(KEYS) * turns <= len(ids) <= len(KEYS) * turns + 3 * turns
+    assert sorted(set(ids)) == KEYS
     assert coverage.whole
+    assert coverage.records == len(KEYS)
 
 
 @pytest.mark.parametrize("name", ["next_url", "link"])
@@ -242,15 +245,20 @@ FAULTS: list[tuple[Answer, type[ReconError], str]] = [
 def test_each_fault_on_each_page_is_no_whole_listing(
     fault_server: FaultServer, shop: Shop, tmp_path: Path, fault: tuple[Answer, type[ReconError], str], at: int
 ) -> None:
-    """Whatever comes instead of a page, on whichever page, the fetch fails with its own leaf and words, and shows no secret."""
+    """Whatever comes instead of a page, the fetch fails with its own leaf, or is partial where pages came before; both say why, and no secret."""
     answer, error, words = fault
     count = iter(range(1, 100))
     fault_server.on("/v1/charges", lambda asked: stripe_like(asked) if next(count) < at else answer)
-    with pytest.raises(error) as caught:
-        fetched(shop, tmp_path)
-    assert isinstance(caught.value, ProviderError)
-    assert re.search(words, str(caught.value)), str(caught.value)
-    shown = f"{caught.value} {caught.value.hint} {caught.value.args}"
+    if at == 1 or error in (Unreachable, Throttled):
+        with pytest.raises(error) as caught:
+            fetched(shop, tmp_path)
+        assert isinstance(caught.value, ProviderError)
+        told, shown = str(caught.value), f"{caught.value} {caught.value.hint} {caught.value.args}"
+    else:
+        coverage, _ = fetched(shop, tmp_path)
+        assert not coverage.whole
+        told, shown = coverage.proof.rpartition("; ")[0], f"{coverage}"
+    assert re.search(words, told), told
     assert TOKEN not in shown
     assert "hush" not in shown
     spool = Spool.open(tmp_path / "spool")
@@ -272,10 +280,11 @@ def test_a_fault_that_passes_costs_a_retry_and_nothing_else(fault_server: FaultS
 
 
 def test_a_listing_that_ignores_its_cursor_is_endless(fault_server: FaultServer, shop: Shop, tmp_path: Path) -> None:
-    """The first page for ever: found on the second request."""
+    """The first page for ever: found on the second request, and what came is partial."""
     fault_server.on("/v1/charges", page({"data": rows(0), "has_more": True}))
-    with pytest.raises(ProviderError, match="page 2 holds the same 10 items as page 1"):
-        fetched(shop, tmp_path)
+    coverage, _ = fetched(shop, tmp_path)
+    assert not coverage.whole
+    assert "page 2 holds the same 10 items as page 1" in coverage.proof
 
 
 def test_one_poisoned_item_leaves_the_listing_whole_but_for_it(fault_server: FaultServer, shop: Shop, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from recon.errors import BadSetting, DeliveryError
+from recon.event.cloudevents import of_wire
 from recon.publishers.base import Message, OutcomeKind, Publisher
 from recon.publishers.signing import BadSignature, key_of, new_secret, sign, verify
 from recon.publishers.verdict import excerpt, retry_after
@@ -22,6 +23,7 @@ from recon.secret import Secret
 from recon.section import Section
 from recon.testing import FixedClock
 from tests.servers.receiver import SECRET, Received, Receiver, Reply, receiver
+from tests.unit.test_event import event
 
 __all__ = ["receiver"]
 
@@ -380,3 +382,27 @@ def test_outcomes_answer_one_per_message() -> None:
     with publisher("https://hooks.example/x") as made:
         assert list(made.publish([], 5)) == []
     assert OutcomeKind.CONFIRMED == "confirmed"
+
+
+@pytest.mark.parametrize("form", ["binary", "eventbridge"])
+def test_the_other_forms_arrive_as_the_same_event(receiver: Receiver, form: str) -> None:
+    """In each form the receiver gets the event's id, type and data, under a signature of the very bytes that were sent."""
+    sent = event()
+    message = Message(id=sent.id, type=sent.type, subject=sent.subject, partitionkey=sent.partitionkey, body=sent.encode())
+
+    with publisher(receiver.url, form=form) as hook:
+        outcomes = hook.publish([message], 5.0)
+
+    assert kinds(outcomes) == ["confirmed"]
+    (got,) = receiver.requests
+    if form == "binary":
+        assert of_wire(got.headers, got.body) == [sent]
+    else:
+        told = json.loads(got.body)
+        assert (told["detail-type"], told["detail"]["metadata"]["id"], told["detail"]["state"]) == (sent.type, sent.id, sent.data["state"])
+
+
+def test_only_structured_events_come_in_batches(receiver: Receiver) -> None:
+    """A batch in another form is refused when the settings are read, naming the key."""
+    with pytest.raises(BadSetting, match="only the structured form has batches"), publisher(receiver.url, form="binary", batch=5):
+        pass

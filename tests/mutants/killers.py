@@ -88,8 +88,10 @@ TESTS = {
     "inert_text": "tests/unit/test_inert.py::test_a_terminal_line_holds_no_character_that_does_anything",
     "proven_clean": "tests/integration/test_nights.py::test_clean_is_not_said_of_a_night_with_an_unreadable_item",
     "whole_or_nothing": "tests/integration/test_nights.py::test_a_listing_that_breaks_off_tells_of_no_deletion",
+    "partial_infers_nothing": "tests/fetch_matrix/test_nights.py::test_a_night_tells_what_differs_and_nothing_else[a-login-page-with-status-200,-for-ever-last_id-last]",
     "second_look": "tests/integration/test_nights.py::test_what_healed_between_the_looks_is_not_sent",
     "moved": "tests/integration/test_nights.py::test_what_moved_between_the_looks_is_left_alone",
+    "refuted_listing": "tests/fetch_matrix/test_nights.py::test_a_listing_that_called_itself_whole_and_was_not_is_never_clean",
     "in_flight": "tests/integration/test_nights.py::test_what_changed_after_the_fetch_began_is_left_alone",
     "positive_control": "tests/integration/test_nights.py::test_a_404_beside_a_control_that_is_gone_too_proves_nothing",
 }

@@ -57,20 +57,22 @@ def swap(stack: ExitStack, thing: Any, name: str, made: Any) -> None:
 
 @mechanism(1, "a listing that stops without its end marker counts as whole")
 def end_proof(stack: ExitStack) -> None:
-    from recon.errors import InvalidPage
     from recon.fetch.landing import _Landing
+    from recon.fetch.page import End, Page
 
-    real = _Landing._through
+    real = _Landing._judge
 
-    def through(self: Any) -> Any:
-        try:
-            return real(self)
-        except InvalidPage as error:
-            if "without an end marker" not in error.message:
-                raise
-            return replace(self._certificate(), whole=True)
+    def judge(self: Any, number: int, brought: Any, crew: Any) -> bool:
+        return real(self, number, Page(items=[], end=End("it stopped")) if brought is None else brought, crew)
 
-    swap(stack, _Landing, "_through", through)
+    swap(stack, _Landing, "_judge", judge)
+
+
+@mechanism(1, "what a partial fetch does not show counts as absent")
+def partial_infers_nothing(stack: ExitStack) -> None:
+    from recon.run import partial
+
+    swap(stack, partial, "whole", lambda _: True)
 
 
 @mechanism(1, "a fetch that fails half-way counts as whole, with what had come")
@@ -220,6 +222,13 @@ def in_flight(stack: ExitStack) -> None:
     from recon.run import looking
 
     swap(stack, looking, "sifted", lambda _night, suspects, counts, by_field: Sifted(suspects, counts, by_field))
+
+
+@mechanism(14, "a listing is believed to be whole although items that it lacks are found by id")
+def refuted_listing(stack: ExitStack) -> None:
+    from recon.confirm import confirmation
+
+    swap(stack, confirmation, "_left_out", lambda job, first: False)
 
 
 @mechanism(2, "a deletion is told on its first night, whatever the job says")

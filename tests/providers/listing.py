@@ -15,7 +15,7 @@ def whole(provider: Provider, resource: str, **params: Scalar) -> tuple[list[dic
     for page in provider.fetch(Listing(resource=resource, params=params)):
         assert end is None, "a page after the end"
         assert (page.next is None) != (page.end is None)
-        records.extend(json.loads(item) for item in page.items)
+        records.extend(json.loads(item) for item in page.items[page.overlap :])
         end = page.end
     assert end is not None
     return records, end

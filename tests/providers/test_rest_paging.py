@@ -11,6 +11,7 @@ from providers.rest import Rest
 from recon.clock import SystemClock
 from recon.errors import ForeignOrigin, InvalidPage, ProviderError
 from recon.fetch.page import LookupStatus
+from recon.provider import Listing
 from tests.providers.listing import whole
 from tests.providers.sections import section
 from tests.servers.scripted import Answer, Call, Scripted, scripted
@@ -234,6 +235,38 @@ def test_a_read_by_id_says_what_it_proves(items: Scripted) -> None:
     item = answers["a/b"].item
     assert item is not None
     assert json.loads(item) == {"id": "a/b", "amount": 1}
+
+
+def test_what_is_none_of_the_resources_is_left_out_and_counted() -> None:
+    """Items that hold what `without` names are not on the page, which says how many they were; a read by id of one does not find it."""
+    calls = [{"id": "1"}, {"id": "2", "pull": {"url": "x"}}, {"id": "3", "pull": None}]
+
+    def serve(call: Call) -> Answer:
+        key = call.path.rsplit("/", 1)[1]
+        return Answer({"data": calls} if key == "orders" else calls[int(key) - 1])
+
+    with scripted(serve) as server:
+        provider = provider_at(server.url, {"records": "data", "paging": {"rule": "none"}, "get": "orders/{key}", "without": "pull"})
+        (page,) = provider.fetch(Listing(resource="orders"))
+        statuses = [answer.status for answer in provider.get_many("orders", ["1", "2", "3"], clock=SystemClock())]
+        provider.close()
+    assert ([json.loads(item)["id"] for item in page.items], page.left_out) == (["1", "3"], 1)
+    assert statuses == [LookupStatus.FOUND, LookupStatus.NOT_FOUND, LookupStatus.FOUND]
+
+
+@pytest.mark.parametrize(
+    ("merged", "status"),
+    [("7;8", LookupStatus.DELETED), (["7"], LookupStatus.DELETED), ("77;8", LookupStatus.UNKNOWN), (None, LookupStatus.UNKNOWN)],
+)
+def test_what_was_merged_away_is_deleted(merged: Any, status: LookupStatus) -> None:
+    """An answer that bears another key proves nothing, unless it says itself that it took the place of the one asked for."""
+    with scripted(lambda _: Answer({"id": "9", "merged": merged})) as server:
+        provider = provider_at(
+            server.url, {"records": "data", "paging": {"rule": "none"}, "get": "orders/{key}", "merged": "merged"}, concurrency=1
+        )
+        (answer,) = provider.get_many("orders", ["7"], clock=SystemClock())
+        provider.close()
+    assert answer.status is status
 
 
 def test_a_404_of_the_list_is_no_empty_list() -> None:

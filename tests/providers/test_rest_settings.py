@@ -10,6 +10,7 @@ import pytest
 from providers.rest import RULES, Rest, read_resource
 from recon.errors import BadSetting
 from recon.fetch.classify import Action, Rule
+from recon.fetch.narrowing import Batch, PageSize, Shards
 from recon.fetch.paging import CursorInBody, LastId, LinkHeader, NextUrlInBody, NextUrlInHeader, Offset, PageNumber, Single
 from recon.fetch.rate import Rate
 from recon.section import Section
@@ -35,6 +36,7 @@ def table(**table: Any) -> Section:
         ({"rule": "next_url", "at": "links.next"}, NextUrlInBody(at="links.next")),
         ({"rule": "next_header", "header": "X-Next", "end": "absent"}, NextUrlInHeader(header="X-Next", end="absent")),
         ({"rule": "link", "rel": "next"}, LinkHeader(rel="next")),
+        ({"rule": "link", "end": "single"}, LinkHeader(end="single")),
         ({"rule": "page", "total_pages": "pages"}, PageNumber(total_pages="pages")),
         (
             {"rule": "page", "param": "p", "size_param": "s", "size": 50, "start": 0, "more": "more"},
@@ -140,6 +142,52 @@ def test_a_wrong_setting_names_file_table_and_key(changes: dict[str, Any], messa
     assert hint in (caught.value.hint or "")
 
 
+PARTS: dict[str, Any] = {
+    "get": "orders/{key}",
+    "page_size": {"param": "limit", "size": 200, "least": 10},
+    "batch": {"path": "search", "body": {"ids": "{keys}"}, "records": "data", "size": 50},
+    "cursor_age": "5m",
+    "passes": 2,
+    "parallel": 3,
+    "shards": {"param": "region", "values": ["eu", "us"], "at": "region"},
+}
+
+
+def test_how_a_list_is_narrowed_ends_where_it_is_read() -> None:
+    """The keys of parts, sizes, batches, cursors and passes, as HTTPProvider reads them."""
+    resource = read_resource(table(**{**GOOD, **PARTS}))
+    assert resource.size == PageSize(param="limit", size=200, least=10)
+    assert resource.batch == Batch(path="search", body={"ids": "{keys}"}, records="data", size=50)
+    assert (resource.cursor_age, resource.passes, resource.parallel) == (300.0, 2, 3)
+    assert resource.shards == Shards(param="region", values=("eu", "us"), at="region")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"page_size": 50}, f"{HERE}] page_size: is a table"),
+        ({"page_size": {"param": "limit", "size": 5, "least": 9}}, f"{HERE}.page_size] least: is 9, and size is 5"),
+        (
+            {"paging": {"rule": "offset", "limit_param": "n", "size": 9, "total": "t"}, "page_size": {"param": "n", "size": 5}},
+            f"{HERE}] page_size: says what size in paging says already",
+        ),
+        ({"batch": {"path": "s", "records": "", "size": 9}}, f"{HERE}] batch: wants exactly one of param"),
+        ({"batch": {"path": "s", "records": "", "size": 9, "body": {"ids": []}}}, f'{HERE}.batch] body: has no "{{keys}}" in it'),
+        ({"batch": PARTS["batch"], "get": None}, f"{HERE}] batch: says something of a read by id"),
+        ({"cursor_age": "soon"}, f"{HERE}] cursor_age: "),
+        ({"passes": 0}, f"{HERE}] passes: "),
+        ({"paging": {"rule": "offset", "total": "t", "overlap": -1}}, f"{HERE}.paging] overlap: "),
+    ],
+    ids=str,
+)
+def test_a_wrong_word_on_narrowing_names_file_table_and_key(changes: dict[str, Any], message: str) -> None:
+    """Each is refused with the place of the key and what is wanted there."""
+    settings = {key: value for key, value in {**GOOD, "get": "orders/{key}", **changes}.items() if value is not None}
+    with pytest.raises(BadSetting) as caught:
+        read_resource(table(**settings))
+    assert caught.value.message.startswith(message)
+
+
 def test_a_provider_without_resources_is_refused() -> None:
     """`type = "rest"` with nothing to fetch says what to add."""
     with pytest.raises(BadSetting, match=r"recon\.toml \[providers\.shop\] resources: declares nothing to fetch") as caught:
@@ -185,13 +233,13 @@ def test_what_answers_mean_is_declared_in_order() -> None:
         classify=[
             {"status": 403, "body": "rate limit", "do": "throttle"},
             {"status": [500, 502], "header": {"name": "X-Final"}, "do": "give up"},
-            {"header": {"name": "X-Reason", "is": "busy"}, "do": "retry"},
+            {"header": {"name": "X-Reason", "is": "busy"}, "do": "retry", "wait": "1m"},
         ]
     ).classify
     assert rules == (
         Rule(statuses=frozenset({403}), body="rate limit", do=Action.THROTTLE),
         Rule(statuses=frozenset({500, 502}), header=("X-Final", None), do=Action.GIVE_UP),
-        Rule(header=("X-Reason", "busy"), do=Action.RETRY),
+        Rule(header=("X-Reason", "busy"), do=Action.RETRY, wait=60.0),
     )
 
 
@@ -213,6 +261,7 @@ SHOP = "recon.toml [providers.shop"
         ({"classify": [{"do": "retry"}]}, f"{SHOP}.classify] do: stands alone"),
         ({"classify": [{"status": 200, "do": "retry"}]}, f"{SHOP}.classify] status: 200 alone would fit every page"),
         ({"classify": [{"status": "403", "do": "retry"}]}, f"{SHOP}.classify] status: wants a status such as 403"),
+        ({"classify": [{"status": 403, "do": "give up", "wait": "1m"}]}, f"{SHOP}.classify] wait: says when to ask again"),
         ({"classify": [{"status": 403, "body": " ", "do": "retry"}]}, f"{SHOP}.classify] body: is empty"),
         ({"classify": [{"status": 403, "header": {"is": "x"}, "do": "retry"}]}, f"{SHOP}.classify.header] name: is missing"),
         ({"retry_share": 2}, f"{SHOP}] retry_share: is 2.0, a number from 0 to 1 is wanted"),

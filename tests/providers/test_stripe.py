@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +10,14 @@ import pytest
 from providers.stripe import API_VERSION, Stripe
 from recon.clock import SystemClock
 from recon.errors import BadSetting, InvalidPage, MissingSecret, Refused
+from recon.fetch.landing import land
 from recon.fetch.limiter import Rate
 from recon.fetch.page import LookupStatus
+from recon.fetch.spool import Spool
+from recon.provider import Listing
 from tests.providers.listing import whole
 from tests.providers.sections import section
+from tests.servers.manual_clock import ManualClock
 from tests.servers.scripted import Answer, Call, Scripted, scripted
 
 KEY = "rk_test_51Nightly"
@@ -111,7 +116,7 @@ def test_subscriptions_of_every_status(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_resource_asks_its_own_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of the eleven resources is read from /v1/<its name>, and can be read by id."""
+    """Each resource is read from /v1/<its path>, and can be read by id."""
     with scripted(lambda _: Answer({"object": "list", "data": [], "has_more": False})) as running:
         provider = stripe(monkeypatch, base_url=f"{running.url}/v1/", rate={"requests": 1000, "per": "1s"})
         for resource in provider.resources():
@@ -119,14 +124,104 @@ def test_every_resource_asks_its_own_list(monkeypatch: pytest.MonkeyPatch) -> No
             assert provider.can_get(resource)
             assert provider.key_path(resource) == "id"
         provider.close()
-        assert [call.path for call in running.calls] == [f"/v1/{resource}" for resource in provider.resources()]
-    assert len(provider.resources()) == 11
+        paths = {"checkout_sessions": "checkout/sessions", "invoice_items": "invoiceitems"}
+        assert [call.path for call in running.calls] == [f"/v1/{paths.get(resource, resource)}" for resource in provider.resources()]
+    assert len(provider.resources()) == 22
 
 
-def test_the_default_rate_is_one_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless recon.toml says otherwise, 25 requests a second, which is the limit of one endpoint and of a sandbox."""
-    assert stripe(monkeypatch).rate == Rate(requests=25, per=1.0)
+def test_the_limits_are_those_of_endpoint_and_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless recon.toml says otherwise: 25 requests a second for each endpoint and 100 for the account."""
+    assert stripe(monkeypatch).rate == (Rate(requests=25, per=1.0, each="endpoint"), Rate(requests=100, per=1.0))
     assert stripe(monkeypatch, rate={"requests": 10, "per": "2s"}).rate == Rate(requests=10, per=2.0)
+
+
+@pytest.mark.parametrize(("key", "least", "most"), [("rk_test_a", 1.0, 2.5), ("rk_live_a", 0.0, 0.75)])
+def test_a_sandbox_has_a_quarter_of_a_live_accounts_limit(key: str, least: float, most: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 requests over four endpoints take a second and a half under a test key, and under a live key no more than their endpoints ask."""
+    clock = ManualClock()
+    with scripted(lambda _: Answer({"object": "list", "data": [], "has_more": False})) as running:
+        provider = stripe(monkeypatch, key, base_url=f"{running.url}/v1/")
+        for number in range(40):
+            list(provider.fetch(Listing(resource=("charges", "customers", "refunds", "payouts")[number % 4], clock=clock)))
+        provider.close()
+    assert least <= sum(clock.slept) <= most
+
+
+def test_an_object_that_is_locked_is_no_throttle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 429 of lock_timeout and a 409 are asked again, and the account is not slowed down."""
+    refusals = [Answer({"error": {"code": "lock_timeout"}}, status=429), Answer({"error": {"code": "x"}}, status=409)]
+    with scripted(lambda call: refusals.pop() if refusals else listed(call)) as running:
+        provider = stripe(monkeypatch, base_url=f"{running.url}/v1/")
+        pages = list(provider.fetch(Listing(resource="customers", clock=ManualClock())))
+        provider.close()
+    assert sum(len(page.items) for page in pages) == len(CUSTOMERS)
+    assert (provider.meter.retries, provider.meter.throttled) == (2, 0)
+
+
+def test_customers_come_in_ranges_of_their_creation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where `created` is honoured, the list is landed in ranges that meet from open to open, each customer once."""
+    clock = ManualClock()
+    now = int(clock.now().timestamp())
+    customers = [{"id": f"cus_{number:04}", "created": now - number * 3600} for number in range(1200)]
+
+    def serve(call: Call) -> Answer:
+        low, high = int(call.query.get("created[gte]", 0)), int(call.query.get("created[lt]", now + 1))
+        rows = [row for row in customers if low <= row["created"] < high]
+        start = [row["id"] for row in rows].index(call.query["starting_after"]) + 1 if "starting_after" in call.query else 0
+        return Answer({"object": "list", "data": rows[start : start + 100], "has_more": start + 100 < len(rows)})
+
+    with scripted(serve) as running:
+        provider = stripe(monkeypatch, "rk_live_1", base_url=f"{running.url}/v1/", concurrency=1)
+        spool = Spool.open(tmp_path)
+        coverage = land(provider, Listing(resource="customers", clock=clock), spool, clock=clock)
+        spool.close()
+        provider.close()
+    assert (coverage.whole, coverage.records) == (True, 1200)
+    assert coverage.planned > 1
+    assert coverage.scope["credential"].startswith("restricted key, live mode")
+    assert (coverage.scope["account"], coverage.scope["api_version"]) == ("the key's own", API_VERSION)
+
+
+def test_prices_are_asked_for_active_and_inactive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The plain list has the active ones only, so both are asked for, and the certificate names both parts."""
+    clock = ManualClock()
+
+    def serve(call: Call) -> Answer:
+        active = call.query.get("active", "true") == "true"
+        return Answer({"object": "list", "data": [{"id": f"price_{active}", "active": active}], "has_more": False})
+
+    with scripted(serve) as running:
+        provider = stripe(monkeypatch, base_url=f"{running.url}/v1/", concurrency=1)
+        spool = Spool.open(tmp_path)
+        coverage = land(provider, Listing(resource="prices", clock=clock), spool, clock=clock)
+        spool.close()
+        provider.close()
+    assert (coverage.whole, coverage.records) == (True, 2)
+    assert sorted(part.name for part in coverage.parts) == ["active = false", "active = true"]
+
+
+def test_what_is_expanded_is_in_the_list_and_in_the_read_by_id(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`expand` asks the list below data, a read by id without it, and no other resource."""
+    provider = stripe(monkeypatch, base_url=f"{server.url}/v1/", expand={"customers": ["default_source", "tax"]})
+    whole(provider, "customers")
+    list(provider.get_many("customers", ["cus_000"], clock=SystemClock()))
+    provider.close()
+    lists, read = server.calls[0].query, server.calls[-1].query
+    assert (lists["expand[0]"], lists["expand[1]"]) == ("data.default_source", "data.tax")
+    assert read == {"expand[0]": "default_source", "expand[1]": "tax"}
+    assert "expand[0]" not in provider.resource("charges").params
+
+
+def test_pages_of_two_accounts_modes_and_versions_are_not_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an interrupted fetch is gone on with is told by the account, the mode of the key and the version too."""
+    several = [
+        stripe(monkeypatch).identity("charges"),
+        stripe(monkeypatch, account="acct_1").identity("charges"),
+        stripe(monkeypatch, api_version="2025-09-30.clover").identity("charges"),
+        stripe(monkeypatch, "rk_live_1").identity("charges"),
+    ]
+    assert len(set(several)) == 4
+    assert not any(KEY in one for one in several)
 
 
 def test_a_429_with_retry_after_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +313,9 @@ def test_without_a_key_nothing_is_asked_for_until_it_is_needed(monkeypatch: pyte
         ({"api_key": "sk_live_in_the_file"}, "api_key: a secret is given by reference only"),
         ({"api_version": "latest"}, "api_version: is 'latest'"),
         ({"account": "1Nightly"}, "account: is '1Nightly'"),
+        ({"expand": {"charges": "customer"}}, "charges: wants a list of fields"),
+        ({"expand": {"charges": ["data.customer"]}}, "charges: 'data.customer' is no field"),
+        ({"expand": {"chargs": ["customer"]}}, "chargs: is not a setting"),
         ({"auth": {"bearer": {"env": "STRIPE_API_KEY"}}}, "auth: Stripe has one way to sign in"),
         ({"api_kye": {"env": "STRIPE_API_KEY"}}, "api_kye: is not a setting"),
     ],
@@ -226,5 +324,6 @@ def test_a_wrong_setting_is_refused(settings: dict[str, Any], message: str, monk
     """Each mistake in [providers.stripe] names its key; a key written into the file is not repeated."""
     with pytest.raises(BadSetting) as caught:
         stripe(monkeypatch, **settings)
-    assert str(caught.value).startswith(f"recon.toml [providers.stripe] {message}")
+    table = "providers.stripe.expand" if "expand" in settings else "providers.stripe"
+    assert str(caught.value).startswith(f"recon.toml [{table}] {message}")
     assert "sk_live_in_the_file" not in str(caught.value)

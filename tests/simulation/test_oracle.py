@@ -9,7 +9,20 @@ from typing import Any
 import pytest
 
 from recon.testing.simulation.oracle import LAWS, Facts, judge
-from recon.testing.simulation.oracle.facts import UNREADABLE, Act, Applied, Delivery, Ended, Frozen, Held, RunRow, Shown
+from recon.testing.simulation.oracle.facts import (
+    UNREADABLE,
+    Act,
+    Applied,
+    Asked,
+    Cut,
+    Delivery,
+    Ended,
+    Frozen,
+    Held,
+    PartEnd,
+    RunRow,
+    Shown,
+)
 from recon.testing.simulation.oracle.history import History
 
 FIELDS = ("status", "amount")
@@ -194,6 +207,46 @@ def mismatched(facts: Facts) -> None:
     facts.ended = [ended(figures={"changed": 1}, verdict="held", exit_code=0)]
 
 
+def impatient(facts: Facts) -> None:
+    """It asks again before the pause that it was told is over."""
+    facts.asked = [Asked(at=110.0, process=1, what="throttled", until=130.0), Asked(at=129.0, process=1, what="request")]
+
+
+def stubborn(facts: Facts) -> None:
+    """It sends a token again that was refused."""
+    facts.asked = [Asked(at=at, process=1, what="token refused") for at in (110.0, 111.0)]
+
+
+def part_refused(verdict: str) -> Callable[[Facts], None]:
+    """A part is refused, and the run speaks as if it had come."""
+
+    def falsify(facts: Facts) -> None:
+        told = event(op="deleted", before=paid())
+        facts.deliveries = [delivery(told)] if verdict == "discrepancies" else []
+        facts.cuts = [Cut(at=120.0, process=1, domain="orders")]
+        facts.parts = [part(10, None)]
+        facts.ended = [ended(verdict=verdict)]
+
+    return falsify
+
+
+def part(low: int | None, high: int | None) -> PartEnd:
+    return PartEnd(at=115.0, process=1, domain="orders", low=low, high=high, shard=None)
+
+
+def gap(facts: Facts) -> None:
+    """Two ranges do not meet, and the run is clean."""
+    facts.parts = [part(None, 10), part(11, None)]
+    facts.ended = [ended(verdict="clean")]
+
+
+def shard_left_out(facts: Facts) -> None:
+    """Of two shards one was asked for, and the run is clean."""
+    facts.shards = 2
+    facts.parts = [PartEnd(at=115.0, process=1, domain="orders", low=None, high=None, shard="eu")]
+    facts.ended = [ended(verdict="clean")]
+
+
 FALSE: list[tuple[str, Callable[[Facts], None]]] = [
     ("1 no event without real drift", no_drift),
     ("1 no event for what changed while it was looked at", moving),
@@ -220,6 +273,12 @@ FALSE: list[tuple[str, Callable[[Facts], None]]] = [
     ("11 what went wrong is loud", unanswered),
     ("11 what went wrong is loud", raised),
     ("11 what went wrong is loud", mismatched),
+    ("12 a pause that was asked for is kept", impatient),
+    ("12 a token that ended costs one request", stubborn),
+    ("13 absence is inferred from the whole only", part_refused("clean")),
+    ("13 absence is inferred from the whole only", part_refused("discrepancies")),
+    ("13 clean is said of parts that make the whole", gap),
+    ("13 clean is said of parts that make the whole", shard_left_out),
 ]
 
 

@@ -225,3 +225,10 @@ def test_cut_items_are_valid_json_to_another_reader() -> None:
     poisons = [poison for poison, _ in POISON.values()]
     for item in Cutter("data").cut(body([*GOOD, *poisons]), "GET /x").items:
         assert isinstance(msgspec.json.decode(item), dict)
+
+
+def test_a_login_page_is_not_blamed_on_the_path() -> None:
+    """An HTML page points at the credential and the address; another body without the array at the declared path."""
+    with pytest.raises(InvalidPage) as login:
+        Cutter("data").cut(b"<html><title>Login</title></html>", "page 1")
+    assert "recon doctor" in str(login.value.hint)

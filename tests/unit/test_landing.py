@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from recon.errors import EndlessListing, InvalidPage, LocalFault, Unreachable
+from recon.errors import InvalidPage, LocalFault, Unreachable
 from recon.fetch.coverage import Coverage
 from recon.fetch.landing import land
 from recon.fetch.page import End, Page
@@ -83,24 +83,32 @@ def test_an_empty_listing_with_a_proper_end_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_provider_that_just_stops_is_not_whole(tmp_path: Path) -> None:
-    """No End, no wholeness, however many pages came."""
-    with pytest.raises(InvalidPage, match="without an end marker"):
-        landed(tmp_path, Scripted(page(0, 1), page(2, 2)))
+    """No End, no wholeness, however many pages came: it is asked twice more, then the certificate says partial, why, and how much there is."""
+    stopping = Scripted(page(0, 1), page(2, 2))
+    clock = ManualClock()
+    coverage = landed(tmp_path, stopping, clock)
+    assert not coverage.whole
+    assert "without an end marker" in coverage.proof
+    assert "4 records on 2 pages" in coverage.proof
+    assert (coverage.planned, coverage.finished, coverage.parts[0].ended) == (1, 0, False)
+    assert [listing.resume for listing in stopping.asked] == [None, {"at": 2}, {"at": 2}]
     with pytest.raises(InvalidPage, match="neither a next page nor an end"):
         landed(tmp_path / "b", Scripted(Page(items=[])))
 
 
 def test_a_page_that_comes_twice_is_an_endless_listing(tmp_path: Path) -> None:
     """The same items again are named with both page numbers, and are not written a second time."""
-    with pytest.raises(EndlessListing, match="page 3 holds the same 2 items as page 1"):
-        landed(tmp_path, Scripted(page(0, 1), page(2, 2), page(0, 3)))
+    coverage = landed(tmp_path, Scripted(page(0, 1), page(2, 2), page(0, 3)))
+    assert "page 3 holds the same 2 items as page 1" in coverage.verdict()
+    assert coverage.verdict().startswith("partial (")
     assert spooled(tmp_path) == rows(0, 4)
 
 
 def test_a_place_that_is_come_to_twice_is_an_endless_listing(tmp_path: Path) -> None:
     """A cursor seen before ends the fetch even when the items differ each time."""
-    with pytest.raises(EndlessListing, match="page 3 leads to the same place as page 1"):
-        landed(tmp_path, Scripted(page(0, 1, _page=2), page(2, 2), page(4, 1, _page=4)))
+    coverage = landed(tmp_path, Scripted(page(0, 1, _page=2), page(2, 2), page(4, 1, _page=4)))
+    assert "page 3 leads to the same place as page 1" in coverage.verdict()
+    assert not coverage.whole
 
 
 def test_repeats_are_noticed_across_a_restart(tmp_path: Path) -> None:
@@ -108,16 +116,19 @@ def test_repeats_are_noticed_across_a_restart(tmp_path: Path) -> None:
     steps = [page(0, 1), page(2, 2), page(0, 3)]
     with pytest.raises(Unreachable):
         landed(tmp_path, Scripted(*steps[:2], Unreachable("gone")))
-    with pytest.raises(EndlessListing):
-        landed(tmp_path, Scripted(*steps))
+    coverage = landed(tmp_path, Scripted(*steps))
+    assert "holds the same 2 items as page 1" in coverage.proof
+    assert not coverage.whole
 
 
 def test_endless_empty_pages_and_totals_out_of_all_proportion_end(tmp_path: Path) -> None:
     """New cursors for ever without items, and items for ever past the API's own count, are bounded."""
-    with pytest.raises(EndlessListing, match="101 empty pages in a row"):
-        landed(tmp_path / "a", Scripted(*(Page(items=[], next={"at": n}) for n in range(1, 300))))
-    with pytest.raises(EndlessListing, match="by the API's own count"):
-        landed(tmp_path / "b", Scripted(*(page(n * 1000, n + 1, count=1000, total=10) for n in range(99))))
+    empty = landed(tmp_path / "a", Scripted(*(Page(items=[], next={"at": n}) for n in range(1, 300))))
+    assert "101 empty pages in a row" in empty.verdict()
+    many = landed(tmp_path / "b", Scripted(*(page(n * 1000, n + 1, count=1000, total=10) for n in range(99))))
+    assert "by the API's own count" in many.verdict()
+    assert not empty.whole
+    assert not many.whole
 
 
 def test_a_failed_fetch_goes_on_from_its_last_page(tmp_path: Path) -> None:
@@ -131,7 +142,7 @@ def test_a_failed_fetch_goes_on_from_its_last_page(tmp_path: Path) -> None:
     again = Scripted(*steps)
     coverage = landed(tmp_path, again, clock)
     assert again.asked[0].resume == {"at": 2}
-    assert (coverage.whole, coverage.resumed, coverage.pages, coverage.records, coverage.requests) == (True, True, 3, 6, 1)
+    assert (coverage.whole, coverage.resumed, coverage.pages, coverage.records, coverage.requests) == (True, True, 3, 6, 3)
     assert coverage.started_at == began
     assert spooled(tmp_path) == rows(0, 6)
 
@@ -142,7 +153,7 @@ def test_a_finished_spool_asks_for_nothing_more(tmp_path: Path) -> None:
     untouched = Scripted(RuntimeError("asked"))
     coverage = landed(tmp_path, untouched)
     assert untouched.asked == []
-    assert (coverage.whole, coverage.proof, coverage.records, coverage.requests, coverage.resumed) == (True, "done", 2, 0, True)
+    assert (coverage.whole, coverage.proof, coverage.records, coverage.requests, coverage.resumed) == (True, "done", 2, 1, True)
     assert coverage.started_at == first.started_at
 
 
@@ -168,3 +179,19 @@ def test_a_full_disk_is_this_machines_fault(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "s").write_text("a file stands in the way")
     with pytest.raises(LocalFault, match=str(tmp_path / "s")):
         Spool.open(tmp_path / "s")
+
+
+def test_a_secret_among_the_filters_is_masked(tmp_path: Path) -> None:
+    """A literal credential in a parameter stands neither in the certificate nor in the file that says what is fetched."""
+
+    class Telling(Scripted):
+        def scope(self, resource: str) -> dict[str, str]:
+            return {"filters": f"api_key=sk_live_abcdef123456&resource={resource}&page_token = t0k3n, Secret=hush"}
+
+    coverage = landed(tmp_path, Telling(page(0, None, end="done")))
+
+    stored = (tmp_path / "s" / "listing.json").read_text()
+    for secret in ("sk_live_abcdef123456", "t0k3n", "hush"):
+        assert secret not in repr(coverage)
+        assert secret not in stored
+    assert "resource=charges" in coverage.scope["filters"]

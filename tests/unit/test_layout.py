@@ -19,6 +19,7 @@ FLOORS = [
     "fetch",
     "provider stores",
     "http_provider publishers",
+    "graphql_provider",
     "report",
     "compare state",
     "personal",

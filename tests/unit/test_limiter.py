@@ -331,3 +331,29 @@ def test_a_rate_of_nothing_cannot_be_declared(requests: float, per: float) -> No
     """It would wait for ever, or never."""
     with pytest.raises(ValueError, match="above 0"):
         Rate(requests=requests, per=per)
+
+
+def test_one_who_is_forgotten_while_another_joins_stops_nobody() -> None:
+    """The garbage collector lets go of a forgotten session at any instant, also in the middle of somebody's joining: nothing waits for ever."""
+    kept = limiters.join("kept", [], 2)
+    limiters.join("kept", [], 1)
+
+    class Collected:
+        """An account that is hashed while the limiters are held, which is when the collector comes."""
+
+        forgotten = False
+
+        def __hash__(self) -> int:
+            if not self.forgotten:
+                self.forgotten = True
+                limiters.leave("kept", 1)
+            return 7
+
+    asked = threading.Thread(target=limiters.join, args=(account := Collected(), [], 1), daemon=True)
+    asked.start()
+    asked.join(10)
+
+    assert not asked.is_alive()
+    limiters.leave(account, 1)
+    assert kept._widest == 2
+    limiters.leave("kept", 2)

@@ -74,6 +74,17 @@ def test_each_rule_goes_on_and_ends_by_its_marker(rule: Paginator, onward: Facts
     assert ended.proof
 
 
+def test_a_link_header_may_be_left_out_on_a_single_page_only() -> None:
+    """With end="single" no Link header on the first page is the end; lost on a later one, it is none."""
+    rule = LinkHeader(end="single")
+    assert isinstance(rule.after(rule.first({}), facts(100)), End)
+    first = rule.after(rule.first({}), facts(100, headers={"link": '</p2>; rel="next"'}))
+    assert isinstance(first, Next)
+    second = rule.after(first.ask, facts(100))
+    assert isinstance(second, Invalid)
+    assert "the Link header is not there" in second.why
+
+
 @pytest.mark.parametrize(
     "rule",
     [
@@ -136,7 +147,7 @@ def test_a_clamped_page_size_loses_nothing() -> None:
         while True:
             start = (int(str(ask.params["page"])) - 1) * 1000 if isinstance(rule, PageNumber) else int(str(ask.params["offset"]))
             items = held[start : start + 1000]
-            got += items
+            got += items[ask.overlap :]
             outcome = rule.after(ask, facts(len(items), count=len(held)))
             if isinstance(outcome, End):
                 break
@@ -195,3 +206,38 @@ def test_an_ask_survives_its_checkpoint(params: Any, page: int, seen: int) -> No
     """What goes to disk comes back the same, so a resumed fetch asks for exactly the page that was next."""
     ask = Ask(params=params, url=None, page=page, seen=seen)
     assert Ask.of(ask.checkpoint()) == ask
+
+
+def test_an_offset_goes_back_by_its_overlap_and_always_gets_on() -> None:
+    """Each page begins with the last items of the one before; where a page has nothing new, the next one goes on behind it."""
+    rule = Offset(total="count", overlap=2)
+    first = rule.after(rule.first({}), facts(10, count=50))
+    assert isinstance(first, Next)
+    assert (first.ask.params["offset"], first.ask.overlap, first.ask.seen) == (8, 2, 10)
+    second = rule.after(first.ask, facts(2, count=50))
+    assert isinstance(second, Next)
+    assert (second.ask.params["offset"], second.ask.overlap, second.ask.seen) == (10, 0, 10)
+    short = rule.after(Ask(params={"offset": 0}), facts(1, count=50))
+    assert isinstance(short, Next)
+    assert (short.ask.params["offset"], short.ask.overlap) == (1, 0)
+    assert Ask.of(first.ask.checkpoint()) == first.ask
+
+
+def test_an_overlap_is_no_item_of_the_count() -> None:
+    """What two pages share is counted once, so that the end by a total is where it was."""
+    rule = Offset(total="count")
+    following = rule.after(rule.first({}), facts(4, count=7))
+    assert isinstance(following, Next)
+    assert isinstance(rule.after(following.ask, facts(3, count=7)), Next)
+    ended = rule.after(following.ask, facts(4, count=7))
+    assert isinstance(ended, End)
+    assert ended.proof == "7 items of count = 7 on page 2"
+
+
+def test_an_empty_page_alone_ends_a_listing_that_has_no_other_marker() -> None:
+    """A page that holds the overlap alone is no end: behind it is asked once more, without one."""
+    rule = Offset(end="empty")
+    tail = rule.after(Ask(params={"offset": 9}, overlap=1, seen=10), facts(1))
+    assert isinstance(tail, Next)
+    assert (tail.ask.params["offset"], tail.ask.overlap) == (10, 0)
+    assert isinstance(rule.after(tail.ask, facts(0)), End)

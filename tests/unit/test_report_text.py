@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from recon.discrepancy import DiscrepancyKind
-from recon.report import text
+from recon.report import markdown, text
 from recon.report.figures import DeliveryFigure, Problem, Standing, Verdict
 from recon.report.verdict import headline, statement
 from tests.unit import figures_fixture as made
@@ -35,6 +35,16 @@ def test_the_block_tells_counts_new_ones_fields_and_delivery() -> None:
     ):
         assert f"{line}\n" in shown
     assert "captured 186, status 186" in shown
+
+
+def test_what_a_whole_fetch_came_through_is_said() -> None:
+    """A filter that the third party ignored makes every night slow, and still whole: the block and the Markdown say so."""
+    figures = made.figures(1300)
+    assert figures.coverage is not None
+    noted = replace(figures, coverage=replace(figures.coverage, notes=("fetched in one: a row came that was not asked for",)))
+
+    assert "  note      fetched in one: a row came that was not asked for\n" in block(noted)
+    assert "- **note** fetched in one" in b"".join(markdown.pieces(noted, lambda: iter(()))).decode()
 
 
 def test_values_are_aligned_from_target_to_source() -> None:

@@ -8,6 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from recon.errors import InvalidPage, Throttled, Unreachable
+from recon.fetch.classify import Action, Classifier, Rule
 from recon.fetch.limiter import Limiter
 from recon.fetch.retry import Policy, Retrier, retry_after
 from recon.fetch.transport import Response
@@ -61,6 +62,16 @@ def test_final_answers_are_not_asked_again(status: int) -> None:
     assert call(tries, clock).status == status
     assert tries.count == 1
     assert clock.slept == []
+
+
+def test_a_rule_says_how_long_to_wait_where_the_answer_does_not() -> None:
+    """A throttle without Retry-After waits for the rule's minute at least; one that names its own time waits for that."""
+    classifier = Classifier([Rule(statuses=frozenset({403}), body="secondary", do=Action.THROTTLE, wait=60.0)])
+    for refusal, least, most in ((answer(403, b"secondary"), 60.0, 61.0), (answer(403, b"secondary", retry_after="5"), 5.0, 6.0)):
+        clock = ManualClock()
+        retrier = Retrier(Policy(), Limiter(), on_retry=lambda *_: None, classifier=classifier, rng=random.Random(7))
+        assert retrier.call(Tries(refusal, answer(200)), "GET /issues", clock).status == 200
+        assert least <= sum(clock.slept) <= most
 
 
 def test_lost_connections_are_asked_again_and_other_faults_are_not() -> None:

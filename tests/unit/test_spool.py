@@ -45,7 +45,13 @@ def test_a_spool_gives_back_what_was_appended(tmp_path: Path) -> None:
     spool = Spool.open(tmp_path / "s")
     expected = [b"".join(item + b"\n" for item in make_page(n).items) for n in (1, 2, 3)]
     assert list(spool.frames()) == expected
-    assert (spool.pages, spool.items, spool.finished, spool.proof, spool.checkpoint) == (3, 9, True, "has_more = false", None)
+    assert (spool.pages, spool.items, spool.finished, spool.parts[0].proof, spool.parts[0].checkpoint) == (
+        3,
+        9,
+        True,
+        "has_more = false",
+        None,
+    )
     assert (spool.total, spool.bytes_read, spool.last_at) == (9, 300, NOW)
     spool.close()
 
@@ -56,7 +62,7 @@ def test_an_unfinished_spool_knows_where_to_go_on(tmp_path: Path) -> None:
     spool.append(make_page(3, items=0), at=NOW)
     spool.close()
     spool = Spool.open(tmp_path / "s")
-    assert spool.checkpoint == {"cursor": "c3", "_page": 4}
+    assert spool.parts[0].checkpoint == {"cursor": "c3", "_page": 4}
     assert not spool.finished
     assert len(list(spool.frames())) == 2
     spool.close()

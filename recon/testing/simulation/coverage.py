@@ -26,6 +26,8 @@ NIGHTS = ("wiped", "wrong tenant", "clamped", "reads 404", "forbidden", "unreada
 DECISIONS = ("approved", "wrong checksum", "rejected", "approved too late", "ignored", "approved twice", "acknowledged", "job edited")
 BY_HAND = ("run by hand", "dry run", "look at one", "publish by hand")
 SCHEDULE = ("night missed", "caught up", "clock forward", "clock back")
+GATEWAY = ("over the limit", "token died", "token ends early")
+PARTS = ("filter ignored", "part refused")
 PLACES = ("absence by 404", "absence by 410", "absence by marker", "cursor expired")
 GUARDS = ("missing", "extra", "changed", "same_field", "shrunken", "empty", "week", "total")
 FOUND = ("in flight", "deletion waits", "stamped ahead")
@@ -46,6 +48,8 @@ DECLARED: frozenset[str] = frozenset(
         *BY_HAND,
         *SCHEDULE,
         *PLACES,
+        *GATEWAY,
+        *PARTS,
         *(f"guard {guard}" for guard in GUARDS),
         *FOUND,
         *(f"verdict {verdict}" for verdict in VERDICTS),

@@ -45,6 +45,16 @@ class Answer:
         if not self.body and self.document is not None:
             self.body = json.dumps(self.document, separators=(",", ":")).encode()
 
+    def says_the_end(self) -> bool:
+        """Whether it is a page that says it is the last, be that true or not."""
+        if self.lost or self.status != 200:
+            return False
+        try:
+            page = json.loads(self.body)
+        except ValueError:
+            return False
+        return isinstance(page, dict) and page.get("has_more") is False
+
     def fail(self, status: int, fault: str, **headers: str) -> None:
         """Becomes an error."""
         self.status, self.fault, self.shown, self.headers = status, fault, None, {k.replace("_", "-"): v for k, v in headers.items()}

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from sqlalchemy import Engine, event
 
 from recon.errors import ReconError
 from recon.project import Project
@@ -47,6 +48,29 @@ class Work:
     state: State
 
 
+_FILE = [""]
+
+
+def engine_of(file: str) -> Engine:
+    """The engine, on this world's state database. There is one in each process, since what it has compiled costs more than a whole night."""
+    engine = _engine()
+    engine.dispose()
+    _FILE[0] = file
+    return engine
+
+
+@cache
+def _engine() -> Engine:
+    engine = make("sqlite:///world.db")
+    watch(engine)
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, args: list[Any], _named: dict[str, Any]) -> None:
+        args[0] = _FILE[0]
+
+    return engine
+
+
 class Listener:
     """A run's progress, for the story."""
 
@@ -73,8 +97,7 @@ class Hosts:
         self._records = Records(universe, self.people)
         self._projects: dict[str, Project] = {}
         shutil.copyfile(universe.template, universe.folder / "state.db")
-        self._engine = make(f"sqlite:///{universe.folder / 'state.db'}")
-        watch(self._engine)
+        self._engine = engine_of(str(universe.folder / "state.db"))
 
     # -- what is to happen ----------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,39 @@ class Gone(Exception):
     """The place that is asked for is no more: the cursor has expired."""
 
 
+PARTS = {
+    "": "",
+    "ranges": 'ranges = { at = "born", low = "born_from", high = "born_before", form = "epoch", pages = 2 }\nparallel = 3\n',
+    "shards": 'shards = { param = "region", values = ["eu", "us", "asia"], at = "region" }\nparallel = 2\n',
+}
+"""What recon.toml says of how a listing can be cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """Which part of the listing is asked for: `low <= born < high`, or one shard; None is open."""
+
+    low: int | None = None
+    high: int | None = None
+    shard: str | None = None
+
+    @classmethod
+    def of(cls, query: dict[str, str]) -> "Asking":
+        """As the query says."""
+        low, high = query.get("born_from"), query.get("born_before")
+        return cls(low=None if low is None else int(low), high=None if high is None else int(high), shard=query.get("region"))
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it is less than the whole."""
+        return (self.low, self.high, self.shard) != (None, None, None)
+
+    def holds(self, born: int, region: str) -> bool:
+        """Whether an item belongs to it."""
+        above, below = self.low is None or self.low <= born, self.high is None or born < self.high
+        return above and below and self.shard in (None, region)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
     """One page: its items, and the marks around them."""

@@ -7,10 +7,12 @@ from urllib.parse import unquote
 from recon.errors import Unreachable
 from recon.fetch.transport import Request, Response
 from recon.testing.simulation.faults import ITEM_FAULTS, LISTING_FAULTS, NIGHT_FAULTS, Answer
-from recon.testing.simulation.listing import Gone, cut
-from recon.testing.simulation.oracle.facts import UNREADABLE, Shown
+from recon.testing.simulation.gateway import TOKEN_PATH
+from recon.testing.simulation.listing import Asking, Gone, cut
+from recon.testing.simulation.oracle.facts import UNREADABLE, Asked, Cut, PartEnd, Shown
 from recon.testing.simulation.oracle.history import Values
 from recon.testing.simulation.process import Process
+from recon.testing.simulation.third_party import REGIONS
 
 if TYPE_CHECKING:
     from recon.testing.simulation.world import Universe
@@ -32,9 +34,10 @@ class WorldNetwork:
         process.step("request")
         process.requests += 1
         where = (process.number, process.requests)
+        universe.facts.asked.append(Asked(at=universe.time.at, process=process.number, what="request"))
         process.passes(universe.chance.between(0.02, 0.6, "latency", *where))
         _, domain, *rest = request.path.split("/")
-        answer = self._item(domain, unquote(rest[0]), where) if rest else self._page(domain, dict(request.query), where)
+        answer = self._answered(request, domain, rest, where)
         told = f"GET {request.path}" + "".join(f" {name}={value}" for name, value in request.query.items())
         fault = f" [{answer.fault}]" if answer.fault else ""
         shown = (
@@ -63,17 +66,35 @@ class WorldNetwork:
     def close(self) -> None:
         """Nothing is open."""
 
+    def _answered(self, request: Request, domain: str, rest: list[str], where: tuple[int, int]) -> Answer:
+        """By the gateway, or by the third party behind it."""
+        process, gateway = self._process, self._universe.gateway
+        if request.path == TOKEN_PATH:
+            answer = gateway.token(process.number)
+        else:
+            answer = (
+                gateway.refusal(request, process.number)
+                or (self._item(domain, unquote(rest[0]), where) if rest else self._page(domain, dict(request.query), where))
+            )  # fmt: skip
+            answer.headers = {**gateway.told(), **answer.headers}
+        answer.render()
+        if answer.status == 429:
+            at = self._universe.time.at
+            until = at + float(answer.headers.get("retry-after", 0.0))
+            self._universe.facts.asked.append(Asked(at=at, process=process.number, what="throttled", until=until))
+        return answer
+
     def _page(self, domain: str, query: dict[str, str], where: tuple[int, int]) -> Answer:
         universe = self._universe
         world, chance, party = universe.world, universe.chance, universe.parties[domain]
         night = universe.night_faults(domain)
-        at = max(0.0, universe.time.at - universe.lag(domain))
-        if "wiped" in night:
-            rows: list[tuple[int, str, Values]] = []
-        elif "wrong tenant" in night:
-            rows = [(n, f"other{n}", {"status": "open", "amount": n, "currency": "EUR", "version": n}) for n in range(1, 5)]
-        else:
-            rows = [(party.places[key], key, party.history.at(key, at)) for key in party.living(at)]
+        asked = Asking.of(query)
+        if "part refused" in night and asked.narrow and asked.holds(*universe.refused_part(domain)):
+            universe.facts.cuts.append(Cut(at=universe.time.at, process=where[0], domain=domain))
+            return Answer.error(500, "this part cannot be had", fault="part refused")
+        rows = self._rows(domain, night)
+        if asked.narrow and "filter ignored" not in night:
+            rows = [row for row in rows if row[2] and asked.holds(row[2].get("born", 0), row[2].get("region", ""))]
         size = world.page_size
         if "clamped" in night:
             size = max(1, size // 2)
@@ -95,8 +116,22 @@ class WorldNetwork:
         if kind:
             LISTING_FAULTS[kind](answer, chance, where, self._pages.get(domain, []))
         answer.render()
+        if world.parts and answer.says_the_end():
+            ends = PartEnd(at=universe.time.at, process=where[0], domain=domain, low=asked.low, high=asked.high, shard=asked.shard)
+            universe.facts.parts.append(ends)
         self._pages.setdefault(domain, []).append(answer.body)
         return answer
+
+    def _rows(self, domain: str, night: frozenset[str]) -> list[tuple[int, str, Values]]:
+        """The whole listing as it stands, in the order of places."""
+        universe, party = self._universe, self._universe.parties[domain]
+        if "wiped" in night:
+            return []
+        if "wrong tenant" in night:
+            held = {"status": "open", "currency": "EUR", "born": 0, "region": REGIONS[0]}
+            return [(n, f"other{n}", {**held, "amount": n, "version": n}) for n in range(1, 5)]
+        at = max(0.0, universe.time.at - universe.lag(domain))
+        return [(party.places[key], key, party.history.at(key, at)) for key in party.living(at)]
 
     def _item(self, domain: str, key: str, where: tuple[int, int]) -> Answer:
         universe = self._universe

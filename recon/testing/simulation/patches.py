@@ -13,7 +13,7 @@ from recon.compare import diff, snapshot
 from recon.compare.limits import small
 from recon.errors import LostLease, ReconError
 from recon.report import render
-from recon.run import night, pages, sealing
+from recon.run import night, pages, sealing, shelf
 from recon.state import lease as leases
 from recon.state import runs
 from recon.testing.simulation.process import CURRENT, stepping
@@ -104,6 +104,7 @@ def patched(reach: Callable[[str], None]) -> Iterator[None]:
         (secrets, "token_hex", lambda size=None: drawn(size).hex()),
         (render, "write_run", sometimes(render.write_run)),
         (render, "write_index", sometimes(render.write_index)),
+        (shelf, "domains", sometimes(shelf.domains)),
         # An engine is opened once for all, and connected to: every night's tables are temporary, and its connection's own.
         (snapshot, "connect", quick),
         (diff, "connect", quick),

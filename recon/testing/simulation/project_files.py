@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recon.testing.simulation.listing import RULES
+from recon.testing.simulation.listing import PARTS, RULES
 
 if TYPE_CHECKING:
     from recon.testing.simulation.world import Universe
@@ -21,13 +21,15 @@ base_url = "http://127.0.0.1:9/"
 tries = 3
 max_wait = "90s"
 concurrency = 1
-[publishers.{publisher}]
+{terms}[publishers.{publisher}]
 type = "stdout"
 """
+RATE = 'rate = {{ requests = {requests}, per = "60s" }}\n'
+OAUTH = 'auth = { oauth2 = { token_url = "http://127.0.0.1:9/oauth/token", client_id = "world", client_secret = { file = "secret" } } }\n'
 RESOURCE = """[providers.{provider}.resources.{resource}]
 path = "{domain}"
 records = "data"
-{get}{total}paging = {{ {rule} }}
+{get}{total}{parts}paging = {{ {rule} }}
 [stores.{store}]
 url = "sqlite:///{file}"
 """
@@ -65,7 +67,12 @@ def write_project(universe: "Universe", host: str) -> None:
     world = universe.world
     own = world.own.job if world.own is not None else None
     provider, publisher = (own.provider, own.publisher) if own is not None else ("shop", "bus")
-    text = TOML.format(state=universe.folder / "state.db", provider=provider, publisher=publisher)
+    # Twice as much is declared as is let through: what the third party tells is what counts.
+    terms = (RATE.format(requests=world.allowed * 2) if world.allowed else "") + (OAUTH if world.token_life else "")
+    if world.token_life:
+        (folder / "secret").write_text("known to the world\n")
+        (folder / "secret").chmod(0o600)
+    text = TOML.format(state=universe.folder / "state.db", provider=provider, publisher=publisher, terms=terms)
     if world.total:
         text += f"[guards]\ntotal = {world.total}\n"
     for domain in universe.domains:
@@ -74,7 +81,15 @@ def write_project(universe: "Universe", host: str) -> None:
         file = universe.applications[domain].file
         resource, store = (own.resource, own.store) if own is not None else (domain, domain)
         text += RESOURCE.format(
-            provider=provider, resource=resource, store=store, domain=domain, get=get, total=total, rule=RULES[world.paging], file=file
+            provider=provider,
+            resource=resource,
+            store=store,
+            domain=domain,
+            get=get,
+            total=total,
+            parts=PARTS[world.parts],
+            rule=RULES[world.paging],
+            file=file,
         )
     (folder / "recon.toml").write_text(text)
     if own is None:

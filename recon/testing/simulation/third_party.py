@@ -12,6 +12,9 @@ from recon.testing.simulation.oracle.history import History, Values
 if TYPE_CHECKING:
     from recon.testing.simulation.own import Own
 
+AGE = 90 * DAY
+"""How far back the first items reach."""
+REGIONS = ("eu", "us", "asia")
 STATUSES = ("open", "paid", "shipped", "refunded")
 
 
@@ -25,20 +28,36 @@ class Change:
     version: int
 
 
+def region_of(key: str) -> str:
+    """Where an item belongs, for good."""
+    return REGIONS[int(key[1:]) % len(REGIONS)]
+
+
 class ThirdParty:
     """One domain's records. `on_change` is told of every change as it happens."""
 
     def __init__(
-        self, domain: str, time: Time, chance: Chance, on_change: Callable[[Change], None], *, ahead: float | None, own: "Own | None" = None
+        self,
+        domain: str,
+        time: Time,
+        chance: Chance,
+        on_change: Callable[[Change], None],
+        *,
+        ahead: float | None,
+        own: "Own | None" = None,
+        parts: str = "",
     ) -> None:
         self._own = own
+        #: How the listing can be cut, `ranges` or `shards`; each record then says where it belongs.
+        self._parts = parts
         self.domain = domain
         #: The share of changes that are stamped a day ahead; None where records have no time of change.
         self._ahead = ahead
         self.history = History()
         #: Where in the listing each living item stands; a deleted one keeps its place for cursors.
         self.places: dict[str, int] = {}
-        self._born: dict[str, float] = {}
+        #: When each item came into being, in seconds since 1970.
+        self.born: dict[str, int] = {}
         self._time = time
         self._chance = chance
         self._on_change = on_change
@@ -54,10 +73,15 @@ class ThirdParty:
         self._versions += 1
         if self.history.at(key, self._time.at) is None and state is not None:
             self.places[key] = self._versions
+            self.born[key] = int(moment(self._time.at).timestamp())
         held = None if state is None else {**state, "version": self._versions}
         if held is not None and self._ahead is not None:
             late = self._chance.happens("stamped ahead", self._ahead, self.domain, self._versions)
             held["changed"] = iso(moment(self._time.at + (DAY if late else 0.0)))
+        if held is not None and self._parts == "ranges":
+            held["born"] = self.born[key]
+        if held is not None and self._parts == "shards":
+            held["region"] = region_of(key)
         self.history.put(self._time.at, key, held)
         if not quiet:
             self._on_change(Change(domain=self.domain, key=key, state=held, version=self._versions))
@@ -66,6 +90,17 @@ class ThirdParty:
         """The records that are there from the beginning, which nobody is told of."""
         for number in range(count):
             self.write(f"k{number:03d}", self._drawn(f"first{number}"), quiet=True)
+        if self._parts == "ranges":
+            self._grow_older(count)
+
+    def _grow_older(self, count: int) -> None:
+        """What is there from the beginning came one after another, over the months before."""
+        for number in range(count):
+            key = f"k{number:03d}"
+            self.born[key] -= int((count - number) * AGE / count)
+            state = self.history.at(key, self._time.at)
+            assert isinstance(state, dict)
+            state["born"] = self.born[key]
 
     def change(self, number: int) -> None:
         """One change by chance: `number` names it."""
@@ -90,7 +125,7 @@ class ThirdParty:
             # What it was before, once more: the state alone does not tell the two times apart.
             earlier = [state for _, state in self.history.during(key, 0.0, self._time.at) if state is not None]
             before = chance.one_of(earlier, *where)
-            self.write(key, {name: value for name, value in before.items() if name not in {"version", "changed"}})
+            self.write(key, {name: value for name, value in before.items() if name not in {"version", "changed", "born", "region"}})
             return
         self.write(key, self._drawn(*where))
 

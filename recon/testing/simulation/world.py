@@ -11,12 +11,13 @@ from recon.testing.simulation.application import Application, Handler, Webhooks
 from recon.testing.simulation.chance import Chance
 from recon.testing.simulation.clock import DAY, SLOT, DatabaseClock, Time
 from recon.testing.simulation.consumers import MOODS, Consumer
+from recon.testing.simulation.gateway import Gateway
 from recon.testing.simulation.hosts import Hosts
 from recon.testing.simulation.oracle.facts import Facts
 from recon.testing.simulation.process import Fate, Process
 from recon.testing.simulation.project_files import write_project
 from recon.testing.simulation.story import Story
-from recon.testing.simulation.third_party import ThirdParty
+from recon.testing.simulation.third_party import REGIONS, ThirdParty, region_of
 
 if TYPE_CHECKING:
     from recon.testing.simulation.own import Own
@@ -33,8 +34,13 @@ TROUBLES: Mapping[str, float] = {
     "unreadable": 0.06,
     "outage": 0.08,
     "store away": 0.05,
+    "filter ignored": 0.08,
+    "part refused": 0.08,
 }
 """States of a whole night, with the share of nights that have them."""
+
+OF_PARTS = frozenset({"filter ignored", "part refused"})
+"""Those that only a listing in parts can have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +48,13 @@ class World:
     """What is declared of a world: its third party, its application, its consumers, and how much goes wrong. Shares lie between 0 and 1.
 
     `delete_nights` is the job's; with `updated`, records have a time of change, which for the share `stamped_ahead` of changes lies a day
-    ahead; `total` is the limit of all domains together, 0 for none.
+    ahead; `total` is the limit of all domains together, 0 for none. `allowed` is how many requests a minute the third party lets through, half of what is
+    declared of it, 0 for any number; with `token_life`, requests are signed with OAuth 2 tokens that are given for so many seconds.
+    `parts` says how the listing can be cut, `ranges` or `shards`, and then it is fetched in parts.
     `paging` is a key of `listing.RULES`; `absence` is how a read by id tells of a deletion: 404, 410 or marker; `handler` is one of
     `application.HANDLERS`; `careful` says that the consumer of events looks at the row first, and `handle` is a consumer of your own.
     `troubles` are states of a whole night (wiped, wrong tenant, clamped, reads 404, forbidden, unreadable,
-    outage, store away) with the share of nights that have them; `weights` changes how often a single fault is drawn, by name.
+    outage, store away; of a listing in parts: filter ignored, part refused) with the share of nights that have them; `weights` changes how often a single fault is drawn, by name.
     """
 
     name: str
@@ -89,6 +97,9 @@ class World:
     updated: bool = False
     stamped_ahead: float = 0.05
     total: int = 0
+    allowed: int = 0
+    token_life: float = 0.0
+    parts: str = ""
     own: "Own | None" = None
 
     def weight(self, fault: str) -> float:
@@ -117,7 +128,9 @@ class Universe:
         self.time = Time()
         self.database_clock = DatabaseClock(self.time)
         self.story = Story(self.time)
-        self.facts = Facts(delete_nights=world.delete_nights, listing_lag=world.listing_lag)
+        self.facts = Facts(
+            delete_nights=world.delete_nights, listing_lag=world.listing_lag, shards=len(REGIONS) if world.parts == "shards" else 0
+        )
         self.compared: tuple[str, ...] = COMPARED[0]
         if world.own is not None:
             self.compared = tuple(one.name for one in world.own.job.compared)
@@ -132,6 +145,7 @@ class Universe:
         self.applications: dict[str, Application] = {}
         self.consumers: dict[str, Consumer] = {}
         self.numbers = 0
+        self.gateway = Gateway(self)
         self.hosts = Hosts(self)
         self._settle_in()
 
@@ -146,6 +160,7 @@ class Universe:
                 Webhooks(self, application),
                 ahead=self.world.stamped_ahead if self.world.updated else None,
                 own=self.world.own,
+                parts=self.world.parts,
             )
             party.fill(self.chance.count(*self.world.records, "records", domain))
             for key in party.places:
@@ -179,7 +194,7 @@ class Universe:
         return frozenset(
             name
             for name, share in self.world.troubles.items()
-            if name != "store away" and self.chance.happens(name, share, domain, self.night)
+            if name != "store away" and (self.world.parts or name not in OF_PARTS) and self.chance.happens(name, share, domain, self.night)
         )
 
     def mood(self, domain: str, sort: str) -> float:
@@ -206,6 +221,12 @@ class Universe:
             return frozenset()
         keys = sorted(self.parties[domain].places)
         return frozenset(self.chance.stream("unreadable keys", domain, self.night).sample(keys, min(2, len(keys))))
+
+    def refused_part(self, domain: str) -> tuple[int, str]:
+        """When the item was born, and where it belongs, whose part cannot be had tonight."""
+        born = self.parties[domain].born
+        key = self.chance.one_of(sorted(born), "refused part", domain, self.night)
+        return born[key], region_of(key)
 
     def consumer_mood(self) -> str:
         """How the destination is tonight."""

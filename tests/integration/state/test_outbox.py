@@ -16,6 +16,7 @@ from sqlalchemy import select
 from recon.clock import SystemClock
 from recon.errors import LostLease
 from recon.event import decode
+from recon.outbox.dead import DeadLetters
 from recon.outbox.delivery import LEASE_SECONDS, drain
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.report.figures import DeliveryFigure
@@ -218,7 +219,7 @@ def test_rejected_becomes_a_dead_letter_with_its_reason(nights: Nights) -> None:
     figure = deliver(nights, RecordingPublisher([REJECTED]))
 
     assert (figure.confirmed, figure.dead, figure.waiting, figure.last_reason) == (1, 1, 0, "400 no such field")
-    (letter,) = nights.outbox.dead("orders")
+    (letter,) = DeadLetters(nights.state).list(domain="orders")
     assert (letter.key, letter.reason, letter.publisher, letter.run) == ("1", "400 no such field", "bus", nights.claim.run.id)
     assert nights.outbox.figure(nights.claim.run.id, "bus").last_reason == "400 no such field"
 
@@ -235,7 +236,7 @@ def test_an_event_too_large_for_the_destination_is_refused_with_its_figures(nigh
 
     assert (figure.confirmed, figure.dead) == (1, 1)
     assert publisher.batches == [["small"]]
-    assert nights.outbox.dead()[0].reason.endswith("bytes, bus takes at most 4,096")
+    assert DeadLetters(nights.state).list()[0].reason.endswith("bytes, bus takes at most 4,096")
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,37 @@ class Frozen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One thing that passed between a process and the gateway: `what` is request, throttled (then `until` is when it may ask again), token, token refused."""
+
+    at: float
+    process: int
+    what: str
+    until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """A part of the listing was refused to a process, as it is to everybody all night."""
+
+    at: float
+    process: int
+    domain: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartEnd:
+    """The last page of what a process asked for: `low <= born < high`, or a shard; None is open."""
+
+    at: float
+    process: int
+    domain: str
+    low: int | None
+    high: int | None
+    shard: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
     """What a consumer made of an event: the row before and after. `careful`: it follows the advice and looks at the row first."""
 
@@ -144,6 +175,9 @@ class Facts:
     acts: list[Act] = field(default_factory=list)
     frozen: list[Frozen] = field(default_factory=list)
     applied: list[Applied] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
+    parts: list[PartEnd] = field(default_factory=list)
     #: Lease name to its fences, as they were seen, in order.
     fences: dict[str, list[int]] = field(default_factory=dict)
     #: When it was first seen in the database that an emission (id, number) was delivered: from then on nobody has a reason to send it again.
@@ -156,5 +190,7 @@ class Facts:
     listing_lag: float = 0.0
     #: On how many nights a deletion must have been seen before it is told.
     delete_nights: int = 1
+    #: How many shards make the whole, 0 where the listing has none.
+    shards: int = 0
     #: From when on nothing goes wrong any more.
     calm: float = float("inf")

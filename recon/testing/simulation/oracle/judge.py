@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from recon.testing.simulation.oracle import delivering, ending, finding, holding, telling
+from recon.testing.simulation.oracle import asking, covering, delivering, ending, finding, holding, telling
 from recon.testing.simulation.oracle.facts import Facts
 
 Law = Callable[[Facts], Iterator[str]]
@@ -35,6 +35,10 @@ LAWS: dict[str, Law] = {
     "9 an older event never undoes a newer state": delivering.never_older,
     "10 unreadable is not missing, and a mass change is held": holding.mass_and_unreadable,
     "11 what went wrong is loud": telling.loud,
+    "12 a pause that was asked for is kept": asking.pauses_kept,
+    "12 a token that ended costs one request": asking.dead_tokens,
+    "13 absence is inferred from the whole only": covering.absent_of_whole_only,
+    "13 clean is said of parts that make the whole": covering.clean_of_whole_only,
 }
 """The laws by their names."""
 

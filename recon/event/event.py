@@ -1,4 +1,4 @@
-"""The corrective event: one internal record, rendered as CloudEvents 1.0 JSON.
+"""The corrective event: one internal record, stored as CloudEvents 1.0 JSON.
 
 Its id is a hash of the fact it tells (who, which item, what to do, what both sides held), so however often
 the same discrepancy is seen, its event is the same one. Nothing of a run, a clock or a version is hashed.
@@ -53,11 +53,22 @@ class Event:
     run: str
     #: How often this discrepancy was opened again.
     generation: int
-    #: op, key, state, before, changed[], precondition{fingerprint}, observed{fingerprint, at}.
+    #: op, key, state, before, changed[], precondition{fingerprint}, observed{fingerprint, at}; supersedes, where it replaces one.
     data: Mapping[str, Any]
+    #: The tenant and the region that it is about, where the job names them.
+    account: str | None = None
+    region: str | None = None
+    #: Until when this version of the type is still sent, where a newer one is there: an ISO date.
+    sunset: str | None = None
 
-    def cloudevent(self) -> dict[str, Any]:
-        """The structured CloudEvents 1.0 form (extension names are lower case letters and digits)."""
+    @property
+    def operation(self) -> str:
+        """created, updated or deleted."""
+        return str(self.data.get("op", ""))
+
+    def attributes(self) -> dict[str, Any]:
+        """Everything but the data, by the names of CloudEvents 1.0 (extension names are lower case letters and digits)."""
+        optional = {"account": self.account, "region": self.region, "deprecationsunset": self.sunset}
         return {
             "specversion": "1.0",
             "id": self.id,
@@ -73,8 +84,13 @@ class Event:
             "reconrunid": self.run,
             "correlationid": self.id,
             "generation": self.generation,
-            "data": dict(self.data),
+            **({"deprecated": True} if self.sunset is not None else {}),
+            **{name: value for name, value in optional.items() if value is not None},
         }
+
+    def cloudevent(self) -> dict[str, Any]:
+        """The structured form: attributes and data in one object."""
+        return {**self.attributes(), "data": dict(self.data)}
 
     def encode(self) -> bytes:
         """The bytes that are stored once and sent on every repeat."""
@@ -97,6 +113,9 @@ def decode(raw: bytes) -> Event:
             run=body["reconrunid"],
             generation=body["generation"],
             data=body["data"],
+            account=body.get("account"),
+            region=body.get("region"),
+            sunset=body.get("deprecationsunset"),
         )
     except (KeyError, TypeError, msgspec.DecodeError) as error:
         msg = f"not an event of this system: {error}"

@@ -1,0 +1,128 @@
+"""Dead letters: events that a destination refused for good. A person mends the reason and sends them again, or lets them go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, exists, func, or_, select, update
+
+from recon.errors import BadRequest
+from recon.state.database import State
+from recon.state.tables import events, ledger, outbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """An event that its destination refused for good, and why. `current`: its discrepancy is open still, and this is what it says."""
+
+    event: str
+    domain: str
+    key: str
+    type: str
+    publisher: str
+    run: str
+    at: datetime
+    reason: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redriven:
+    """What became of those that were asked for: on their way again, or left, since they tell what is not so any more."""
+
+    again: int
+    stale: int
+
+
+class DeadLetters:
+    """The dead letters in a state database."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def list(
+        self, *, domain: str | None = None, publisher: str | None = None, event: str | None = None, limit: int = 100
+    ) -> list[DeadLetter]:
+        """Newest first. One that was sent again since is none."""
+        columns = (
+            outbox.c.event_id.label("event"),
+            outbox.c.domain,
+            events.c.key,
+            events.c.type,
+            outbox.c.publisher,
+            outbox.c.run_id.label("run"),
+            outbox.c.tried_at.label("at"),
+            func.coalesce(outbox.c.reason, "").label("reason"),
+            _current().label("current"),
+        )
+        query = select(*columns).join(events, events.c.id == outbox.c.event_id).where(*_dead(domain, publisher, event))
+        with self.state.read() as conn:
+            return [DeadLetter(**row._mapping) for row in conn.execute(query.order_by(outbox.c.seq.desc()).limit(limit))]  # noqa: SLF001 - SQLAlchemy's public name of a row as a mapping
+
+    def count(self, *, domain: str | None = None, publisher: str | None = None, event: str | None = None) -> int:
+        """How many there are."""
+        query = select(func.count()).select_from(outbox).where(*_dead(domain, publisher, event))
+        with self.state.read() as conn:
+            return conn.execute(query).scalar_one()
+
+    def redrive(
+        self, *, domain: str | None = None, publisher: str | None = None, event: str | None = None, stale: bool = False
+    ) -> Redriven:
+        """Puts them back to wait, due now, with the same id and bytes. Raises BadRequest where there is none.
+
+        One whose discrepancy is resolved, or says something else by now, is left where it is unless `stale`: sent late, it would undo
+        what is right. One that waits again by itself counts as on its way.
+        """
+        with self.state.begin() as conn:
+            now = self.state.now(conn)
+            asked = _dead(domain, publisher, event)
+            seqs = conn.execute(select(outbox.c.seq).where(*asked)).scalars().all()
+            _refuse_none(seqs, domain, publisher, event)
+            mine = [*asked] if stale else [*asked, _current()]
+            again = conn.execute(
+                update(outbox)
+                .where(outbox.c.seq.in_(select(outbox.c.seq).where(*mine)))
+                .values(state="waiting", due_at=now, enqueued_at=now, attempts=0)
+            )
+            return Redriven(again=again.rowcount, stale=len(seqs) - again.rowcount)
+
+    def discard(self, *, by: str, reason: str, domain: str | None = None, publisher: str | None = None, event: str | None = None) -> int:
+        """Lets them go, with a person's name and reason; the event itself stays in the store. Raises BadRequest where there is none."""
+        if not reason.strip():
+            msg = "a discarded event wants a reason"
+            raise BadRequest(msg, hint='--reason "…": it stands in what recon explain tells of the item')
+        with self.state.begin() as conn:
+            asked = _dead(domain, publisher, event)
+            seqs = conn.execute(select(outbox.c.seq).where(*asked)).scalars().all()
+            _refuse_none(seqs, domain, publisher, event)
+            why = "discarded by " + by + ": " + reason.strip() + "; it was refused: "
+            gone = update(outbox).where(outbox.c.seq.in_(select(outbox.c.seq).where(*asked)))
+            conn.execute(gone.values(state="withdrawn", reason=why + func.coalesce(outbox.c.reason, "")))
+            return len(seqs)
+
+
+def _dead(domain: str | None, publisher: str | None, event: str | None) -> list[Any]:
+    later = outbox.alias("later")
+    told_since = exists().where(later.c.event_id == outbox.c.event_id, later.c.publisher == outbox.c.publisher, later.c.seq > outbox.c.seq)
+    found: list[Any] = [outbox.c.state == "dead", ~told_since]
+    if domain is not None:
+        found.append(outbox.c.domain == domain)
+    if publisher is not None:
+        found.append(outbox.c.publisher == publisher)
+    if event is not None:
+        found.append(outbox.c.event_id.startswith(event, autoescape=True))
+    return found
+
+
+def _current() -> Any:
+    """Whether the event is what the ledger's open discrepancy says; a replay tells history, and is as good as it ever was."""
+    said = and_(ledger.c.domain == outbox.c.domain, ledger.c.event_id == outbox.c.event_id, ledger.c.state == "open")
+    return or_(outbox.c.replay.is_not(None), exists().where(said))
+
+
+def _refuse_none(seqs: Sequence[int], domain: str | None, publisher: str | None, event: str | None) -> None:
+    if not seqs:
+        words = ", ".join(f"{name} {value}" for name, value in (("domain", domain), ("publisher", publisher), ("event", event)) if value)
+        msg = f"no dead letter{f' of {words}' if words else ''}"
+        raise BadRequest(msg, hint="recon dead list shows those that there are")

@@ -1,0 +1,112 @@
+"""Replay: events that were told before are told again, to whoever asks: the same ids, the same bytes, under a replay id of its own.
+
+A replay goes through the outbox like everything else: it survives a crash, it waits for a destination that is down, and each of its
+events has its outcome. It is not withdrawn when its discrepancy is resolved: it tells what was said, not what is so.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from recon.errors import BadRequest
+from recon.state.database import State
+from recon.state.run import new_id
+from recon.state.tables import WAITING, events, outbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which events: everything that is left out is not asked for. Times are those of the first emission, `since` included, `until` not."""
+
+    domain: str | None = None
+    key: str | None = None
+    type: str | None = None
+    run: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> list[Any]:
+        """As SQL, over the table of events."""
+        c = events.c
+        asked = [(c.domain, self.domain), (c.key, self.key), (c.type, self.type), (c.run_id, self.run)]
+        found: list[Any] = [column == value for column, value in asked if value is not None]
+        if self.since is not None:
+            found.append(c.created_at >= self.since)
+        if self.until is not None:
+            found.append(c.created_at < self.until)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What a choice comes to, of one domain and type."""
+
+    domain: str
+    type: str
+    count: int
+    first: datetime
+    last: datetime
+
+
+class Replays:
+    """Replays in a state database."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def chosen(self, choice: Choice) -> list[Chosen]:
+        """What would be told again, by domain and type."""
+        c = events.c
+        query = (
+            select(c.domain, c.type, func.count().label("n"), func.min(c.created_at).label("first"), func.max(c.created_at).label("last"))
+            .where(*choice.conditions())
+            .group_by(c.domain, c.type)
+            .order_by(c.domain, c.type)
+        )
+        with self.state.read() as conn:
+            return [Chosen(domain=row.domain, type=row.type, count=row.n, first=row.first, last=row.last) for row in conn.execute(query)]
+
+    def begin(self, choice: Choice, publisher: str) -> tuple[str, int]:
+        """Puts the chosen events into the outbox for this destination, oldest first; answers the replay's id and how many they are.
+
+        One that waits there already is left as it is. Raises BadRequest where nothing is chosen.
+        """
+        with self.state.begin() as conn:
+            now = self.state.now(conn)
+            count = conn.execute(select(func.count()).select_from(events).where(*choice.conditions())).scalar_one()
+            if not count:
+                msg = "no event was ever emitted that fits what was asked for"
+                raise BadRequest(
+                    msg, hint="recon replay --dry-run with less said shows what there is; [retention] events says how long they are kept"
+                )
+            replay = new_id(now)
+            # A broker that drops repeats by a token would take a replay for one.
+            conn.execute(update(events).where(*choice.conditions()).values(emissions=events.c.emissions + 1))
+            columns = {
+                "event_id": events.c.id,
+                "run_id": events.c.run_id,
+                "domain": events.c.domain,
+                "publisher": literal(publisher),
+                "partitionkey": events.c.partitionkey,
+                "emission": events.c.emissions,
+                "state": literal("waiting"),
+                "enqueued_at": literal(now, outbox.c.enqueued_at.type),
+                "due_at": literal(now, outbox.c.due_at.type),
+                "attempts": literal(0),
+                "duplicate": literal(value=False),
+                "replay": literal(replay),
+            }
+            source = select(*columns.values()).where(*choice.conditions()).order_by(events.c.created_at, events.c.id)
+            inserting = sqlite.insert if self.state.dialect == "sqlite" else postgresql.insert
+            statement = inserting(outbox).from_select(list(columns), source)
+            conn.execute(statement.on_conflict_do_nothing(index_elements=["event_id", "publisher"], index_where=WAITING))
+        return replay, count
+
+    def standing(self, replay: str) -> dict[str, int]:
+        """How many events of a replay are in which state."""
+        query = select(outbox.c.state, func.count()).where(outbox.c.replay == replay).group_by(outbox.c.state)
+        with self.state.read() as conn:
+            return {row[0]: row[1] for row in conn.execute(query)}

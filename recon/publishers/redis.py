@@ -1,0 +1,139 @@
+"""`type = "redis"`: events into Redis Streams, or what speaks its protocol (Valkey); the extra `nightly-recon[redis]`."""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from recon.errors import DeliveryError
+from recon.publishers.address import Address
+from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
+from recon.publishers.extra import needs
+from recon.publishers.fitting import fitting
+from recon.section import Section
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+BATCH = 500
+MAX_BYTES = 8 * 1024 * 1024
+DEDUPE_SECONDS = 86_400
+"""Longer than a night, so that what was sent without an answer and is sent again stands in the stream once."""
+
+ADD = """
+if redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[1]) then
+  if ARGV[2] ~= '0' then return redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', unpack(ARGV, 3)) end
+  return redis.call('XADD', KEYS[1], '*', unpack(ARGV, 3))
+end
+return false
+"""
+"""Adds an entry unless its token was seen: in one step, so that a repeat after a lost answer cannot stand in the stream twice."""
+
+BUSY = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "OOM", "MISCONF", "NOREPLICAS")
+"""Errors that speak of the server and not of the event. https://redis.io/docs/latest/develop/reference/protocol-spec/ (read 2026-11)"""
+
+
+class RedisPublisher:
+    """Events as stream entries, each added once however often it is sent within `dedupe`.
+
+    Settings: `url` (`redis://`, `rediss://`, `unix://`, or a reference); `stream`, by default `recon.{domain}`; `dedupe`, how long a
+    repeat is known (`"24h"`); `maxlen`, about how many entries a stream keeps, by default all. An entry has the fields `id`, `type`,
+    `subject`, `key`, `event` (CloudEvents JSON), and `replay` where it is one. CONFIRMED means that the server has taken it into
+    the stream; whether it outlasts the server's death is the server's `appendonly` and `appendfsync`.
+    """
+
+    def __init__(self, section: Section) -> None:
+        needs(section, "redis", "redis")
+        self.name = section.name
+        self._url: str = section.text_or_secret("url")
+        self._stream = Address.of(section, "stream", "recon.{domain}")
+        self._dedupe = int(section.duration("dedupe", float(DEDUPE_SECONDS)))
+        self._maxlen: int = section.integer("maxlen", 0, low=0)
+        section.finish()
+        if self._dedupe < 1:
+            raise section.bad("dedupe", "wants a second or more")
+        self.capabilities = Capabilities(batch=BATCH, max_bytes=MAX_BYTES, ordered=True, dedupe_seconds=float(self._dedupe))
+        self._lock = threading.Lock()
+        self._client = self._made(section)
+
+    def publish(self, batch: Sequence[Message], deadline: float) -> Sequence[Outcome]:
+        # Whoever closes waits for the call in hand, which its deadline ends.
+        with self._lock:
+            return fitting(batch, MAX_BYTES, lambda small: self._sent(small, time.monotonic() + deadline))
+
+    def _sent(self, batch: Sequence[Message], until: float) -> Sequence[Outcome]:
+        import redis
+
+        try:
+            client = self._connected(until - time.monotonic())
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            return [Outcome(kind=OutcomeKind.RETRY, reason=f"no connection: {_said(error)}")] * len(batch)
+        except redis.RedisError as error:
+            return [Outcome(kind=OutcomeKind.RETRY, reason=_said(error), after=300.0)] * len(batch)
+        try:
+            with client.pipeline(transaction=False) as pipe:
+                for message in batch:
+                    self._add(pipe, message)
+                answers = pipe.execute(raise_on_error=False)
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            self._drop()
+            why = f"sent, and no whole answer: {_said(error)}" if time.monotonic() < until else "no answer within the time"
+            return [Outcome(kind=OutcomeKind.UNKNOWN, reason=why)] * len(batch)
+        return [_outcome(answer) for answer in answers]
+
+    def health(self) -> str:
+        import redis
+
+        try:
+            client = self._connected(5.0)
+            about = client.info("server")
+        except redis.RedisError as error:
+            msg = f"publisher {self.name}: the server cannot be asked: {_said(error)}"
+            raise DeliveryError(msg, hint="check the url, the password, and that the server runs") from error
+        return f"{about.get('server_name', 'redis')} {about.get('valkey_version') or about.get('redis_version', '')} takes events into {self._stream.template}"
+
+    def close(self) -> None:
+        with self._lock:
+            self._drop()
+
+    def _add(self, pipe: Any, message: Message) -> None:
+        fields = ["id", message.id, "type", message.type, "subject", message.subject, "key", message.partitionkey, "event", message.body]
+        if message.replay is not None:
+            fields += ["replay", message.replay]
+        stream = self._stream(message)
+        # One hash slot for both, as a cluster wants it of the keys of one script.
+        pipe.eval(ADD, 2, stream, f"{{{stream}}}:sent:{message.dedupe}", self._dedupe, self._maxlen, *fields)
+
+    def _connected(self, deadline: float) -> "Redis":
+        """The client; its waits end with the deadline, and it repeats nothing by itself."""
+        pool = self._client.connection_pool
+        pool.connection_kwargs["socket_timeout"] = pool.connection_kwargs["socket_connect_timeout"] = max(0.05, deadline)
+        self._client.ping()
+        return self._client
+
+    def _made(self, section: Section) -> "Redis":
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        try:
+            return redis.Redis.from_url(self._url, retry=Retry(NoBackoff(), 0), protocol=2)
+        except ValueError:
+            raise section.bad("url", "is no URL of a Redis server", hint="redis://host:6379/0, rediss://…, unix:///path") from None
+
+    def _drop(self) -> None:
+        # Connections made from here on are new ones; the client itself stays good.
+        self._client.connection_pool.disconnect()
+
+
+def _outcome(answer: Any) -> Outcome:
+    """What one command's answer says of its event."""
+    if isinstance(answer, Exception):
+        said = _said(answer)
+        kind = OutcomeKind.RETRY if said.startswith(BUSY) or "command is not allowed when used memory" in said else OutcomeKind.REJECTED
+        return Outcome(kind=kind, reason=said)
+    return Outcome(kind=OutcomeKind.CONFIRMED, duplicate=answer is None)
+
+
+def _said(error: Exception) -> str:
+    return "".join(c for c in str(error)[:200] if c.isprintable()) or type(error).__name__

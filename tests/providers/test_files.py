@@ -1,0 +1,268 @@
+"""Files as the third party: several of them as one state, each proven to its end, and none taken for empty because it is not there."""
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from providers.files import Files
+from recon.clock import SystemClock
+from recon.errors import BadSetting, Refused
+from recon.fetch.coverage import Coverage
+from recon.fetch.landing import land
+from recon.fetch.spool import Spool
+from recon.provider import Listing
+from tests.providers.sections import section
+
+CSV = 'id,name,amount\n1,Ann,10\n2,"Bo, the\nsecond",20\n'
+
+
+def files(folder: Path, resource: dict[str, Any] | None = None) -> Files:
+    """The provider over a folder, as a table of recon.toml makes it."""
+    one = {"files": "*.csv", **(resource or {})}
+    return Files(section("providers.psp", {"folder": str(folder), "resources": {"rows": {k: v for k, v in one.items() if v is not None}}}))
+
+
+def landed(provider: Files, spool_folder: Path) -> tuple[Coverage, list[dict[str, Any]]]:
+    """The whole listing, and its records."""
+    spool = Spool.open(spool_folder)
+    try:
+        coverage = land(provider, Listing(resource="rows"), spool, clock=SystemClock())
+        return coverage, [json.loads(line) for text in spool.frames() for line in text.splitlines()]
+    finally:
+        spool.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the files lie."""
+    made = tmp_path / "in"
+    made.mkdir()
+    return made
+
+
+def test_several_files_are_one_state(folder: Path, tmp_path: Path) -> None:
+    """Each is a part of its own, plain or packed; quoted line ends and a mark at the beginning are no matter; the proof gives bytes and records."""
+    (folder / "a.csv").write_bytes(b"\xef\xbb\xbf" + CSV.encode())
+    (folder / "b.csv.gz").write_bytes(gzip.compress(b"id,name,amount\r\n3,Cy,30\r\n"))
+
+    coverage, records = landed(files(folder, {"files": "*.csv*", "expect": 2}), tmp_path / "s")
+
+    assert (coverage.whole, coverage.planned, coverage.finished, coverage.records) == (True, 2, 2, 3)
+    assert [record["id"] for record in records] == ["1", "2", "3"]
+    assert records[1]["name"] == "Bo, the\nsecond"
+    assert "bytes to their end, 2 records" in coverage.parts[0].proof
+    assert coverage.scope["files"].startswith("2, as of ")
+
+
+def test_lines_of_json(folder: Path, tmp_path: Path) -> None:
+    """Each line is a record; a line that is none, or not in UTF-8, costs itself alone."""
+    (folder / "a.jsonl").write_bytes(b'{"id": 1}\n{"id": \n[2]\n{"id": "\xff"}\n\n{"id": 5}')
+
+    coverage, records = landed(files(folder, {"files": "a.jsonl", "format": "jsonl"}), tmp_path / "s")
+
+    assert (coverage.whole, coverage.unreadable) == (True, 3)
+    assert [record["id"] for record in records] == [1, 5]
+
+
+def test_rows_that_cannot_be_read_cost_themselves(folder: Path, tmp_path: Path) -> None:
+    """A row of another length and one in another encoding are counted with their lines; the others are read."""
+    (folder / "a.csv").write_bytes(b"id,name\n1,a\n2\n3,\xff\n4,d,e\n5,e\n")
+
+    spool = Spool.open(tmp_path / "s")
+    coverage = land(files(folder), Listing(resource="rows"), spool, clock=SystemClock())
+    why = [one.why for one in spool.unread]
+    spool.close()
+
+    assert (coverage.whole, coverage.records, coverage.unreadable) == (True, 2, 3)
+    assert why == [
+        "line 3 has 1 cells, the header 2",
+        "line 4 is not in the encoding that was declared",
+        "line 5 has 3 cells, the header 2",
+    ]
+
+
+BROKEN = {
+    "cut in a quoted field": (b'id,name\n1,a\n2,"bo', {}, "ends inside a quoted field"),
+    "cut in a line": (b"id,name\n1,a\n2,b", {}, "no line end"),
+    "without its trailer": (b"id,name\n1,a\n2,b\n", {"trailer": "T"}, "the trailer is missing"),
+    "with too few rows": (b"id,name\n1,a\nT,2\n", {"trailer": "T"}, "the trailer says '2' records, and 1 were read"),
+    "with rows after the trailer": (b"id,name\n1,a\nT,1\n2,b\n", {"trailer": "T"}, "rows follow the trailer"),
+    "with nothing in it": (b"", {}, "not even a header"),
+    "with a doubled header": (b"id,id\n", {}, "'id' twice"),
+    "without its sum": (CSV.encode(), {"checksum": "sha256"}, "no a.csv.sha256 beside it"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_file_that_breaks_off_leaves_the_list_partial(folder: Path, tmp_path: Path, case: str) -> None:
+    """Another file is read to its end; the broken one is never called whole, and the certificate names it and says why."""
+    body, resource, says = BROKEN[case]
+    (folder / "a.csv").write_bytes(body)
+    good = b"id,name\n7,g\nT,1\n" if "trailer" in resource else b"id,name\n7,g\n"
+    (folder / "b.csv").write_bytes(good)
+    (folder / "b.csv.sha256").write_text(hashlib.sha256(good).hexdigest() + "  b.csv\n")
+
+    coverage, records = landed(files(folder, resource), tmp_path / "s")
+
+    assert not coverage.whole
+    assert says in coverage.proof
+    assert {"id": "7", "name": "g"} in records
+    assert (coverage.planned, coverage.finished) == (2, 1)
+
+
+def test_a_packed_file_that_is_cut_is_not_whole(folder: Path, tmp_path: Path) -> None:
+    """Its rows up to there parse cleanly, and still it did not come to its end."""
+    packed = gzip.compress(b"id,name\n" + b"".join(b"%d,somebody number %d\n" % (n, n * 7919) for n in range(40_000)))
+    (folder / "a.csv.gz").write_bytes(packed[: len(packed) // 2])
+
+    coverage, _ = landed(files(folder, {"files": "*.gz"}), tmp_path / "s")
+
+    assert not coverage.whole
+    assert "breaks off before its end" in coverage.proof
+
+
+def test_what_proves_it(folder: Path, tmp_path: Path) -> None:
+    """A sum beside the file and a trailer's count stand in the proof; then a last line without its end is no matter."""
+    body = b"id,name\n1,a\n2,b\nT,2"
+    (folder / "a.csv").write_bytes(body)
+    (folder / "a.csv.sha256").write_text(hashlib.sha256(body).hexdigest())
+
+    coverage, records = landed(files(folder, {"trailer": "T", "checksum": "sha256"}), tmp_path / "s")
+
+    assert (coverage.whole, len(records)) == (True, 2)
+    assert "its trailer says 2 records, sha256 " in coverage.proof
+
+
+def test_a_file_that_is_not_there_is_not_an_empty_one(folder: Path, tmp_path: Path) -> None:
+    """A pattern that fits nothing, or too few, is refused; of named files the missing one leaves the list partial."""
+    with pytest.raises(Refused, match="fits no file"):
+        landed(files(folder), tmp_path / "s")
+    (folder / "a.csv").write_text(CSV)
+    with pytest.raises(Refused, match="fits 1 files, 2 are expected"):
+        landed(files(folder, {"expect": 2}), tmp_path / "s")
+
+    coverage, records = landed(files(folder, {"files": ["a.csv", "b.csv"]}), tmp_path / "s")
+
+    assert (coverage.whole, len(records)) == (False, 2)
+    assert "b.csv is not there" in coverage.proof
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_called_whole(folder: Path, tmp_path: Path) -> None:
+    """It grows under the reader: what was listed is not what was read, and the other file alone is no whole list."""
+    (folder / "b.csv").write_text("id,name\n7,g\n")
+    (folder / "a.csv").write_text("id,name\n" + "".join(f"{n},x\n" for n in range(6_000)))
+    provider = files(folder)
+    spool = Spool.open(tmp_path / "s")
+
+    def grow(_: Coverage) -> None:
+        with (folder / "a.csv").open("a") as file:
+            file.write("99999,late\n")
+
+    coverage = land(provider, Listing(resource="rows"), spool, clock=SystemClock(), on_page=grow)
+    spool.close()
+
+    assert not coverage.whole
+    assert "when the files were listed, and is" in coverage.proof
+
+
+def test_it_goes_on_within_a_file(folder: Path, tmp_path: Path) -> None:
+    """Pages that lie on disk are not read again; a file that came since makes it another state, which is begun anew."""
+    (folder / "a.csv").write_text("id,name\n" + "".join(f"{n},x\n" for n in range(12_000)))
+    provider, spool = files(folder), Spool.open(tmp_path / "s")
+    seen = 0
+
+    def stop(coverage: Coverage) -> None:
+        nonlocal seen
+        seen = coverage.records
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        land(provider, Listing(resource="rows"), spool, clock=SystemClock(), on_page=stop)
+    spool.close()
+    coverage, records = landed(provider, tmp_path / "s")
+    assert (seen, coverage.resumed, coverage.whole, len(records)) == (5_000, True, True, 12_000)
+
+    (folder / "b.csv").write_text("id,name\n99999,y\n")
+    coverage, records = landed(provider, tmp_path / "s")
+    assert (coverage.whole, len(records)) == (True, 12_001)
+    assert any("what is asked for changed" in note for note in coverage.notes)
+
+
+@pytest.mark.parametrize(
+    ("resource", "says"),
+    [
+        ({"files": ""}, "a pattern or a list of names"),
+        ({"files": [1]}, "a pattern or a list of names"),
+        ({"format": "xml"}, "format"),
+        ({"delimiter": ";;"}, "one character is wanted"),
+        ({"encoding": "klingon"}, "which is none"),
+        ({"format": "jsonl", "trailer": "T"}, "belongs to CSV"),
+        ({"checksum": "crc"}, "checksum"),
+        ({"kee": "id"}, "kee"),
+    ],
+)
+def test_wrong_settings_are_refused(folder: Path, resource: dict[str, Any], says: str) -> None:
+    """Each mistake is named with its table and key."""
+    with pytest.raises(BadSetting, match=says):
+        files(folder, resource)
+
+
+def test_a_reissue_that_says_the_same_is_no_breach(folder: Path, tmp_path: Path) -> None:
+    """The same rows in two files: where the later one counts it is whole and each key stands once as a record; else nothing says that it is meant."""
+    (folder / "a.csv").write_text(CSV)
+    (folder / "b.csv").write_text(CSV)
+
+    again, _ = landed(files(folder, {"newest_wins": True}), tmp_path / "s")
+    twice, _ = landed(files(folder), tmp_path / "t")
+
+    assert (again.whole, again.finished) == (True, 2)
+    assert twice.whole is False
+    assert "holds the same 2 items" in twice.proof
+
+
+def test_files_that_are_read_another_way_are_read_anew(folder: Path, tmp_path: Path) -> None:
+    """Columns that were put right after a fetch broke off: what was read under the old names is not put together with the rest."""
+    (folder / "a.csv").write_text("1,Ann\n2,Bo\n")
+    (folder / "b.csv").write_text("3,Cy")
+    short, _ = landed(files(folder, {"columns": ["name", "id"]}), tmp_path / "s")
+
+    again, records = landed(files(folder, {"columns": ["id", "name"]}), tmp_path / "s")
+
+    assert (short.whole, again.whole) == (False, False)
+    assert [record["id"] for record in records] == ["1", "2"]
+
+
+def test_a_file_that_goes_between_two_looks_is_lacking(folder: Path, tmp_path: Path) -> None:
+    """The plan is made of the files that the certificate names: one that is gone when its turn comes leaves the list partial."""
+    (folder / "a.csv").write_text(CSV)
+    (folder / "b.csv").write_text("id,name,amount\n3,Cy,30\n")
+
+    class Vanishing(Files):
+        """Loses a file once the scope was told."""
+
+        def planner(self, listing: Listing) -> Any:
+            (folder / "b.csv").unlink(missing_ok=True)
+            return super().planner(listing)
+
+    provider = files(folder)
+    provider.__class__ = Vanishing
+    coverage, _ = landed(provider, tmp_path / "s")
+
+    assert (coverage.whole, coverage.planned, coverage.finished) == (False, 2, 1)
+    assert "b.csv is not there" in coverage.proof
+
+
+def test_doctor_s_sample_is_the_first_file(folder: Path) -> None:
+    """A look at the listing as a whole, which names no file, shows the rows of the first; where there is none, that is said."""
+    (folder / "a.csv").write_text(CSV)
+    (folder / "b.csv").write_text("id,name,amount\n3,Cy,30\n")
+
+    page = next(files(folder).sample(Listing(resource="rows")))
+
+    assert [json.loads(item)["id"] for item in page.items] == ["1", "2"]
+    with pytest.raises(Refused, match="fits no file"):
+        files(folder, {"files": "*.txt"}).sample(Listing(resource="rows"))
