@@ -156,11 +156,13 @@ class Files:
         if one.expect is not None and len(names) != one.expect:
             msg = f"{where} fits {len(names):,} files, {one.expect:,} are expected"
             raise Refused(msg, hint="has the whole delivery come? expect in the resource says how many there must be")
-        return [Partition(name=name, params={"file": name, **self._place.look(name).params()}) for name in names]
+        return [
+            Partition(name=name, params={"file": name, **pin.params()}) for name, pin in zip(names, self._place.look(names), strict=True)
+        ]
 
     def _hold(self, name: str, pin: Pin, subject: str) -> None:
         """Raises Refused where the file was not there, CursorExpired where it is another one by now; a file from elsewhere is held on its way."""
-        now = self._place.look(name) if isinstance(self._place, Folder) else pin
+        now = self._place.look([name])[0] if isinstance(self._place, Folder) else pin
         if now.size is None:
             msg = f"{subject} is not there"
             raise Refused(msg, hint="a file that is not there is not an empty one; has the delivery come?")

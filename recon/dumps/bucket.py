@@ -8,7 +8,7 @@ its VersionId, and is then the same file for good.
 
 import fnmatch
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from recon.clock import Clock, SystemClock
@@ -60,7 +60,10 @@ class Bucket:
 
         return self._asked(listed, f"the list of {self.words}")
 
-    def look(self, name: str) -> Pin:
+    def look(self, names: Sequence[str]) -> list[Pin]:
+        return [self._look(name) for name in names]
+
+    def _look(self, name: str) -> Pin:
         def looked() -> Pin:
             self._counts.requests += 1
             head = self._client.head_object(Bucket=self.bucket, Key=self.prefix + name)
@@ -81,7 +84,7 @@ class Bucket:
         return self._by_url(name, version).file(self._url(name, version), clock=clock, pinned=identity).blocks(at)
 
     def small(self, name: str) -> bytes | None:
-        pin = self.look(name)
+        pin = self._look(name)
         return None if pin.size is None else b"".join(self.blocks(name, pin, 0, SystemClock()))[:SMALL] if pin.size <= SMALL else b""
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """A folder of this machine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,7 +26,10 @@ class Folder:
     def names(self, pattern: str) -> list[str]:
         return sorted(path.relative_to(self.folder).as_posix() for path in self.folder.glob(pattern) if path.is_file())
 
-    def look(self, name: str) -> Pin:
+    def look(self, names: Sequence[str]) -> list[Pin]:
+        return [self._look(name) for name in names]
+
+    def _look(self, name: str) -> Pin:
         try:
             about = self.path(name).stat()
         except OSError:

@@ -1,6 +1,6 @@
 """Where files lie: a folder, a web server, a bucket, an SFTP server; and what tells whether a file there is still the same one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,8 +60,8 @@ class Place(Protocol):
         """The files that fit the pattern, sorted."""
         ...
 
-    def look(self, name: str) -> Pin:
-        """How the file stands now; one without a size is not there. Raises ProviderError leaves."""
+    def look(self, names: Sequence[str]) -> list[Pin]:
+        """How each file stands now; one without a size is not there. Raises ProviderError leaves."""
         ...
 
     def blocks(self, name: str, pin: Pin, at: int, clock: Clock) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ import io
 import logging
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -72,8 +72,17 @@ class Sftp:
 
         return self._asked(listed, f"the list of {self.words}", absent=[])
 
-    def look(self, name: str) -> Pin:
-        return self._asked(lambda server: _pin(server.stat(self._path(name))), f"{self.words}/{name}", absent=Pin())
+    def look(self, names: Sequence[str]) -> list[Pin]:
+        def looked(server: "paramiko.SFTPClient") -> list[Pin]:
+            found = []
+            for name in names:
+                try:
+                    found.append(_pin(server.stat(self._path(name))))
+                except FileNotFoundError:
+                    found.append(Pin())
+            return found
+
+        return self._asked(looked, self.words, absent=[])
 
     def blocks(self, name: str, pin: Pin, at: int, clock: Clock) -> Iterator[bytes]:
         """Five tries in a row that bring less than a block end it."""
@@ -99,7 +108,7 @@ class Sftp:
                 return
 
     def small(self, name: str) -> bytes | None:
-        pin = self.look(name)
+        (pin,) = self.look([name])
         return None if pin.size is None else b"".join(self.blocks(name, pin, 0, SystemClock()))[:SMALL] if pin.size <= SMALL else b""
 
     def close(self) -> None:

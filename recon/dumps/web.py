@@ -1,6 +1,6 @@
 """A web server: files by name, since HTTP lists nothing; pinned by ETag or date, gone on with by ranges."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from recon.clock import Clock, SystemClock
 from recon.dumps.place import SMALL, Pin
@@ -28,7 +28,10 @@ class Web:
     def names(self, pattern: str) -> list[str]:
         return [pattern]
 
-    def look(self, name: str) -> Pin:
+    def look(self, names: Sequence[str]) -> list[Pin]:
+        return [self._look(name) for name in names]
+
+    def _look(self, name: str) -> Pin:
         file = self._downloads.file(name, clock=SystemClock())
         found = file.look()
         if found is None:
