@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +136,11 @@ def test_a_sum_that_differs_gives_no_row_and_is_fetched_anew(file_server: FileSe
     good, bad = b"id,name\n1,Ann\n", b"id,name\n1,Bob\n"
     sums = hashlib.sha256(good).hexdigest() + " *a.csv\n" + "0" * 64 + "  other.csv\n"
     file_server.files["/out/SHA256SUMS"] = Served(sums.encode())
-    file_server.files["/out/a.csv"] = Served(bad)
+    file_server.files["/out/a.csv"] = Served(bad, etags="none")
     provider = files(tmp_path, at_web(file_server), files=["a.csv"], checksum="sha256", sums="SHA256SUMS")
     with pytest.raises(Exception, match="its sha256 is"):
         landed(provider, tmp_path)
-    file_server.files["/out/a.csv"] = Served(good)
+    file_server.files["/out/a.csv"] = Served(good, etags="none")
 
     coverage, records = landed(files(tmp_path, at_web(file_server), files=["a.csv"], checksum="sha256", sums="SHA256SUMS"), tmp_path)
 
@@ -252,7 +253,8 @@ def test_a_file_that_changes_on_the_server_is_not_whole(sftp_server: SftpServer,
     (sftp_server.folder / "b.csv").write_bytes(b"id,name\nz,Zoe\n")
     provider = files(tmp_path, at_sftp(sftp_server))
     provider.scope("rows")
-    (sftp_server.folder / "a.csv").write_bytes(LARGE + b"late,row\n")
+    (sftp_server.folder / "a.csv").write_bytes(LARGE.replace(b"somebody", b"SOMEBODY"))
+    os.utime(sftp_server.folder / "a.csv", (1_764_000_000, 1_764_000_000))
 
     coverage, records = _landed_as_told(provider, tmp_path)
 
