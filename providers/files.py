@@ -154,7 +154,7 @@ class Files:
             msg = f"{where} fits no file, and a file that is not there is not an empty one"
             raise Refused(msg, hint="has the delivery come? check folder and files in the provider's table of recon.toml")
         if one.expect is not None and len(names) != one.expect:
-            msg = f"{where} fits {len(names):,} files, {one.expect:,} are expected"
+            msg = f"{where} fits {len(names):,} {'file' if len(names) == 1 else 'files'}, {one.expect:,} are expected"
             raise Refused(msg, hint="has the whole delivery come? expect in the resource says how many there must be")
         return [
             Partition(name=name, params={"file": name, **pin.params()}) for name, pin in zip(names, self._place.look(names), strict=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from recon.commands.frame import Frame, framed
+from recon.commands.frame import Frame, framed, known
 
 SHOWN = 100
 
@@ -40,6 +40,8 @@ def list_(frame: Frame, *, domain: str | None, publisher: str | None, event: str
     from recon.run import veil_of
 
     with frame.both() as (project, state):
+        if domain is not None:
+            known(project, state, domain)
         letters = DeadLetters(state)
         found = letters.list(domain=domain, publisher=publisher, event=event, limit=SHOWN)
         total = letters.count(domain=domain, publisher=publisher, event=event)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recon.commands.frame import Frame, framed
+from recon.commands.frame import Frame, framed, known
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,6 +49,8 @@ def replay(
 
     now = frame.clock.now()
     with frame.both() as (project, state):
+        if domain is not None:
+            known(project, state, domain)
         if domain is not None and key is not None:
             key = veil_of(project, state, domain).typed(state, domain, key)
         choice = Choice(

@@ -93,15 +93,25 @@ class Limiter:
         with self._changed:
             self._paused_until = max(self._paused_until, clock.monotonic() + seconds)
 
-    def widen(self, by: int, rates: Sequence[Rate] = ()) -> None:
-        """Takes in, or with a negative number lets go, someone who shares it; the rates of both hold."""
+    def widen(self, to: int, rates: Sequence[Rate] = ()) -> None:
+        """How many may be under way from now on, for all who share it together; rates that are new hold beside the others."""
         with self._changed:
-            self._widest = max(1, self._widest + by)
-            self._width = max(1.0, min(float(self._widest), self._width + max(0, by)))
-            if new := [rate for rate in rates if rate not in self._rates]:
-                self._rates = (*self._rates, *new)
-                self._pace.declare(self._rates)
+            more = max(0, to - self._widest)
+            self._widest = max(1, to)
+            self._width = max(1.0, min(float(self._widest), self._width + more))
+            self._hold(rates)
             self._changed.notify_all()
+
+    def hold(self, rates: Sequence[Rate]) -> None:
+        """Holds these rates too."""
+        with self._changed:
+            self._hold(rates)
+            self._changed.notify_all()
+
+    def _hold(self, rates: Sequence[Rate]) -> None:
+        if new := [rate for rate in rates if rate not in self._rates]:
+            self._rates = (*self._rates, *new)
+            self._pace.declare(self._rates)
 
     @property
     def pace(self) -> float | None:
@@ -141,18 +151,22 @@ class _Limiters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._shared: dict[Hashable, tuple[Limiter, int]] = {}
+        #: The limiter of each account, and the widths of those who share it.
+        self._shared: dict[Hashable, tuple[Limiter, list[int]]] = {}
         self._leaving: deque[tuple[Hashable, int]] = deque()
 
     def join(self, account: Hashable, rates: Sequence[Rate], width: int) -> Limiter:
-        """The account's limiter, which now holds these rates too and lets `width` more through at once."""
+        """The account's limiter, which now holds these rates too. As many are let through at once as the widest of those who share it
+        declares: what the third party takes does not grow with the number of those who ask.
+        """
         with self._lock:
-            limiter, count = self._shared.get(account, (None, 0))
+            limiter, widths = self._shared.get(account, (None, []))
+            widths.append(width)
             if limiter is None:
                 limiter = Limiter(rates, width=width)
             else:
-                limiter.widen(width, rates)
-            self._shared[account] = (limiter, count + 1)
+                limiter.widen(max(widths), rates)
+            self._shared[account] = (limiter, widths)
         self._let_go()
         return limiter
 
@@ -174,12 +188,12 @@ class _Limiters:
                 self._lock.release()
 
     def _left(self, account: Hashable, width: int) -> None:
-        limiter, count = self._shared[account]
-        if count == 1:
-            del self._shared[account]
+        limiter, widths = self._shared[account]
+        widths.remove(width)
+        if widths:
+            limiter.widen(max(widths))
         else:
-            limiter.widen(-width)
-            self._shared[account] = (limiter, count - 1)
+            del self._shared[account]
 
 
 limiters = _Limiters()

@@ -99,7 +99,7 @@ class Session:
 
     def declare(self, *rates: Rate) -> None:
         """Further rates hold from here on: what only the credential tells, which is read no sooner than it is needed."""
-        self._limiter.widen(0, rates)
+        self._limiter.hold(rates)
 
     def get(self, location: Location, *, params: Mapping[str, Scalar] | None = None, clock: Clock) -> Response:
         """The final answer to a GET; as of `ask`."""

@@ -58,7 +58,7 @@ class _InRange:
 
     def _ignored(self, value: object, subject: str) -> FilterIgnored:
         low, high = (None if end is None else shown(end, self._ranges.form) for end in (self._range.low, self._range.high))
-        asked_for = f"from {low or 'open'} to {high or 'open'}"
+        asked_for = f"before {high}" if low is None else f"from {low} on" if high is None else f"from {low} to {high}"
         msg = f"{subject}: a row with {self._ranges.at} = {str(value)[:40]!r} came, where those {asked_for} were asked for"
         return FilterIgnored(msg, hint=f"{self._ranges.low} and {self._ranges.high} are not honoured; take ranges out of the resource")
 

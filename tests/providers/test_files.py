@@ -142,7 +142,7 @@ def test_a_file_that_is_not_there_is_not_an_empty_one(folder: Path, tmp_path: Pa
     with pytest.raises(Refused, match="fits no file"):
         landed(files(folder), tmp_path / "s")
     (folder / "a.csv").write_text(CSV)
-    with pytest.raises(Refused, match="fits 1 files, 2 are expected"):
+    with pytest.raises(Refused, match="fits 1 file, 2 are expected"):
         landed(files(folder, {"expect": 2}), tmp_path / "s")
 
     coverage, records = landed(files(folder, {"files": ["a.csv", "b.csv"]}), tmp_path / "s")

@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 
 from recon.errors import Throttled
-from recon.fetch.limiter import Limiter, Rate, limiters
+from recon.fetch.limiter import Limiter, Rate, Turn, limiters
 from recon.fetch.pace import Pace
 from recon.fetch.quota import Points, Window
 from tests.servers.manual_clock import ManualClock
@@ -298,7 +298,7 @@ def test_one_account_has_one_limiter() -> None:
     first = limiters.join("shop", [Rate(requests=10)], 4)
     second = limiters.join("shop", [Rate(requests=5)], 4)
     assert first is second
-    assert first._widest == 8
+    assert first._widest == 4
     assert {rate.requests for rate in first._rates} == {5, 10}
     assert limiters.join("other", [], 1) is not first
     limiters.leave("other", 1)
@@ -308,6 +308,35 @@ def test_one_account_has_one_limiter() -> None:
     limiters.leave("shop", 4)
     assert limiters.join("shop", [], 1) is not first
     limiters.leave("shop", 1)
+
+
+def test_two_providers_on_one_account_are_no_wider_than_the_wider_of_them() -> None:
+    """With 2 and 3 declared for one account, three requests are under way and the fourth waits; once the wider one has left, the third waits."""
+    clock = ManualClock()
+    limiter = limiters.join("both", [], 2)
+    limiters.join("both", [], 3)
+    try:
+        turns = [limiter.take(clock) for _ in range(3)]
+        assert _waits(limiter, clock, turns)
+    finally:
+        limiters.leave("both", 3)
+    turns = [limiter.take(clock) for _ in range(2)]
+    try:
+        assert _waits(limiter, clock, turns)
+    finally:
+        limiters.leave("both", 2)
+
+
+def _waits(limiter: Limiter, clock: ManualClock, turns: list[Turn]) -> bool:
+    """Whether one more waits until one of these is back; all of them are then."""
+    gone = threading.Event()
+    thread = threading.Thread(target=lambda: (limiter.passed(limiter.take(clock), clock), gone.set()))
+    thread.start()
+    waited = not gone.wait(0.05)
+    for turn in turns:
+        limiter.passed(turn, clock)
+    thread.join(10)
+    return waited and gone.is_set()
 
 
 def test_an_undeclared_pace_starts_from_what_was_seen() -> None:
