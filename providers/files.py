@@ -1,18 +1,21 @@
-"""Files as the third party: settlement files, exports, dumps in a folder: `type = "files"`."""
+"""Files as the third party: settlement files, exports, dumps in a folder or on a server: `type = "files"`."""
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from recon import End, Listing, Lookup, Meter, Page, Section, Unread
 from recon.clock import Clock
+from recon.dumps.copies import Copies
+from recon.dumps.folder import Folder
+from recon.dumps.place import Pin, place_of
+from recon.dumps.rows import Dialect, Row, rows
+from recon.dumps.unpack import Packing, packing_of
 from recon.errors import BadRequest, CursorExpired, InvalidPage, Refused
-from recon.fetch.dump import Dialect, Row, opened, rows
 from recon.fetch.partition import Part, Partition
 
 ROWS = 5_000
@@ -26,18 +29,22 @@ class Dump:
     names: tuple[str, ...]
     expect: int | None
     checksum: str | None
+    sums: str | None
     newest_wins: bool
     key: str
+    packing: str
     dialect: Dialect
 
 
 class Files:
-    """Lists that come as files of a folder, several files together being one state.
+    """Lists that come as files, several files together being one state.
 
-    Settings: `folder`, beside recon.toml by default; a table `[….resources.NAME]` each with `files`, a pattern such as
-    `"settled-*.csv"` or a list of names of which every one must be there; `expect`, how many a pattern must fit; `format` (`csv`, `jsonl`; a
-    name that ends in .gz is unpacked); `key`; for CSV `delimiter`, `quote`, `encoding`, `columns`, and `trailer` with `count`;
-    `checksum = "sha256"`, which wants `FILE.sha256` beside each; `newest_wins`: a key in two files is a reissue, and the later file counts.
+    Settings: where they lie, `folder` (beside recon.toml by default), `base_url`, `bucket` or `host`, with the keys of `recon.dumps`; `cache`,
+    where copies from elsewhere stand while they are read; a table `[….resources.NAME]` each with `files`, a pattern such as
+    `"settled-*.csv"` or a list of names of which every one must be there; `expect`, how many a pattern must fit; `format` (`csv`, `jsonl`,
+    `json` with `records`, `parquet`); `packing`, by the name's end where it is not said; `key`; for CSV `delimiter`, `quote`, `encoding`,
+    `columns`, and `trailer` with `count`, `sum` and `total`; `checksum = "sha256"`, which wants `FILE.sha256` beside each, or all of them in `sums`;
+    `newest_wins`: a key in two files is a reissue, and the later file counts.
 
     A file that is not there is not an empty file: a name that is missing leaves the list partial, and a pattern that fits nothing is
     refused. The list of files is taken first; one that changes while it is read is begun anew. Single items cannot be read, so the second
@@ -48,13 +55,14 @@ class Files:
         self.name = section.name
         self.meter = Meter()
         section.take("type", None)
-        self._folder = section.folder / section.text("folder", ".")
+        self._place = place_of(section, self.meter)
+        self._copies = Copies(section.folder / section.text("cache", ".recon/files"), self._place)
         tables = section.mapping("resources", {})
         if not tables:
             hint = f'add [{section.path}.resources.settlements] with files = "settled-*.csv"'
             raise section.bad("resources", "declares nothing to fetch", hint=hint)
         parent = section.sub("resources")
-        self.catalogue: Mapping[str, Dump] = {name: _read_dump(parent.sub(name)) for name in tables}
+        self.catalogue: Mapping[str, Dump] = {name: _read_dump(parent.sub(name), lists=self._place.lists) for name in tables}
         section.finish()
         #: The files as they were when the scope was told: the plan is made of these very ones.
         self._told: dict[str, list[Partition]] = {}
@@ -63,7 +71,9 @@ class Files:
         return sorted(self.catalogue)
 
     def key_path(self, resource: str) -> str:
-        return self._of(resource).key.replace(".", "\\.") if self._of(resource).dialect.format == "csv" else self._of(resource).key
+        one = self._of(resource)
+        # A dot in a column's name is none of a path.
+        return one.key.replace(".", "\\.") if one.dialect.format in {"csv", "parquet"} else one.key
 
     def can_get(self, resource: str) -> bool:
         del resource
@@ -84,15 +94,16 @@ class Files:
 
     def identity(self, resource: str) -> str:
         """How the files are read: pages that were read in two ways are never put together."""
-        return repr((str(self._folder), self._of(resource)))
+        return repr((self._place.words, self._of(resource)))
 
     def scope(self, resource: str) -> Mapping[str, str]:
-        """The folder, what was asked for, and the files that were there: should they change, the fetch begins anew."""
+        """The place, what was asked for, and the files that were there: should they change, the fetch begins anew."""
         one, there = self._of(resource), self._listed(resource)
         self._told[resource] = there
         print_ = hashlib.sha256(json.dumps([part.params for part in there], sort_keys=True, default=str).encode()).hexdigest()
         asked = one.pattern or ", ".join(one.names)
-        return {"account": str(self._folder), "filters": asked, "files": f"{len(there):,}, as of {print_[:12]}"}
+        told = {"account": self._place.words, "filters": asked, "files": f"{len(there):,}, as of {print_[:12]}"}
+        return told | ({"credential": self._place.credential} if self._place.credential else {})
 
     def planner(self, listing: Listing) -> "_Files":
         """A part for each file."""
@@ -100,15 +111,13 @@ class Files:
 
     def fetch(self, listing: Listing) -> Iterator[Page]:
         """One file, a page of rows at a time. Raises Refused where it is not there, CursorExpired where it changed, InvalidPage where it breaks off."""
-        one, part = self._of(listing.resource), listing.partition
-        path = self._folder / str(part.params["file"])
-        name = f"{self.name} {listing.resource}: {path.name}"
-        self._hold_identity(path, part, name)
-        self.meter.requests += 1
-        sum_ = _checked(path, one.checksum, name) if one.checksum is not None else ""
+        one, name = self._of(listing.resource), str(listing.partition.params["file"])
+        subject, pin = f"{self.name} {listing.resource}: {name}", Pin.of(listing.partition.params)
+        self._hold(name, pin, subject)
         done = int((listing.resume or {"rows": 0})["rows"])
-        with opened(path, one.dialect) as text:
-            every = rows(text, one.dialect, name)
+        with self._at_hand(name, pin, listing.clock) as path:
+            sum_ = self._checked(path, name, one, subject)
+            every = rows(path, one.dialect, _packing(one, name, pin), subject)
             for _ in islice(every, done):
                 """What was read before is passed over, not read again."""
             page = list(islice(every, ROWS))
@@ -117,16 +126,16 @@ class Files:
                 yield _page(page, {"rows": done}, None)
                 page = following
             done += len(page)
-        self._hold_identity(path, part, name)
-        how = f"its trailer says {done:,} records" if one.dialect.trailer is not None else f"{done:,} records"
-        yield _page(page, None, End(f"{path.name}: {part.params['size']:,} bytes to their end, {how}{sum_}"))
+            self._hold(name, pin, subject)
+        size = f"{pin.size:,} bytes to their end" if pin.size is not None and pin.size >= 0 else "read to its end"
+        yield _page(page, None, End(f"{name}: {size}, {_counted(one.dialect, done)}{sum_}"))
 
     def sample(self, listing: Listing) -> Iterator[Page]:
         """The first file, for a look at how the rows are: a listing as a whole names none."""
         return self.fetch(replace(listing, partition=self._listed(listing.resource)[0]))
 
     def close(self) -> None:
-        """Nothing stays open."""
+        self._place.close()
 
     # -- files -------------------------------------------------------------------------------------------------------------
 
@@ -139,24 +148,53 @@ class Files:
     def _listed(self, resource: str) -> list[Partition]:
         """A part for each file, in the order in which they count, with what tells whether it is still the same one."""
         one = self._of(resource)
-        names = list(one.names) or sorted(path.name for path in self._folder.glob(one.pattern or "") if path.is_file())
-        where = f"{self.name} {resource}: {one.pattern} in {self._folder}"
+        names = list(one.names) or self._place.names(one.pattern or "")
+        where = f"{self.name} {resource}: {one.pattern} in {self._place.words}"
         if not names:
             msg = f"{where} fits no file, and a file that is not there is not an empty one"
             raise Refused(msg, hint="has the delivery come? check folder and files in the provider's table of recon.toml")
         if one.expect is not None and len(names) != one.expect:
             msg = f"{where} fits {len(names):,} {'file' if len(names) == 1 else 'files'}, {one.expect:,} are expected"
             raise Refused(msg, hint="has the whole delivery come? expect in the resource says how many there must be")
-        return [Partition(name=name, params={"file": name, **_identity(self._folder / name)}) for name in names]
+        return [
+            Partition(name=name, params={"file": name, **pin.params()}) for name, pin in zip(names, self._place.look(names), strict=True)
+        ]
 
-    def _hold_identity(self, path: Path, part: Partition, name: str) -> None:
-        now = _identity(path)
-        if now["size"] is None:
-            msg = f"{name} is not there"
+    def _hold(self, name: str, pin: Pin, subject: str) -> None:
+        """Raises Refused where the file was not there, CursorExpired where it is another one by now; a file from elsewhere is held on its way."""
+        now = self._place.look([name])[0] if isinstance(self._place, Folder) else pin
+        if now.size is None:
+            msg = f"{subject} is not there"
             raise Refused(msg, hint="a file that is not there is not an empty one; has the delivery come?")
-        if any(now[what] != part.params[what] for what in now):
-            msg = f"{name} was {part.params['size']} bytes of {part.params['changed']} when the files were listed, and is {now['size']} of {now['changed']}"
+        if now != pin:
+            msg = f"{subject} was {pin.words()} when the files were listed, and is {now.words()}"
             raise CursorExpired(msg)
+
+    @contextmanager
+    def _at_hand(self, name: str, pin: Pin, clock: Clock) -> Iterator[Path]:
+        """The file on this machine: where it lies, or a copy."""
+        if isinstance(self._place, Folder):
+            self.meter.requests += 1
+            yield self._place.path(name)
+        else:
+            with self._copies.brought(name, pin, clock) as path:
+                yield path
+
+    def _checked(self, path: Path, name: str, one: Dump, subject: str) -> str:
+        """Holds the file against the sum that was delivered with it; says so for the certificate."""
+        if one.checksum is None:
+            return ""
+        beside = one.sums or f"{name}.{one.checksum}"
+        said = _sum_of(self._place.small(beside) or b"", name, several=one.sums is not None)
+        if said is None:
+            msg = f"{subject}: there is no {beside} beside it that could be read" + (" and names it" if one.sums else "")
+            raise InvalidPage(msg, hint="checksum in the resource asks for one beside each file, or for all of them in sums")
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, one.checksum).hexdigest()
+        if found != said:
+            msg = f"{subject}: its {one.checksum} is {found[:12]}…, and {beside} says {said[:12]}…"
+            raise InvalidPage(msg, hint="the file was cut or changed on its way; fetch it again")
+        return f", {one.checksum} {found[:12]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,28 +209,31 @@ class _Files:
         return next((one for one in self.listed if one.name not in begun), None)
 
 
-def _identity(path: Path) -> dict[str, Any]:
-    try:
-        about = path.stat()
-    except OSError:
-        return {"size": None, "changed": None}
-    return {"size": about.st_size, "changed": datetime.fromtimestamp(about.st_mtime, UTC).isoformat()}
+def _sum_of(text: bytes, name: str, *, several: bool) -> str | None:
+    """The file's sum out of what `sha256sum` and its kin write: the sum alone, or `SUM  NAME` on each line."""
+    for line in text.decode("utf-8", "replace").splitlines():
+        words = line.split(maxsplit=1)
+        if words and (not several or (len(words) == 2 and words[1].removeprefix("*").removeprefix("./") == name)):
+            return words[0].lower()
+    return None
 
 
-def _checked(path: Path, kind: str, name: str) -> str:
-    """Holds the file against the sum beside it; says so for the certificate."""
-    beside = path.with_name(f"{path.name}.{kind}")
-    try:
-        said = beside.read_text(encoding="ascii", errors="replace").split()[0].lower()
-    except (OSError, IndexError):
-        msg = f"{name}: there is no {beside.name} beside it that could be read"
-        raise InvalidPage(msg, hint="checksum in the resource asks for one beside each file") from None
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, kind).hexdigest()
-    if found != said:
-        msg = f"{name}: its {kind} is {found[:12]}…, and {beside.name} says {said[:12]}…"
-        raise InvalidPage(msg, hint="the file was cut or changed on its way; fetch it again")
-    return f", {kind} {found[:12]}…"
+def _packing(one: Dump, name: str, pin: Pin) -> Packing | None:
+    """How the file is packed: as declared, by its name's end, or by the server's word for it."""
+    match one.packing:
+        case "gzip" | "zstd" as how:
+            return how
+        case "none":
+            return None
+    return packing_of(name) or ("gzip" if pin.packed == "gzip" else None)
+
+
+def _counted(dialect: Dialect, done: int) -> str:
+    if dialect.format == "parquet":
+        return f"its footer says {done:,} rows"
+    if dialect.trailer is None:
+        return f"{done:,} records"
+    return f"its trailer says {done:,} records" + (f" and the sum of {dialect.sum}" if dialect.sum else "")
 
 
 def _page(page: Sequence[Row], following: dict[str, int] | None, end: End | None) -> Page:
@@ -201,13 +242,20 @@ def _page(page: Sequence[Row], following: dict[str, int] | None, end: End | None
     return Page(items=items, unread=unread, next=following, end=end, bytes_read=sum(map(len, items)))
 
 
-def _read_dump(section: Section) -> Dump:
+OF_CSV = ("delimiter", "quote", "columns", "trailer", "count", "sum", "total")
+
+
+def _read_dump(section: Section, *, lists: bool) -> Dump:
     """The list that a table of recon.toml declares; BadSetting where it declares none that can be."""
     given = section.take("files")
     names = tuple(given) if isinstance(given, list) else ()
     if not (isinstance(given, str) and given.strip()) and not (names and all(isinstance(name, str) and name for name in names)):
         raise section.bad("files", "wants a pattern or a list of names", hint='files = "settled-*.csv", or files = ["a.csv", "b.csv"]')
-    format_ = section.choice("format", ("csv", "jsonl"), "csv")
+    if isinstance(given, str) and not lists:
+        if any(c in given for c in "*?["):
+            raise section.bad("files", "is a pattern, and a web server lists nothing", hint='name each: files = ["a.csv", "b.csv"]')
+        names = (given,)
+    format_ = section.choice("format", ("csv", "jsonl", "json", "parquet"), "csv")
     columns = section.typed("columns", list, [], words="a list of names")
     dialect = Dialect(
         format=format_,
@@ -217,6 +265,9 @@ def _read_dump(section: Section) -> Dump:
         columns=tuple(str(name) for name in columns),
         trailer=section.text("trailer", None),
         count=section.integer("count", 1, low=0),
+        sum=section.text("sum", None),
+        total=section.integer("total", 2, low=0),
+        records=section.text("records", ""),
     )
     for key in ("delimiter", "quote"):
         if len(getattr(dialect, key)) != 1:
@@ -225,18 +276,31 @@ def _read_dump(section: Section) -> Dump:
         "".encode(dialect.encoding)
     except LookupError:
         raise section.bad("encoding", f"is {dialect.encoding!r}, which is none", hint="such as utf-8, iso-8859-1 or cp1252") from None
-    if format_ == "jsonl":
-        for key in ("delimiter", "quote", "columns", "trailer", "count"):
-            if key in section.table:
-                raise section.bad(key, "belongs to CSV")
+    _fit_together(section, format_)
     dump = Dump(
-        pattern=given if isinstance(given, str) else None,
+        pattern=given if not names else None,
         names=names,
         expect=section.integer("expect", None, low=1),
         checksum=section.choice("checksum", ("sha256", "sha512", "md5"), None),
+        sums=section.text("sums", None),
         newest_wins=section.flag("newest_wins", False),
         key=section.text("key", "id"),
+        packing=section.choice("packing", ("by name", "none", "gzip", "zstd"), "by name"),
         dialect=dialect,
     )
     section.finish()
     return dump
+
+
+def _fit_together(section: Section, format_: str) -> None:
+    """Raises BadSetting for a key that says nothing beside the others."""
+    for key in OF_CSV if format_ != "csv" else ():
+        if key in section.table:
+            raise section.bad(key, "belongs to CSV")
+    if "records" in section.table and format_ != "json":
+        raise section.bad("records", 'belongs to format = "json"')
+    for key, wanted in (("count", "trailer"), ("sum", "trailer"), ("total", "sum"), ("sums", "checksum")):
+        if key in section.table and wanted not in section.table:
+            raise section.bad(key, f"goes together with {wanted}")
+    if format_ == "parquet" and section.table.get("packing") in {"gzip", "zstd"}:
+        raise section.bad("packing", "Parquet is packed within itself")

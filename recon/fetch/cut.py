@@ -104,7 +104,7 @@ class Cutter:
         unread: list[Unread] = []
         for start, end in places:
             item = body[start:end]
-            why = _fault(item)
+            why = fault_of(item)
             if why is None:
                 items.append(item.translate(LINE_ENDS))
             else:
@@ -190,7 +190,7 @@ def holds(item: bytes, path: str) -> bool:
 _CHECK = msgspec.json.Decoder(msgspec.Raw).decode
 
 
-def _fault(item: bytes) -> str | None:
+def fault_of(item: bytes) -> str | None:
     """Why an item is no JSON object; None where it is one."""
     if item[:1] != b"{":
         return _no_object(item).why
@@ -276,4 +276,4 @@ def raw_record(body: bytes, path: str) -> bytes | None:
     if place is None:
         return None
     record = body[place[0] : place[1]]
-    return record if _fault(record) is None else None
+    return record if fault_of(record) is None else None

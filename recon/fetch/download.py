@@ -126,12 +126,21 @@ class Download:
         """`GET /exports/day.csv`, for messages: without the query."""
         return f"GET {self._location.path}"
 
-    def look(self) -> Identity:
-        """What the server says of the file by a HEAD, without reading it. Raises as `blocks` does."""
-        opened = self._ask(0, method="HEAD")
-        opened.close()
+    def look(self) -> Identity | None:
+        """What the server says of the file by a HEAD, or where it takes none by a GET that is not read; None of one that is not there.
+
+        Raises as `blocks` does.
+        """
+        for method in ("HEAD", "GET"):
+            opened = self._ask(0, method=method)
+            opened.close()
+            if opened.response.status not in (405, 501):
+                break
+        if opened.response.status in (404, 410):
+            return None
         if opened.response.status != 200:
             raise self._refusal(opened.response)
+        self.encoding = _encoding(opened.response)
         return _identity(opened.response, 0, self.subject)
 
     def blocks(self, at: int = 0, *, proven_elsewhere: bool = False) -> Iterator[bytes]:
@@ -235,7 +244,7 @@ class Download:
         if response.status not in (200, 206):
             raise self._refusal(response)
         self._hold(_identity(response, at, self.subject, known=self.identity))
-        self.encoding = response.headers.get("content-encoding", "").strip().lower().replace("identity", "").replace("x-gzip", "gzip")
+        self.encoding = _encoding(response)
         self.framed = framed(response.headers)
         if not self.framed and not proven_elsewhere:
             msg = f"{self.subject}: the file comes with neither a Content-Length nor chunked encoding, so a cut would not show"
@@ -306,6 +315,11 @@ class Download:
             404: "a file that is not there is no empty file: check the URL, or wait until it is delivered",
         }.get(response.status)
         return Refused(f"{self.subject} -> {response.status}{named}" + (f": {said}" if said else ""), hint=hint)
+
+
+def _encoding(response: Response) -> str:
+    named = response.headers.get("content-encoding", "").strip().lower()
+    return {"identity": "", "x-gzip": "gzip"}.get(named, named)
 
 
 def _identity(response: Response, at: int, subject: str, *, known: Identity | None = None) -> Identity:

@@ -90,7 +90,10 @@ def test_a_later_process_goes_on_from_an_offset(file_server: FileServer) -> None
     """The identity, written down as JSON, pins the file for another process; at the very end nothing is left to come."""
     file_server.files["/day.csv"] = Served(CONTENT)
     by = downloads(file_server)
-    pinned = identity_of(by.file("/day.csv", clock=ManualClock()).look().as_json())
+    seen = by.file("/day.csv", clock=ManualClock()).look()
+    assert seen is not None
+    pinned = identity_of(seen.as_json())
+    assert by.file("/none.csv", clock=ManualClock()).look() is None
     by.close()
 
     assert read(file_server, 700_000, pinned) == CONTENT[700_000:]

@@ -17,7 +17,7 @@ FLOORS = [
     "job",
     "event",
     "fetch",
-    "provider stores",
+    "provider stores dumps",
     "http_provider publishers",
     "graphql_provider",
     "report",
