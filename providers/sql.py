@@ -1,6 +1,5 @@
 """Another database as the third party: `type = "sql"`. Read through SQLAlchemy, in one transaction that writes nothing."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -15,13 +14,13 @@ from sqlalchemy import (
     cast,
     column,
     create_engine,
+    event,
     literal_column,
-    make_url,
     select,
     table,
     text,
 )
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.selectable import TableClause
 
@@ -29,13 +28,16 @@ from recon import End, Listing, Lookup, LookupStatus, Meter, Page, Section, Unre
 from recon.clock import Clock
 from recon.duration import words_of
 from recon.errors import BadRequest, CursorExpired, Refused, Unreachable
+from recon.fetch.sql_rows import exact_postgres, exact_sqlite, records, twice
+from recon.stores.address import Address
+from recon.stores.query import chunks
 
 ROWS = 2_000
-KEYS = 500
+CONNECT_SECONDS = 10
 RESOURCE_HINT = 'add [{path}.resources.orders] with table = "orders", or sql = "select …"'
 
-REPLICA = "select case when pg_is_in_recovery() then extract(epoch from now() - pg_last_xact_replay_timestamp()) end"
-"""How many seconds a replica is behind; null of one that is no replica.
+REPLICA = "select pg_is_in_recovery(), extract(epoch from now() - pg_last_xact_replay_timestamp())"
+"""Whether it is a replica, and how many seconds it is behind: null of one that has replayed nothing since it began.
 
 https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-RECOVERY-CONTROL (read 2026-11)
 """
@@ -57,22 +59,25 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 class Sql:
     """Tables and queries of another database, each read whole from one snapshot.
 
-    Settings: `url`, a SQLAlchemy URL or a reference; `max_lag`, how far a PostgreSQL replica may be behind (`"5m"`); `page`, rows to a page;
+    Settings: `url`, a SQLAlchemy URL or a reference; `max_lag`, how far a PostgreSQL replica may be behind (`"5m"`); `timeout`, for how long
+    PostgreSQL may work on one answer (`"5m"`); `page`, rows to a page;
     a table `[….resources.NAME]` each with `table` (and `schema`) or `sql`, `key` (by default `id`) and `link`. On PostgreSQL the
     transaction is REPEATABLE READ, READ ONLY, with a cursor of the server's; elsewhere it is one transaction as the database has it.
 
     A record holds each column by its name: decimals and times as text, numbers and truth as themselves, JSON as it is. A row with
-    bytes, NaN or infinity in it is unreadable. The proof of the end is that the query came to its end in its transaction, so a
+    bytes, NaN, infinity or a text that is none in it is unreadable. The proof of the end is that the query came to its end in its transaction, so a
     fetch that broke off begins anew: the snapshot is gone with its transaction.
     """
 
     def __init__(self, section: Section) -> None:
         self.name = section.name
-        self._folder = section.folder
         self.meter = Meter()
         section.take("type", None)
-        self._url: str = section.text_or_secret("url")
+        self._address = Address.of(section)
         self._max_lag: float = section.duration("max_lag", 300.0)
+        self._timeout: float = section.duration("timeout", 300.0)
+        if self._timeout <= 0:
+            raise section.bad("timeout", "must be longer than nothing: an answer that never comes would hold up the night")
         self._rows: int = section.integer("page", ROWS, low=1)
         tables = section.mapping("resources", {})
         if not tables:
@@ -99,7 +104,7 @@ class Sql:
     def scope(self, resource: str) -> Mapping[str, str]:
         """Which database is asked, as whom, and what: never a password."""
         one = self._of(resource)
-        url = self._engine().url
+        url = self._address.url
         place = f"{url.host or ''}{f':{url.port}' if url.port else ''}/{url.database or ''}"
         return {"account": f"{url.get_backend_name()} {place}", "credential": url.username or "", "filters": one.sql or one.table or ""}
 
@@ -111,15 +116,18 @@ class Sql:
         if listing.resume is not None:
             msg = f"{self.name} {listing.resource}: the snapshot that it was read from is gone with its transaction"
             raise CursorExpired(msg)
+        if listing.params:
+            msg = f"{self.name} {listing.resource}: the job gives params ({', '.join(sorted(listing.params))}), and a table or query takes none"
+            raise BadRequest(msg, hint="take params out of the job, and write the condition into sql of the resource")
         with self._faults(listing.resource), self._reading() as connection, ExitStack() as opened:
             self.meter.requests += 1
             result = opened.enter_context(connection.execute(self._query(listing.resource)))
-            names, count = list(result.keys()), 0
+            names, count = self._names(listing.resource, result), 0
             previous: tuple[list[bytes], tuple[Unread, ...]] | None = None
             for rows in result.partitions(self._rows):
                 if previous is not None:
                     yield Page(items=previous[0], unread=previous[1], next={"rows": count}, bytes_read=sum(map(len, previous[0])))
-                previous = _records(names, rows)
+                previous = records(names, rows)
                 count += len(rows)
             items, unread = previous or ([], ())
             proof = f"the query came to its end after {count:,} rows, in one {self._isolation(connection)}"
@@ -128,22 +136,19 @@ class Sql:
     def get_many(self, resource: str, keys: Sequence[str], *, clock: Clock) -> Iterator[Lookup]:
         """Each key's row as it is now; what the database has not is not there."""
         del clock
-        for start in range(0, len(keys), KEYS):
-            part = keys[start : start + KEYS]
+        key_column = self._of(resource).key
+        asked = chunks(keys)
+        for part in asked:
             with self._faults(resource), self._reading() as connection:
                 self.meter.requests += 1
                 result = connection.execute(self._query(resource, part))
-                names = list(result.keys())
-                found = {_text(row[names.index(self._of(resource).key)]): row for row in result}
-            for key in part:
-                row = found.get(key)
-                items, unread = _records(names, [row]) if row is not None else ([], ())
-                if items:
-                    yield Lookup(key=key, status=LookupStatus.FOUND, item=items[0])
-                elif unread:
-                    yield Lookup(key=key, status=LookupStatus.UNKNOWN, why=unread[0].why)
-                else:
-                    yield Lookup(key=key, status=LookupStatus.NOT_FOUND, why="no row has this key")
+                names = self._names(resource, result)
+                found: dict[str, list[Any]] = {}
+                for row in result:
+                    found.setdefault(str(row[names.index(key_column)]), []).append(row)
+            yield from (_lookup(key, names, found.get(key, [])) for key in part)
+        for key in sorted(set(keys).difference(*asked)):
+            yield Lookup(key=key, status=LookupStatus.UNKNOWN, why="a key that cannot be asked for: no text of a database holds it")
 
     def close(self) -> None:
         if self._made is not None:
@@ -160,22 +165,35 @@ class Sql:
 
     def _engine(self) -> Engine:
         if self._made is None:
-            url = make_url(self._url.replace("postgresql://", "postgresql+psycopg://"))
-            if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
-                # Beside recon.toml, wherever the command was given; and SQLite would make an empty database of a file that is not there.
-                file = self._folder / url.database
-                if not file.is_file():
-                    msg = f"{self.name}: there is no file {file}"
-                    raise Refused(msg, hint="correct url in the provider's table of recon.toml; it is relative to the project's folder")
-                url = url.set(database=str(file))
+            address = self._address
+            if address.dialect == "sqlite" and not address.path.is_file():
+                # SQLite would make an empty database of a file that is not there.
+                msg = f"{self.name}: there is no file {address.path}"
+                raise Refused(msg, hint="correct url in the provider's table of recon.toml; it is relative to the project's folder")
             try:
-                self._made = create_engine(url, poolclass=NullPool)
+                self._made = create_engine(address.engine_url, poolclass=NullPool, connect_args=self._driver_words(), hide_parameters=True)
             except ModuleNotFoundError as error:
-                msg = f"{self.name}: {url.drivername!r} needs the Python package {error.name!r}, which is not installed"
+                drivername = address.url.drivername
+                msg = f"{self.name}: {drivername!r} needs the Python package {error.name!r}, which is not installed"
                 raise Refused(
-                    msg, hint=f"install it beside this program, or name another driver in url ({url.drivername}+DRIVER://…)"
+                    msg, hint=f"install it beside this program, or name another driver in url ({drivername}+DRIVER://…)"
                 ) from None
+            except NoSuchModuleError:
+                msg = f"{self.name}: no driver here speaks {address.url.drivername!r}"
+                raise Refused(msg, hint="install the database's driver for SQLAlchemy, or correct url in the provider's table") from None
+            exact = {"postgresql": exact_postgres, "sqlite": exact_sqlite}.get(address.dialect)
+            if exact is not None:
+                event.listen(self._made, "connect", exact)
         return self._made
+
+    def _driver_words(self) -> dict[str, Any]:
+        """What psycopg is told: a line that has died is known to be dead, and a server that takes no call is not waited for.
+
+        https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS (read 2026-11)
+        """
+        if self._address.dialect != "postgresql":
+            return {}
+        return {"connect_timeout": CONNECT_SECONDS, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -188,13 +206,31 @@ class Sql:
             if engine.dialect.name == "sqlite":
                 connection.execute(text("pragma query_only = on"))
             if engine.dialect.name == "postgresql":
-                self._refuse_far_behind(connection.execute(text(REPLICA)).scalar_one())
+                # A cursor of the server's is asked for a page at a time, so the bound is for a page, not for the list.
+                bound = {"ms": str(max(1, round(self._timeout * 1000)))}
+                connection.execute(text("select set_config('statement_timeout', :ms, true)"), bound).one()
+                self._refuse_far_behind(*connection.execute(text(REPLICA)).one())
             yield connection
 
-    def _refuse_far_behind(self, behind: Any) -> None:
-        if behind is not None and float(behind) > self._max_lag:
+    def _refuse_far_behind(self, replica: bool, behind: Any) -> None:
+        if replica and behind is None:
+            msg = f"{self.name}: this replica has replayed nothing since it began, so nothing says how far it is behind"
+            raise Refused(msg, hint="wait until the primary has written something, or ask the primary")
+        if replica and float(behind) > self._max_lag:
             msg = f"{self.name}: this replica is {words_of(float(behind))} behind, and max_lag allows {words_of(self._max_lag)}"
             raise Refused(msg, hint="wait until it has caught up, ask the primary, or raise max_lag in the provider's table of recon.toml")
+
+    def _names(self, resource: str, result: Any) -> list[str]:
+        """The columns' names, of which each is one and one is the key."""
+        names, key = [str(name) for name in result.keys()], self._of(resource).key  # noqa: SIM118 - a result is no mapping
+        double = twice(names)
+        if double is not None:
+            msg = f"{self.name} {resource}: two columns are called {double!r}, and a record would keep one of them"
+            raise Refused(msg, hint=f"name them apart in sql of the resource: select a.{double} as …")
+        if key not in names:
+            msg = f"{self.name} {resource}: no column is called {key!r}; there are {', '.join(names)}"
+            raise Refused(msg, hint="correct key of the resource")
+        return names
 
     def _isolation(self, connection: Connection) -> str:
         read_only = connection.dialect.name in {"postgresql", "sqlite"}
@@ -204,7 +240,7 @@ class Sql:
     def _query(self, resource: str, keys: Sequence[str] | None = None) -> Select[Any]:
         one = self._of(resource)
         source: TextClause | TableClause = (
-            text(f"({one.sql}) as listed") if one.sql is not None else table(one.table or "", schema=one.schema)
+            text(_literal(f"({one.sql}\n) as listed")) if one.sql is not None else table(one.table or "", schema=one.schema)
         )
         query: Select[Any] = select(literal_column("*")).select_from(source)
         # As texts: what type the column has, the job's keys do not know.
@@ -216,20 +252,15 @@ class Sql:
         where = f"{self.name} {resource}"
         try:
             yield
-        except NoSuchModuleError as error:
-            raise Refused(
-                f"{where}: no driver for this URL is installed: {error}", hint="install the database's driver for SQLAlchemy"
-            ) from None
         except DBAPIError as error:
-            said = str(error.orig).splitlines()[0][:200] if str(error.orig) else type(error.orig).__name__
-            kind = type(error.orig).__name__
-            if error.connection_invalidated or (
-                kind in {"OperationalError", "InterfaceError"} and not any(words in said for words in OF_THE_QUERY)
-            ):
+            said = self._address.scrub(error.orig)[:200] or type(error.orig).__name__
+            # By its class, not by its name: what a driver derives from it (a query cancelled on a standby) passes as well.
+            passing = isinstance(error, OperationalError | InterfaceError) and not any(words in said for words in OF_THE_QUERY)
+            if error.connection_invalidated or passing:
                 raise Unreachable(f"{where}: the database gave no whole answer: {said}") from None
             raise Refused(f"{where}: the database refuses the query: {said}", hint="correct table, key or sql of the resource") from None
         except SQLAlchemyError as error:
-            raise Refused(f"{where}: {type(error).__name__}: {str(error).splitlines()[0][:200]}") from None
+            raise Refused(f"{where}: {type(error).__name__}: {self._address.scrub(error)[:200]}") from None
 
 
 def _read_table(section: Section) -> Table:
@@ -251,27 +282,18 @@ def _read_table(section: Section) -> Table:
     return Table(key=key, table=table, schema=schema, sql=None if sql is None else sql.strip().rstrip(";"), link=link)
 
 
-def _records(names: Sequence[str], rows: Sequence[Any]) -> tuple[list[bytes], tuple[Unread, ...]]:
-    """Rows as JSON objects, and those that cannot be."""
-    items: list[bytes] = []
-    unread: list[Unread] = []
-    for row in rows:
-        why = next((why for name, value in zip(names, row, strict=True) if (why := _unfit(name, value))), None)
-        if why is None:
-            items.append(msgspec.json.encode(dict(zip(names, row, strict=True)), enc_hook=str))
-        else:
-            readable = {name: value for name, value in zip(names, row, strict=True) if not _unfit(name, value)}
-            unread.append(Unread(raw=msgspec.json.encode(readable, enc_hook=str), why=why))
-    return items, tuple(unread)
+def _lookup(key: str, names: Sequence[str], rows: Sequence[Any]) -> Lookup:
+    """What the rows of one key prove."""
+    if len(rows) > 1:
+        return Lookup(key=key, status=LookupStatus.UNKNOWN, why=f"{len(rows):,} rows have this key, so none of them is its record")
+    items, unread = records(names, rows)
+    if unread:
+        return Lookup(key=key, status=LookupStatus.UNKNOWN, why=unread[0].why)
+    if items:
+        return Lookup(key=key, status=LookupStatus.FOUND, item=items[0])
+    return Lookup(key=key, status=LookupStatus.NOT_FOUND, why="no row has this key")
 
 
-def _unfit(name: str, value: Any) -> str | None:
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"column {name} holds {value}, which JSON has not"
-    if isinstance(value, bytes | memoryview):
-        return f"column {name} holds bytes; leave it out, or read it as text in sql"
-    return None
-
-
-def _text(value: Any) -> str:
-    return str(value)
+def _literal(sql: str) -> str:
+    """A query in which no colon names a parameter: `'at 12 :00'` is a text, and nobody gives parameters here."""
+    return sql.replace(":", "\\:")

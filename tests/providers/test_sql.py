@@ -11,7 +11,7 @@ import pytest
 
 from providers.sql import Sql
 from recon.clock import SystemClock
-from recon.errors import BadSetting, CursorExpired, Refused, Unreachable
+from recon.errors import BadRequest, BadSetting, CursorExpired, Refused, Unreachable
 from recon.fetch.coverage import Coverage
 from recon.fetch.landing import land
 from recon.fetch.page import LookupStatus
@@ -198,3 +198,142 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path: Path, made: Made) -> Non
         list(made(f"sqlite:///{tmp_path}/there.db", {"sql": "selec 1"}).fetch(Listing(resource="orders")))
     with pytest.raises(Refused, match="which is not installed"):
         list(made("mysql://reader@127.0.0.1:1/x").fetch(Listing(resource="orders")))
+
+
+def test_a_number_in_json_keeps_every_digit(database: str, made: Made, tmp_path: Path) -> None:
+    """A sum in a JSON column comes as the database writes it, and not as the nearest one that a float can hold; on one line."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create table orders (id int primary key, j jsonb, k json)")
+        connection.execute(
+            """insert into orders values (1, '{"sum": 12345678901234567.89, "b": 1.10}', '{"big":\n 123456789012345678901234567890}')"""
+        )
+
+    provider = made(database)
+    (page,) = provider.fetch(Listing(resource="orders"))
+
+    assert b"12345678901234567.89" in page.items[0]
+    assert b"1.10" in page.items[0]
+    assert b"123456789012345678901234567890" in page.items[0]
+    assert b"\n" not in page.items[0]
+    assert landed(provider, tmp_path / "s")[0].whole
+
+
+@pytest.mark.parametrize(
+    ("odd", "says"),
+    [
+        ("'infinity'::timestamptz", "no time"),
+        ("'-infinity'::date", "no time"),
+        ("array['NaN'::float8]", "nan, which JSON has not"),
+        ("'NaN'::numeric", "which is no number"),
+        ("array['\\x00'::bytea]", "bytes"),
+    ],
+)
+def test_a_value_that_nothing_can_carry_costs_its_own_row(database: str, made: Made, odd: str, says: str) -> None:
+    """A time of infinity, or NaN and bytes in a list, make one row unreadable: the other 24 come."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create table orders (id int)")
+        connection.execute("insert into orders select generate_series(0, 24)")
+    provider = made(database, {"sql": f"select id, case when id = 7 then {odd} end as odd from orders"})
+
+    pages = list(provider.fetch(Listing(resource="orders")))
+
+    assert sum(len(page.items) for page in pages) == 24
+    ((unread,),) = [page.unread for page in pages if page.unread]
+    assert says in unread.why
+    assert b'"id":7' in unread.raw
+
+
+def test_a_text_that_is_none_costs_its_own_row(tmp_path: Path, made: Made) -> None:
+    """SQLite keeps any bytes as a text: such a row is unreadable, and the list is not called unreachable."""
+    with sqlite3.connect(tmp_path / "x.db") as database:
+        database.execute("create table orders (id integer primary key, t text)")
+        database.execute("insert into orders values (1, cast(x'ff41' as text)), (2, 'fine')")
+    database.close()
+
+    (page,) = made(f"sqlite:///{tmp_path}/x.db").fetch(Listing(resource="orders"))
+
+    assert [json.loads(item)["id"] for item in page.items] == [2]
+    assert "no UTF-8" in page.unread[0].why
+
+
+@pytest.mark.parametrize(
+    ("sql", "key", "says"),
+    [
+        ("select 1 as id, 10 as v, 20 as v", "id", "two columns are called 'v'"),
+        ("select 1 as number", "id", "no column is called 'id'"),
+    ],
+)
+def test_columns_that_make_no_record_are_refused(database: str, made: Made, sql: str, key: str, says: str) -> None:
+    """Two columns of one name would leave one value, and a list without its key nothing to compare."""
+    with pytest.raises(Refused, match=says):
+        list(made(database, {"sql": sql, "key": key}).fetch(Listing(resource="orders")))
+
+
+def test_a_query_is_taken_as_it_is_written(url: str, made: Made) -> None:
+    """A comment at its end, a colon and a percent sign in its texts mean nothing else here."""
+    sql = "select id, ' :x 5%' as t from orders where name like 'o1%' -- every one that begins so"
+
+    pages = list(made(url, {"sql": sql}).fetch(Listing(resource="orders")))
+
+    assert {json.loads(item)["t"] for page in pages for item in page.items} == {" :x 5%"}
+    assert sum(len(page.items) for page in pages) == 11
+
+
+def test_params_of_a_job_are_refused_and_never_ignored(url: str, made: Made) -> None:
+    """A job that asks for a part of the list does not get the whole of it."""
+    with pytest.raises(BadRequest, match=r"gives params \(status\)"):
+        list(made(url).fetch(Listing(resource="orders", params={"status": "paid"})))
+
+
+def test_two_rows_of_one_key_are_no_answer(database: str, made: Made) -> None:
+    """Which of them is meant nobody knows; a key that no database can hold is not asked for, and the others are."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create table orders (id int, v int); insert into orders values (1, 1), (1, 2), (2, 3)")
+
+    answers = {one.key: one for one in made(database).get_many("orders", ["1", "2", "a\0b"], clock=SystemClock())}
+
+    assert {key: one.status for key, one in answers.items()} == {
+        "1": LookupStatus.UNKNOWN,
+        "2": LookupStatus.FOUND,
+        "a\0b": LookupStatus.UNKNOWN,
+    }
+    assert "2 rows have this key" in answers["1"].why
+
+
+def test_a_replica_that_is_behind_or_does_not_know_is_refused(database: str, made: Made) -> None:
+    """Far behind, or with nothing to tell by: neither is the present. The questions are answered by functions that stand before the server's own."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create table orders (id int)")
+        connection.execute("create function pg_is_in_recovery() returns bool language sql as 'select true'")
+        connection.execute("create function pg_last_xact_replay_timestamp() returns timestamptz language sql as 'select null::timestamptz'")
+        (name,) = connection.execute("select quote_ident(current_database())").fetchone() or ("",)
+        connection.execute(f"alter database {name} set search_path = public, pg_catalog")
+
+        with pytest.raises(Refused, match="nothing says how far it is behind"):
+            list(made(database).fetch(Listing(resource="orders")))
+        late = "create or replace function pg_last_xact_replay_timestamp() returns timestamptz language sql as $$select now() - interval '1 hour'$$"
+        connection.execute(late)
+        with pytest.raises(Refused, match="1h 00m behind, and max_lag allows 5m"):
+            list(made(database).fetch(Listing(resource="orders")))
+        assert len(list(made(database, max_lag="2h").fetch(Listing(resource="orders")))) == 1
+
+
+def test_an_answer_that_does_not_come_is_given_up(database: str, made: Made) -> None:
+    """A query that works longer than `timeout` is ended by the server, and told as something that may pass, not as a query to correct."""
+    provider = made(database, {"sql": "select 1 as id, pg_sleep(60)::text as slow"}, timeout=0.3)
+    with pytest.raises(Unreachable, match="statement timeout"):
+        list(provider.fetch(Listing(resource="orders")))
+
+
+@pytest.mark.parametrize("url", ["nosuch://a:hunter2@h/db", "postgresql//a:hunter2@h:x/db", "sqlite:///:memory:"])
+def test_a_url_that_is_none_is_told_without_its_password(url: str, made: Made, tmp_path: Path) -> None:
+    """A mistake in the address is a word to the person who made it, from a whole landing too, and never shows the password."""
+    with pytest.raises((BadSetting, Refused)) as told:
+        landed(made(url), tmp_path / "s")
+    assert "hunter2" not in f"{told.value} {told.value.hint}"
+
+
+def test_the_address_as_hosts_hand_it_out_is_taken(database: str, made: Made) -> None:
+    """`postgres://` is the scheme that many of them write."""
+    provider = made(database.replace("postgresql://", "postgres://", 1), {"sql": "select 1 as id"})
+    assert len(list(provider.fetch(Listing(resource="orders")))) == 1
