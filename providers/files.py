@@ -31,6 +31,7 @@ class Dump:
     checksum: str | None
     sums: str | None
     newest_wins: bool
+    empty_ok: bool
     key: str
     packing: str
     dialect: Dialect
@@ -44,10 +45,10 @@ class Files:
     `"settled-*.csv"` or a list of names of which every one must be there; `expect`, how many a pattern must fit; `format` (`csv`, `jsonl`,
     `json` with `records`, `parquet`); `packing`, by the name's end where it is not said; `key`; for CSV `delimiter`, `quote`, `encoding`,
     `columns`, and `trailer` with `count`, `sum` and `total`; `checksum = "sha256"`, which wants `FILE.sha256` beside each, or all of them in `sums`;
-    `newest_wins`: a key in two files is a reissue, and the later file counts.
+    `newest_wins`: a key in two files is a reissue, and the later file counts; `empty_ok`: a file may have no record.
 
     A file that is not there is not an empty file: a name that is missing leaves the list partial, and a pattern that fits nothing is
-    refused. The list of files is taken first; one that changes while it is read is begun anew. Single items cannot be read, so the second
+    refused. Nor is a file that holds nothing an empty list, unless it says so itself: a trailer of 0, an array that is closed. The list of files is taken first; one that changes while it is read is begun anew. Single items cannot be read, so the second
     look is a second listing.
     """
 
@@ -111,6 +112,9 @@ class Files:
 
     def fetch(self, listing: Listing) -> Iterator[Page]:
         """One file, a page of rows at a time. Raises Refused where it is not there, CursorExpired where it changed, InvalidPage where it breaks off."""
+        if listing.params:
+            msg = f"{self.name} {listing.resource}: the job gives params ({', '.join(sorted(listing.params))}), and a file takes none"
+            raise BadRequest(msg, hint="take params out of the job; which files are read is said by files in the resource")
         one, name = self._of(listing.resource), str(listing.partition.params["file"])
         subject, pin = f"{self.name} {listing.resource}: {name}", Pin.of(listing.partition.params)
         self._hold(name, pin, subject)
@@ -127,6 +131,11 @@ class Files:
                 page = following
             done += len(page)
             self._hold(name, pin, subject)
+        if not done and not one.empty_ok and one.dialect.trailer is None and one.dialect.format in {"csv", "jsonl"}:
+            msg = f"{subject}: there is no record in it, and nothing in it says that this is meant"
+            raise InvalidPage(
+                msg, hint="was it cut on its way, or not written yet? empty_ok = true in the resource where such a file is right"
+            )
         size = f"{pin.size:,} bytes to their end" if pin.size is not None and pin.size >= 0 else "read to its end"
         yield _page(page, None, End(f"{name}: {size}, {_counted(one.dialect, done)}{sum_}"))
 
@@ -284,6 +293,7 @@ def _read_dump(section: Section, *, lists: bool) -> Dump:
         checksum=section.choice("checksum", ("sha256", "sha512", "md5"), None),
         sums=section.text("sums", None),
         newest_wins=section.flag("newest_wins", False),
+        empty_ok=section.flag("empty_ok", False),
         key=section.text("key", "id"),
         packing=section.choice("packing", ("by name", "none", "gzip", "zstd"), "by name"),
         dialect=dialect,

@@ -169,6 +169,9 @@ def _header(reader: Iterator[list[str]], name: str) -> tuple[str, ...]:
     if not names:
         msg = f"{name}: the file is empty, and not even a header says that this is meant"
         raise InvalidPage(msg, hint="columns = […] in the resource, where the file has no header")
+    if any(SURROGATE.search(one) for one in names):
+        msg = f"{name}: the header is not in the encoding that was declared"
+        raise InvalidPage(msg, hint="encoding in the resource says which one it is, such as utf-16 or cp1252")
     twice = next((one for one in names if names.count(one) > 1), None)
     if twice is not None:
         msg = f"{name}: the header has {twice!r} twice"

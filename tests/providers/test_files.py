@@ -10,7 +10,7 @@ import pytest
 
 from providers.files import Files
 from recon.clock import SystemClock
-from recon.errors import BadSetting, Refused
+from recon.errors import BadRequest, BadSetting, InvalidPage, Refused
 from recon.fetch.coverage import Coverage
 from recon.fetch.landing import land
 from recon.fetch.spool import Spool
@@ -266,3 +266,58 @@ def test_doctor_s_sample_is_the_first_file(folder: Path) -> None:
     assert [json.loads(item)["id"] for item in page.items] == ["1", "2"]
     with pytest.raises(Refused, match="fits no file"):
         files(folder, {"files": "*.txt"}).sample(Listing(resource="rows"))
+
+
+@pytest.mark.parametrize(
+    ("full", "empty", "resource"),
+    [
+        ("id,n\n1,x\n", "id,n\n", {"format": "csv"}),
+        ("1,x\n", "", {"format": "csv", "columns": ["id", "n"]}),
+        ('{"id":"1"}\n', "", {"format": "jsonl"}),
+        ('{"id":"1"}\n', "\n\n", {"format": "jsonl"}),
+    ],
+)
+def test_a_file_without_a_record_is_not_an_empty_list(
+    folder: Path, tmp_path: Path, full: str, empty: str, resource: dict[str, Any]
+) -> None:
+    """An upload that failed leaves such a file: the list is partial, so nothing in it is told deleted, unless it is declared to be right."""
+    (folder / "a.txt").write_text(full)
+    (folder / "b.txt").write_text(empty)
+    declared = {"files": "*.txt", **resource}
+
+    doubtful, _ = landed(files(folder, declared), tmp_path / "s")
+    meant, records = landed(files(folder, {**declared, "empty_ok": True}), tmp_path / "t")
+
+    assert (doubtful.whole, doubtful.planned, doubtful.finished) == (False, 2, 1)
+    assert "there is no record in it" in doubtful.proof
+    assert (meant.whole, len(records)) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "empty", "resource"),
+    [("csv", "id,n\nT,0\n", {"trailer": "T"}), ("json", "[]", {"format": "json"})],
+)
+def test_a_file_that_says_that_it_is_empty_is(folder: Path, tmp_path: Path, name: str, empty: str, resource: dict[str, Any]) -> None:
+    """A trailer that counts 0 and an array that is closed are the sender's own words."""
+    (folder / f"a.{name}").write_text(empty)
+
+    coverage, records = landed(files(folder, {"files": f"*.{name}", **resource}), tmp_path / "s")
+
+    assert (coverage.whole, records) == (True, [])
+
+
+def test_params_of_a_job_are_refused_and_never_ignored(folder: Path, tmp_path: Path) -> None:
+    """A job that asks for a part of the files does not get all of them."""
+    (folder / "a.csv").write_text(CSV)
+    spool = Spool.open(tmp_path / "s")
+    with pytest.raises(BadRequest, match=r"gives params \(day\)"):
+        land(files(folder), Listing(resource="rows", params={"day": "1"}), spool, clock=SystemClock())
+    spool.close()
+
+
+def test_a_header_in_another_encoding_is_told(folder: Path, tmp_path: Path) -> None:
+    """UTF-16 read as UTF-8 has no names of columns: that is said, with the key that mends it."""
+    (folder / "a.csv").write_bytes(CSV.encode("utf-16"))
+    with pytest.raises(InvalidPage, match="not in the encoding that was declared") as told:
+        landed(files(folder), tmp_path / "s")
+    assert "encoding in the resource" in str(told.value.hint)
