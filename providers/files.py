@@ -260,6 +260,11 @@ def _read_dump(section: Section, *, lists: bool) -> Dump:
     names = tuple(given) if isinstance(given, list) else ()
     if not (isinstance(given, str) and given.strip()) and not (names and all(isinstance(name, str) and name for name in names)):
         raise section.bad("files", "wants a pattern or a list of names", hint='files = "settled-*.csv", or files = ["a.csv", "b.csv"]')
+    outside = next((name for name in names or (given,) if name.startswith("/") or ".." in name.split("/")), None)
+    if outside is not None:
+        raise section.bad(
+            "files", f"has {outside!r}, which leads out of the folder", hint="folder says where the files lie; files names them in it"
+        )
     if isinstance(given, str) and not lists:
         if any(c in given for c in "*?["):
             raise section.bad("files", "is a pattern, and a web server lists nothing", hint='name each: files = ["a.csv", "b.csv"]')

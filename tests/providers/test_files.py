@@ -197,6 +197,8 @@ def test_it_goes_on_within_a_file(folder: Path, tmp_path: Path) -> None:
     [
         ({"files": ""}, "a pattern or a list of names"),
         ({"files": [1]}, "a pattern or a list of names"),
+        ({"files": "/incoming/*.csv"}, "leads out of the folder"),
+        ({"files": ["a.csv", "../b.csv"]}, "leads out of the folder"),
         ({"format": "xml"}, "format"),
         ({"delimiter": ";;"}, "one character is wanted"),
         ({"encoding": "klingon"}, "which is none"),
