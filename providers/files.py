@@ -12,7 +12,8 @@ from recon import End, Listing, Lookup, Meter, Page, Section, Unread
 from recon.clock import Clock
 from recon.dumps.copies import Copies
 from recon.dumps.folder import Folder
-from recon.dumps.place import Pin, place_of
+from recon.dumps.pin import Pin
+from recon.dumps.place import place_of
 from recon.dumps.rows import Dialect, Row, rows
 from recon.dumps.unpack import Packing, packing_of
 from recon.errors import BadRequest, CursorExpired, InvalidPage, Refused

@@ -314,7 +314,6 @@ def connection_of(kind: Kind, *, numeric: bool = False) -> Connection:
             low=f"{kind.created}:>='{{value}}'",
             high=f"{kind.created}:<'{{value}}'",
             start=FIRST_SHOPS,
-            newest_first=False,
         ),
     )
 

@@ -10,7 +10,6 @@ from recon.fetch.graphql_lookup import GraphReader
 from recon.fetch.graphql_walk import GraphWalk
 from recon.fetch.listing import Listing
 from recon.fetch.page import Lookup, Page
-from recon.fetch.partition import Planner
 from recon.fetch.transport import Response
 from recon.http_provider import HTTPProvider
 from recon.section import Section
@@ -50,12 +49,6 @@ class GraphQLProvider(HTTPProvider):
     def can_get(self, resource: str) -> bool:
         declared = self.connection(resource)
         return declared.one is not None or declared.many is not None
-
-    def planner(self, listing: Listing) -> Planner | None:
-        """How the connection is cut into parts, by its ranges, where HTTPProvider plans at all; None: it is fetched in one."""
-        inherited = getattr(super(), "planner", None)
-        made: Planner | None = inherited(listing) if inherited is not None else None
-        return made
 
     def fetch(self, listing: Listing) -> Iterator[Page]:
         """The whole connection, or the range that the partition names. Raises ProviderError leaves."""

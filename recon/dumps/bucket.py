@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from recon.clock import Clock, SystemClock
-from recon.dumps.place import SMALL, Pin
+from recon.dumps.pin import SMALL, Pin
 from recon.errors import Refused, Unreachable
 from recon.fetch.download import Downloads, Identity
 from recon.fetch.listing import Meter

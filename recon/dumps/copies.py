@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recon.clock import Clock
-from recon.dumps.place import Pin, Place
+from recon.dumps.pin import Pin
+from recon.dumps.place import Place
 from recon.errors import CursorExpired, InvalidPage, OversizedBody
 from recon.files import local_faults
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from recon.clock import Clock
-from recon.dumps.place import SMALL, Pin
+from recon.dumps.pin import SMALL, Pin
 
 
 class Folder:

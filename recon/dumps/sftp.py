@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from recon.clock import Clock, SystemClock
-from recon.dumps.place import SMALL, Pin
+from recon.dumps.pin import SMALL, Pin
 from recon.duration import words_of
 from recon.errors import CursorExpired, MissingSecret, Refused, Unreachable
 from recon.fetch.listing import Meter

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from recon.clock import Clock, SystemClock
-from recon.dumps.place import SMALL, Pin
+from recon.dumps.pin import SMALL, Pin
 from recon.errors import Refused
 from recon.fetch.auth import Auth
 from recon.fetch.download import Downloads, Identity

@@ -19,7 +19,7 @@ class Ranges:
     its value, the upper one excludes it; `high_includes=True` says of an API that its upper bound includes its value, as does
     `low_excludes=True` that its lower one does not. `form` is how both the field and the parameters write a value: whole seconds or
     milliseconds since 1970, ISO 8601 in UTC, a date, a whole number. `start` is the lowest value worth a part of its own; what lies
-    below it is asked for as well, in one open part. `newest_first` says which way the list runs.
+    below it is asked for as well, in one open part.
     """
 
     at: str
@@ -27,7 +27,6 @@ class Ranges:
     high: str
     form: Form = "epoch"
     start: int = 0
-    newest_first: bool = True
     low_excludes: bool = False
     high_includes: bool = False
     #: Pages that a part should have, about.

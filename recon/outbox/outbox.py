@@ -89,19 +89,7 @@ class Outbox:
         conn.execute(update(events).where(events.c.id.in_(mine)).values(emissions=events.c.emissions + 1))
 
     def _queue(self, conn: Connection, run_id: str, publisher: str, now: datetime) -> None:
-        columns = {
-            "event_id": events.c.id,
-            "run_id": literal(run_id),
-            "domain": events.c.domain,
-            "publisher": literal(publisher),
-            "partitionkey": events.c.partitionkey,
-            "emission": events.c.emissions,
-            "state": literal("waiting"),
-            "enqueued_at": literal(now, outbox.c.enqueued_at.type),
-            "due_at": literal(now, outbox.c.due_at.type),
-            "attempts": literal(0),
-            "duplicate": literal(value=False),
-        }
+        columns = waiting_row(literal(run_id), publisher, now)
         joined = plan_events.join(events, events.c.id == plan_events.c.event_id)
         source = select(*columns.values()).select_from(joined).where(plan_events.c.run_id == run_id).order_by(plan_events.c.position)
         statement = self._insert(outbox).from_select(list(columns), source)
@@ -142,6 +130,23 @@ class Outbox:
         with self.state.read() as conn:
             rows = conn.execute(query if domain is None else query.where(outbox.c.domain == domain))
             return [Waiting(**_mapping(row)) for row in rows]
+
+
+def waiting_row(run_id: Any, publisher: str, now: datetime) -> dict[str, Any]:
+    """The columns of a row that an event waits in, by their names, over the table of events."""
+    return {
+        "event_id": events.c.id,
+        "run_id": run_id,
+        "domain": events.c.domain,
+        "publisher": literal(publisher),
+        "partitionkey": events.c.partitionkey,
+        "emission": events.c.emissions,
+        "state": literal("waiting"),
+        "enqueued_at": literal(now, outbox.c.enqueued_at.type),
+        "due_at": literal(now, outbox.c.due_at.type),
+        "attempts": literal(0),
+        "duplicate": literal(value=False),
+    }
 
 
 def _counts() -> list[Any]:

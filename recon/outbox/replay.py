@@ -12,6 +12,7 @@ from sqlalchemy import func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recon.errors import BadRequest
+from recon.outbox.outbox import waiting_row
 from recon.state.database import State
 from recon.state.run import new_id
 from recon.state.tables import WAITING, events, outbox
@@ -85,20 +86,7 @@ class Replays:
             replay = new_id(now)
             # A broker that drops repeats by a token would take a replay for one.
             conn.execute(update(events).where(*choice.conditions()).values(emissions=events.c.emissions + 1))
-            columns = {
-                "event_id": events.c.id,
-                "run_id": events.c.run_id,
-                "domain": events.c.domain,
-                "publisher": literal(publisher),
-                "partitionkey": events.c.partitionkey,
-                "emission": events.c.emissions,
-                "state": literal("waiting"),
-                "enqueued_at": literal(now, outbox.c.enqueued_at.type),
-                "due_at": literal(now, outbox.c.due_at.type),
-                "attempts": literal(0),
-                "duplicate": literal(value=False),
-                "replay": literal(replay),
-            }
+            columns = {**waiting_row(events.c.run_id, publisher, now), "replay": literal(replay)}
             source = select(*columns.values()).where(*choice.conditions()).order_by(events.c.created_at, events.c.id)
             inserting = sqlite.insert if self.state.dialect == "sqlite" else postgresql.insert
             statement = inserting(outbox).from_select(list(columns), source)
