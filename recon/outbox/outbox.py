@@ -18,7 +18,7 @@ from recon.report.figures import DeliveryFigure
 from recon.state import lease
 from recon.state.database import State
 from recon.state.run import Claim
-from recon.state.tables import WAITING, events, ledger, outbox, plan_events, plans
+from recon.state.tables import ONE_WAITING, WAITING, events, ledger, outbox, plan_events, plans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class Outbox:
         statement = self._insert(outbox).from_select(list(columns), source)
         # One that still waits from an earlier night is taken over by this run; it is not sent twice.
         again = {name: statement.excluded[name] for name in ("run_id", "emission", "due_at")}
-        conn.execute(statement.on_conflict_do_update(index_elements=["event_id", "publisher"], index_where=WAITING, set_=again))
+        conn.execute(statement.on_conflict_do_update(index_elements=ONE_WAITING, index_where=WAITING, set_=again))
 
     def hurry(self, domain: str | None = None) -> None:
         """Makes everything that waits due now: a person who publishes by hand has mended what it waited for."""

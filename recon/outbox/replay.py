@@ -15,7 +15,7 @@ from recon.errors import BadRequest
 from recon.outbox.outbox import waiting_row
 from recon.state.database import State
 from recon.state.run import new_id
-from recon.state.tables import WAITING, events, outbox
+from recon.state.tables import ONE_WAITING, WAITING, events, outbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class Replays:
             source = select(*columns.values()).where(*choice.conditions()).order_by(events.c.created_at, events.c.id)
             inserting = sqlite.insert if self.state.dialect == "sqlite" else postgresql.insert
             statement = inserting(outbox).from_select(list(columns), source)
-            conn.execute(statement.on_conflict_do_nothing(index_elements=["event_id", "publisher"], index_where=WAITING))
+            conn.execute(statement.on_conflict_do_nothing(index_elements=ONE_WAITING, index_where=WAITING))
         return replay, count
 
     def standing(self, replay: str) -> dict[str, int]:

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision of the schema that this version knows, oldest first; a test holds it equal to the migration files."""
 
 HEAD = REVISIONS[-1]
@@ -309,6 +309,9 @@ WAITING = text("state = 'waiting'")
 WAITS: ColumnElement[str] = literal_column("'waiting'")
 """The state of a row that waits, as a literal: SQLite uses a partial index only where it sees the value in the statement."""
 
+ONE_WAITING = ("event_id", "publisher", "version")
+"""What waits once: an event, for one destination, in one version of its data."""
+
 outbox = Table(
     "recon_outbox",
     metadata,
@@ -330,9 +333,11 @@ outbox = Table(
     Column("reason", Text),
     # The replay that it belongs to; NULL for what a run found.
     Column("replay", Text),
+    # The older version of its data that is sent; 0 for the newest, as it is stored.
+    Column("version", Integer, nullable=False, server_default=text("0")),
     # Only what waits is indexed for the drain, so the index stays small however long the history grows.
     Index("recon_outbox_waiting_by_domain", "domain", sqlite_where=WAITING, postgresql_where=WAITING),
     Index("recon_outbox_waiting", "publisher", "domain", "seq", sqlite_where=WAITING, postgresql_where=WAITING),
-    Index("recon_outbox_one_waiting", "event_id", "publisher", unique=True, sqlite_where=WAITING, postgresql_where=WAITING),
+    Index("recon_outbox_one_waiting", *ONE_WAITING, unique=True, sqlite_where=WAITING, postgresql_where=WAITING),
     Index("recon_outbox_by_run", "run_id"),
 )
