@@ -18,6 +18,7 @@ FLOORS = [
     "event",
     "fetch",
     "provider stores dumps",
+    "upsert",
     "http_provider publishers",
     "graphql_provider consume",
     "report",
