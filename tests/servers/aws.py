@@ -7,6 +7,7 @@ moto answers about a hundred messages a second, and is not AWS: it neither throt
 
 import itertools
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -94,4 +95,5 @@ def aws(moto_url: str) -> Iterator[AwsServer]:
             "AWS_SHARED_CREDENTIALS_FILE": "none",
         }.items():
             patch.setenv(name, value)
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)  # It says each request.
         yield AwsServer(moto_url, proxy)
