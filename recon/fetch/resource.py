@@ -55,12 +55,12 @@ class Resource:
     batch: Batch | None = None
     #: For how long a cursor leads on: `"5m"`, or seconds; None: for as long as any.
     cursor_age: str | float | None = None
-    #: How often the listing is passed over; by default twice where its pages shift while items come and go, else once.
+    #: How often the listing, or each part of it, is passed over; by default twice where its pages shift while items come and go, else once.
     passes: int | None = None
 
     @property
     def turns(self) -> int:
-        """How often it is passed over, where it is fetched in one."""
+        """How often it, or each part of it, is passed over."""
         return self.passes or (2 if self.drifts else 1)
 
     @property

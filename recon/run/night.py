@@ -19,7 +19,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from recon.clock import Clock
-from recon.compare import Comparison, Limits, Snapshot, compare
+from recon.compare import CONTROLS, Comparison, Limits, Snapshot, compare
 from recon.confirm import Confirmation, Sifted
 from recon.duration import seconds_of
 from recon.errors import LostLease, ReconError
@@ -33,6 +33,7 @@ from recon.outbox import Outbox
 from recon.outbox.delivery import drain
 from recon.personal import Veil
 from recon.plan import Plans
+from recon.plan.let_go import let_go
 from recon.progress import Progress
 from recon.project import Project
 from recon.redact import redact
@@ -175,7 +176,9 @@ class Night:
     def _compared(self, snapshot: Snapshot) -> Comparison:
         with self.stage("compare"), self.project.store(self.job.store).scan(Selection.of(self.job)) as scan:
             begun = self.clock.monotonic()
-            comparison = compare(self.job, snapshot, scan, limits=self.limits, whole=partial.whole(self))
+            doubt = let_go(self.state, self.job.domain, most=CONTROLS)
+            comparison = compare(self.job, snapshot, scan, limits=self.limits, whole=partial.whole(self), no_controls=doubt.keys)
+            comparison.controls += tuple(key for key in doubt.known_before if key not in comparison.controls)
             self.account.store = StoreRead(
                 store=self.job.store,
                 relation=getattr(self.job.table, "name", "SQL text"),
