@@ -97,9 +97,11 @@ def _delivery(figures: RunFigures) -> Check:
     delivery = figures.delivery
     if delivery is None:
         return Check("delivery", "skipped", "nothing was sent")
-    if delivery.waiting or delivery.dead:
+    if delivery.undelivered:
         reason = f": {delivery.last_reason}" if delivery.last_reason else ""
-        return Check("delivery", "failure", f"{delivery.waiting:,} waiting, {delivery.dead:,} refused for good{reason}")
+        told = [f"{delivery.waiting:,} waiting, {delivery.dead:,} refused for good"]
+        told += [f"{one.waiting:,} waiting, {one.dead:,} refused in version {one.version}" for one in delivery.older]
+        return Check("delivery", "failure", f"{'; '.join(told)}{reason}")
     return Check("delivery", "passed", f"{delivery.confirmed:,} confirmed by {delivery.publisher}")
 
 

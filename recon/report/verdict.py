@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from recon.discrepancy import DiscrepancyKind
-from recon.report.figures import DeliveryFigure, GuardFigure, PlanFigure, RunFigures, Verdict
+from recon.report.figures import DeliveryFigure, GuardFigure, OlderFigure, PlanFigure, RunFigures, Verdict
 from recon.report.raising import raising
 from recon.report.words import doubts, moment, partial, percent, plural, roles
 
@@ -163,15 +163,25 @@ def _delivered(figures: RunFigures, plan: PlanFigure, delivery: DeliveryFigure) 
         parts.append(f"{plural(delivery.duplicates, 'duplicate')} ignored")
     if delivery.waiting:
         parts.append(f"{delivery.waiting:,} waiting")
-        steps.append(_publish(figures))
     if delivery.dead:
         parts.append(f"{delivery.dead:,} refused for good")
+    parts += [_older(one) for one in delivery.older]
+    if delivery.waiting or any(one.waiting for one in delivery.older):
+        steps.append(_publish(figures))
+    if delivery.dead or any(one.dead for one in delivery.older):
         steps.append(Step("next", "mend what the reason says; what still differs then is told again by the next run"))
         steps.append(Step("inspect", f"recon dead list --domain {figures.domain}", command=True))
-    if delivery.last_reason and (delivery.waiting or delivery.dead):
+    if delivery.last_reason and delivery.undelivered:
         steps.insert(0, Step("reason", delivery.last_reason))
-    word = "NOT DELIVERED" if delivery.waiting or delivery.dead else "EMITTED"
+    word = "NOT DELIVERED" if delivery.undelivered else "EMITTED"
     return Statement(word, f"{plural(plan.events, 'event')} ({', '.join(parts)})", tuple(steps))
+
+
+def _older(one: OlderFigure) -> str:
+    """The same events in an older version, which are none beside."""
+    told = [f"{max(0, one.confirmed - one.duplicates):,} accepted"]
+    told += [f"{count:,} {word}" for count, word in ((one.waiting, "waiting"), (one.dead, "refused for good")) if count]
+    return f"in version {one.version} too: {' and '.join(told)}"
 
 
 def _publish(figures: RunFigures) -> Step:

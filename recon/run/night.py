@@ -287,7 +287,22 @@ class Night:
         assert self.account.plan is not None
         self._advance_in(conn, RunState.EMITTED, plan_checksum=self.account.plan.checksum)
         if not self.dry and self.job.publisher is not None:
-            Outbox(self.state).enqueue_in(conn, self.claim, self.claim.run.id, self.job.publisher)
+            older = self._older_in(conn) if self.job.chain.sent else []
+            Outbox(self.state).enqueue_in(conn, self.claim, self.claim.run.id, self.job.publisher, older=older)
+
+    def _older_in(self, conn: Connection) -> list[int]:
+        """The older versions that are sent beside the newest tonight, by the state database's clock; one that has ended is told of."""
+        assert self.job.publisher is not None
+        if not self.project.publisher(self.job.publisher).capabilities.versions:
+            return []
+        chain = self.job.chain
+        today = self.state.now(conn).date()
+        for one in chain.sent:
+            if one.over(today):
+                self.progress.note(
+                    f"{self.job.domain}: version {one.number} is sent no more: its sunset was {one.sunset}; take down= and sunset= out of the job"
+                )
+        return [one.number for one in chain.sent_on(today)]
 
     # -- out into the world ------------------------------------------------------------------------------------------------
 
@@ -306,6 +321,7 @@ class Night:
                     clock=self.clock,
                     deadline=PUBLISH_SECONDS,
                     veils=lambda _: self.veil,
+                    versions=lambda _: self.job.chain,
                     on_batch=lambda done: self.progress.advance(done.confirmed, done.confirmed + done.waiting + done.dead, "events"),
                 )
             except LostLease as lost:
@@ -317,7 +333,7 @@ class Night:
             self.progress.note(
                 f"{one.count:,} events of {self.job.domain} still wait for publisher {one.publisher}; recon publish {self.job.domain}"
             )
-        return partial.UNDELIVERED if self.account.delivery.waiting or self.account.delivery.dead or elsewhere else 0
+        return partial.UNDELIVERED if self.account.delivery.undelivered or elsewhere else 0
 
     # -- what is written down ----------------------------------------------------------------------------------------------
 

@@ -520,9 +520,7 @@ def order_of_a_key(stack: ExitStack) -> None:
     from recon.state.tables import events, outbox
 
     def due(self: Any) -> Any:
-        columns = outbox.c.seq, outbox.c.event_id, outbox.c.emission, outbox.c.attempts, outbox.c.enqueued_at
-        query = select(*columns, events.c.type, events.c.subject, events.c.partitionkey, events.c.body)
-        query = query.join(events, events.c.id == outbox.c.event_id).where(*delivery._waiting(self.name, self.domain))
+        query = select(*delivery.DUE).join(events, events.c.id == outbox.c.event_id).where(*delivery._waiting(self.name, self.domain))
         with self.state.read() as conn:
             return conn.execute(query.where(outbox.c.due_at <= self.state.now(conn)).order_by(outbox.c.seq.desc()).limit(500)).all()
 
