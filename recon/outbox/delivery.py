@@ -66,6 +66,7 @@ def drain(
     domain: str | None = None,
     clock: Clock,
     deadline: float = DEADLINE,
+    heals: Callable[[str], bool] | None = None,
     veils: Callable[[str], Veil] | None = None,
     on_batch: Callable[[DeliveryFigure], None] | None = None,
 ) -> DeliveryFigure:
@@ -74,15 +75,18 @@ def drain(
     The figure counts what this call did; `waiting` is what is left, to be delivered by the next call. A receiver that asks for time
     (RETRY, `after` honoured) or gives no usable answer (UNKNOWN) leaves the event waiting, and later events of the same key behind
     it; REJECTED makes it a dead letter. `veils` says how a domain's values may be shown: what a receiver quotes of a personal one is not
-    kept. Raises LostLease where another process took the delivery over, StateError and LocalFault
-    for the state database; never for the destination.
+    kept. `heals` says of a domain whether a confirmation by this destination counts as delivered, which it does where it is not given.
+    Raises LostLease where another process took the delivery over, StateError and LocalFault for the state database; never for the
+    destination.
     """
     until = clock.monotonic() + deadline
     counts: Counter[str] = Counter()
     reason = ""
     breaker = Breaker()
     for one in _domains(state, name) if domain is None else [domain]:
-        work = _Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, veils(one) if veils is not None else None)
+        healing = heals is None or heals(one)
+        veil = veils(one) if veils is not None else None
+        work = _Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, veil, heals=healing)
         try:
             work.run()
         except LeaseHeld as error:
@@ -106,6 +110,8 @@ class _Drain:
         counts: Counter[str],
         on_batch: Callable[[DeliveryFigure], None] | None,
         veil: Veil | None,
+        *,
+        heals: bool = True,
     ) -> None:
         self.state = state
         self.publisher = publisher
@@ -117,6 +123,7 @@ class _Drain:
         self.counts = counts
         self.on_batch = on_batch
         self.veil = veil
+        self.heals = heals
         self.reason = ""
         self.left = 0
         self.answered: list[_Answered] = []
@@ -300,7 +307,7 @@ class _Drain:
             if parked:
                 conn.execute(update(outbox).where(mine, outbox.c.state == WAITS).values(_bound(parked[0])), parked)
             confirmed = [{"b_id": one.row.event_id} for one in answered if one.outcome.kind is OutcomeKind.CONFIRMED]
-            if confirmed:
+            if confirmed and self.heals:
                 # One that lies ahead is of a clock that was set back since: it would not count until then.
                 unknown = or_(events.c.confirmed_at.is_(None), events.c.confirmed_at > now)
                 first = and_(events.c.id == bindparam("b_id"), unknown)

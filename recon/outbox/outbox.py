@@ -40,8 +40,8 @@ class Outbox:
         self.state = state
         self._insert = sqlite.insert if state.dialect == "sqlite" else postgresql.insert
 
-    def enqueue_in(self, conn: Connection, claim: Claim, run_id: str, publisher: str) -> int:
-        """Puts the run's plan into the outbox for `publisher`, in the transaction that makes the run EMITTED; answers how many events.
+    def enqueue_in(self, conn: Connection, claim: Claim, run_id: str, *publishers: str) -> int:
+        """Puts the run's plan into the outbox for each of `publishers`, in the transaction that makes the run EMITTED; answers how many events.
 
         Only a plan that passed its guards or was approved goes out, once. Raises LostLease, Held for a plan that waits for a person,
         StalePlan for any other.
@@ -59,7 +59,8 @@ class Outbox:
             raise StalePlan(msg, hint=f"recon show {run_id}")
         now = self.state.now(conn)
         self._store(conn, claim.run.domain, run_id, now)
-        self._queue(conn, run_id, publisher, now)
+        for publisher in publishers:
+            self._queue(conn, run_id, publisher, now)
         mine = select(plan_events.c.event_id).where(plan_events.c.run_id == run_id)
         told = ledger.c.domain == claim.run.domain, ledger.c.event_id.in_(mine)
         conn.execute(update(ledger).where(*told).values(emissions=ledger.c.emissions + 1, emitted_at=now))
