@@ -39,7 +39,7 @@ def _domain(project: Project, domain: str, clock: Clock) -> Iterator[Check]:
         ("secrets", lambda: _secrets(project, job)),
         ("store", lambda: _store(project, job, clock)),
         ("provider", lambda: third_party(project, job, clock)),
-        ("publisher", lambda: _publisher(project, job)),
+        *[("publisher", lambda name=name: _publisher(project, job, name)) for name in job.publishers or ("",)],
         ("schedule", lambda: _schedule(job, clock)),
         ("heartbeat", lambda: _heartbeat(project, job, clock)),
     ]
@@ -69,7 +69,7 @@ def _events(project: Project) -> Iterator[Check]:
 
 def _secrets(project: Project, job: Job) -> Iterator[Check]:
     """Each reference in the tables that this job uses leads somewhere; the secret itself is looked at by nobody."""
-    tables = [("providers", job.provider), ("stores", job.store), *([("publishers", job.publisher)] if job.publisher else [])]
+    tables = [("providers", job.provider), ("stores", job.store), *(("publishers", name) for name in job.publishers)]
     references = [leaf.value for path, leaf in project.settings.leaves.items() if path[:2] in tables and isinstance(leaf.value, SecretRef)]
     missing = 0
     for reference in references:
@@ -103,12 +103,12 @@ def _store(project: Project, job: Job, clock: Clock) -> Iterator[Check]:
     yield skew("clock", job.domain, f"store {job.store}", health.now, here)
 
 
-def _publisher(project: Project, job: Job) -> Iterator[Check]:
-    if job.publisher is None:
+def _publisher(project: Project, job: Job, name: str) -> Iterator[Check]:
+    if not name:
         hint = f'name one: publisher = "…" in [jobs.{job.domain}]'
         yield ok("publisher", f"none is named, so discrepancies are reported and nothing is sent ({hint})", job.domain)
         return
-    yield ok("publisher", f"{job.publisher}: {project.publisher(job.publisher).health()}", job.domain)
+    yield ok("publisher", f"{name}: {project.publisher(name).health()}", job.domain)
 
 
 def _schedule(job: Job, clock: Clock) -> Iterator[Check]:
