@@ -17,7 +17,7 @@ from recon.state.tables import events, outbox
 from recon.testing.clock import FixedClock
 from tests.integration.state.world import START, Nights, changed, migrated_file, missing
 
-__all__ = ["goes_all_the_way", "migrated_file", "nights"]
+__all__ = ["goes_all_the_way", "migrated_file", "nights", "stored"]
 
 NIGHTS = 3
 KEYS = 12
@@ -32,6 +32,13 @@ def nights(migrated_file: Path, tmp_path: Path) -> Iterator[Nights]:
         yield Nights(state, clock)
 
 
+def stored(nights: Nights) -> list[bytes]:
+    """What the outbox was given, in its order."""
+    line = select(events.c.body).join(outbox, outbox.c.event_id == events.c.id).order_by(outbox.c.seq)
+    with nights.state.read() as conn:
+        return [bytes(body) for body in conn.execute(line).scalars()]
+
+
 def goes_all_the_way(nights: Nights, publisher: Publisher, reader: Callable[[], Reader]) -> None:
     """Three nights' events are drained, read by two readers one after another, and equal to the stored ones, in order within each key."""
     for night in range(NIGHTS):
@@ -39,9 +46,7 @@ def goes_all_the_way(nights: Nights, publisher: Publisher, reader: Callable[[], 
         figure = drain(nights.state, publisher, name="bus", domain="orders", clock=nights.clock, deadline=30.0)
         assert (figure.confirmed, figure.waiting, figure.dead) == (KEYS + 1, 0, 0), figure
     publisher.close()
-    line = select(events.c.body).join(outbox, outbox.c.event_id == events.c.id).order_by(outbox.c.seq)
-    with nights.state.read() as conn:
-        emitted = [bytes(body) for body in conn.execute(line).scalars()]
+    emitted = stored(nights)
     assert len(emitted) == NIGHTS * (KEYS + 1)
 
     read: list[bytes] = []
