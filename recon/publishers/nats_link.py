@@ -1,12 +1,13 @@
 """One connection to NATS, what is on its way over it to JetStream, and what it was answered."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from recon.publishers.nats_server import NatsServer, words_of
+from recon.publishers.nats_server import NatsServer, closed, words_of
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -60,13 +61,20 @@ class Link:
         self._landed = asyncio.Event()
         self._inbox = ""
         self._count = 0
+        self._told: Callable[[], Awaitable[None]] | None = None
 
-    async def open(self, server: NatsServer, seconds: float) -> None:
+    async def open(self, server: NatsServer, seconds: float, *, on_closed: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Connects; raises NotConnected. `on_closed` is told when the connection has ended."""
+        self._told = on_closed
         self.client = await server.connected(seconds, on_error=self._failed, on_closed=self._closed)
         self._inbox = self.client.new_inbox() + "."
-        await self.client.subscribe(self._inbox + "*", cb=self._answered)
+        try:
+            await self.client.subscribe(self._inbox + "*", cb=self._answered)
+        except BaseException:
+            await closed(self.client)
+            raise
 
-    async def send(self, subject: str, body: bytes, headers: dict[str, str]) -> Flight:
+    async def send(self, subject: str, body: bytes, headers: dict[str, str] | None = None) -> Flight:
         """Hands one message over; raises the client's errors where it was not."""
         self._count += 1
         token = f"{self._inbox}{self._count}"
@@ -109,6 +117,8 @@ class Link:
             flight.lost = words_of(last) if last else "the connection ended"
         self.flying.clear()
         self._land()
+        if self._told is not None:
+            await self._told()
 
     def _land(self) -> None:
         if not self.flying:
