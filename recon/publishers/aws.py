@@ -1,6 +1,5 @@
 """What the publishers and readers of AWS share: credentials, region and endpoint, a client whose waits are bounded, and names that AWS takes."""
 
-import hashlib
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ from recon.event.cloudevents import PLAIN, PREFIX, STRUCTURED
 from recon.publishers.aws_fault import of_error
 from recon.publishers.base import Message, Outcome, OutcomeKind
 from recon.publishers.extra import needs
-from recon.publishers.keyed import Parcel
+from recon.publishers.keyed import Parcel, hashed
 from recon.secret import Secret, SecretRef
 from recon.section import Section
 
@@ -149,7 +148,7 @@ def _endpoint(section: Section) -> str | None:
 
 def group_of(key: str) -> str:
     """The key as a group or a dedupe token of AWS: as it is where AWS takes it, else a hash that is always the same."""
-    return key if GROUP.fullmatch(key) else f"sha256-{hashlib.sha256(key.encode()).hexdigest()}"
+    return key if GROUP.fullmatch(key) else hashed(key)
 
 
 def text_of(body: bytes) -> str:

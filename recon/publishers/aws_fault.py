@@ -10,11 +10,7 @@ import logging
 import re
 
 from recon.publishers.base import Outcome, OutcomeKind
-
-THROTTLED_SECONDS = 5.0
-"""How long a destination that throttles is left alone."""
-MENDED_SECONDS = 300.0
-"""How long one is left alone that somebody has to mend."""
+from recon.publishers.faults import MENDED_SECONDS, THROTTLED_SECONDS, printable
 
 
 def _codes(text: str) -> frozenset[str]:
@@ -115,8 +111,3 @@ def of_error(error: Exception, *, place: str) -> Outcome:
         log.error("%s: %s", place, printable(repr(error)), exc_info=error, extra={"action": "publisher_broke"})
         return Outcome(kind=OutcomeKind.UNKNOWN, reason=f"{place}: {type(error).__name__}: {said}")
     return Outcome(kind=kind, reason=reason, after=after or None)
-
-
-def printable(text: str) -> str:
-    """At most 300 characters of it on one line, none of which moves a cursor."""
-    return "".join(c for c in " ".join(text.split())[:300] if c.isprintable())
