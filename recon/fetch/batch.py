@@ -10,12 +10,11 @@ import msgspec
 from recon.clock import Clock
 from recon.errors import ForeignOrigin, InvalidPage, ProviderError, Throttled, Unreachable
 from recon.fetch.cut import Cutter, key_of
+from recon.fetch.document import KEYS, filled
 from recon.fetch.narrowing import Batch
 from recon.fetch.page import Lookup, LookupStatus
 from recon.fetch.session import Session
 from recon.fetch.transport import Response
-
-KEYS = "{keys}"
 
 
 @dataclass(slots=True)
@@ -94,20 +93,10 @@ class Batches:
             place = replace(place, query=urlencode([(batch.param, key) for key in keys]))
             return self.session.get(place, params=batch.params, clock=clock)
         given: list[Any] = [{batch.each: key} for key in keys] if batch.each is not None else list(keys)
-        document = msgspec.json.encode(_filled(batch.body, given))
+        document = msgspec.json.encode(filled(batch.body, {KEYS: given}))
         return self.session.post(place, document, params=batch.params, clock=clock)
 
 
 def safe(key: str, batch: Batch) -> bool:
     """Whether a key can stand among others in one request: one that holds the mark between them would be taken for two."""
     return key != "" and not (batch.join and batch.join in key)
-
-
-def _filled(template: object, keys: list[Any]) -> object:
-    if template == KEYS:
-        return keys
-    if isinstance(template, dict):
-        return {name: _filled(value, keys) for name, value in template.items()}
-    if isinstance(template, list | tuple):
-        return [_filled(value, keys) for value in template]
-    return template
