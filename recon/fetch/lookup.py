@@ -35,7 +35,7 @@ class Reader:
         self._deleted = deleted
         self._failures = 0
         batch = resource.batch
-        self._batches = None if batch is None else Batches(session, batch, resource.key, self._judged_item, self._read)
+        self._batches = None if batch is None else Batches(session, batch, resource, self._judged_item, self._read)
 
     def read_many(self, keys: Sequence[str], clock: Clock) -> Iterator[Lookup]:
         """An answer per key, in order. Raises only for what concerns every key: a missing secret, a foreign origin."""
