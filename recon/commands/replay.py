@@ -106,9 +106,9 @@ def _refuse_unknown(project: "Project", stored: "Mapping[str, Mapping[int, int]]
         job = project.jobs.get(domain)
         unknown = {} if job is None else {version: count for version, count in counts.items() if version not in job.chain.known}
         if job is not None and unknown:
-            which = ", ".join(f"{count:,} of version {version}" for version, count in unknown.items())
+            which = ", ".join(f"{count:,} in version {version}" for version, count in unknown.items())
             known = ", ".join(map(str, job.chain.known))
-            msg = f"{domain}: of {sum(counts.values()):,} events {which} cannot be raised to version {job.chain.current}: the job knows {known}; nothing was sent"
+            msg = f"{domain}: of {sum(counts.values()):,} events, {which} cannot be raised to version {job.chain.current}: the job knows {known}; nothing was sent"
             raise BadRequest(
                 msg, hint="declare the way in the job: versions=(Version(number=…, up=…),); or send the bytes as they were: --as-stored"
             )
