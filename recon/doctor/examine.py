@@ -12,7 +12,9 @@ from recon.errors import BadDefinition, BadSetting, ReconError, StoreMismatch
 from recon.event import register
 from recon.heartbeat import Heartbeat
 from recon.job import Job
+from recon.native import NoWebhook
 from recon.project import Project
+from recon.publishers.base import Says
 from recon.secret import SecretRef
 from recon.stores.base import Selection
 
@@ -108,7 +110,15 @@ def _publisher(project: Project, job: Job) -> Iterator[Check]:
         hint = f'name one: publisher = "…" in [jobs.{job.domain}]'
         yield ok("publisher", f"none is named, so discrepancies are reported and nothing is sent ({hint})", job.domain)
         return
-    yield ok("publisher", f"{job.publisher}: {project.publisher(job.publisher).health()}", job.domain)
+    publisher = project.publisher(job.publisher)
+    yield ok("publisher", f"{job.publisher}: {publisher.health()}", job.domain)
+    try:
+        told = publisher.says(job) if isinstance(publisher, Says) else None
+    except NoWebhook as error:
+        yield fail("webhook", BadSetting(f"{job.publisher}: {error}"), job.domain)
+    else:
+        if told is not None:
+            yield ok("webhook", f"{job.publisher}: {told}", job.domain)
 
 
 def _schedule(job: Job, clock: Clock) -> Iterator[Check]:
