@@ -146,7 +146,9 @@ def _inherited(brokers: str, *, partitions: Sequence[int] | None) -> None:
         assert time.monotonic() < until, f"{len(batch) - len(done)} of {len(batch)} events did not come to the other reader"
         received = second.receive(100, 1.0)
         assert not done & {_id(one) for one in received}, "what was done came again"
-        second.done(received)
+        if partitions is None:
+            # The mock takes no word from who is no member.
+            second.done(received)
         done |= {_id(one) for one in received}
     second.close()
 
