@@ -9,7 +9,7 @@ from recon.errors import DeliveryError
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractConnection
 
-CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
 
 
 class Link:

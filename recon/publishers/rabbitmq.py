@@ -144,6 +144,7 @@ class RabbitPublisher:
                 await flight.send(messages[index], self._key(messages[index]), outcomes, index)
 
         await asyncio.gather(*(one(index) for index in indices))
+        flight.settle(outcomes)
         doubtful = [index for index, error in flight.failed.items() if isinstance(error, ChannelPreconditionFailed)]
         if len(indices) == 1 and doubtful:
             outcomes[indices[0]] = Outcome(kind=OutcomeKind.REJECTED, reason=said(flight.failed[indices[0]]))
@@ -218,6 +219,17 @@ class _Flight:
             self._confirmed = True
             outcomes[index] = CONFIRMED
 
+    def settle(self, outcomes: list[Outcome]) -> None:
+        """An exchange that is not there, or not to be written to, has taken none of what went to it, whichever error each of them ended with."""
+        from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
+
+        cause = next((error for error in self.failed.values() if isinstance(error, ChannelAccessRefused | ChannelNotFoundEntity)), None)
+        if cause is None or self._confirmed:
+            return
+        reason = f"{said(cause)}; mend it there, or `exchange` in recon.toml; then: recon publish"
+        for index in self.failed:
+            outcomes[index] = Outcome(kind=OutcomeKind.RETRY, reason=reason, after=60.0)
+
     def _made(self, message: Message) -> Any:
         import aio_pika
 
@@ -232,8 +244,8 @@ class _Flight:
         )
 
     def _refused(self, error: Exception, key: str) -> Outcome:
-        from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, PublishError
         from aiormq.exceptions import DeliveryError as Nack
+        from aiormq.exceptions import PublishError
 
         name = self._exchange.name
         if isinstance(error, PublishError):
@@ -247,8 +259,4 @@ class _Flight:
             why = f"the server did not take it (nack): the queue of {key} is full, or cannot be written to now"
             return Outcome(kind=OutcomeKind.RETRY, reason=why)
         self._closed = error
-        if isinstance(error, ChannelNotFoundEntity | ChannelAccessRefused) and not self._confirmed:
-            return Outcome(
-                kind=OutcomeKind.RETRY, reason=f"{said(error)}; mend it there, or `exchange` in recon.toml; then: recon publish", after=60.0
-            )
         return Outcome(kind=OutcomeKind.UNKNOWN, reason=f"sent, and not confirmed: {said(error)}")
