@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from recon.errors import DeliveryError
 from recon.publishers.address import PLACE, Address
-from recon.publishers.amqp import Link, origin, said, unreachable
+from recon.publishers.amqp import Link, origin, quorum, said, unreachable
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.extra import needs
 from recon.publishers.fitting import fitting
@@ -154,7 +154,7 @@ class RabbitPublisher:
         if self._exchange:
             return await channel.get_exchange(self._exchange, ensure=False)
         for queue in keys - self._declared if self._declare else ():
-            await channel.declare_queue(queue, durable=True, arguments={"x-queue-type": "quorum"})
+            await channel.declare_queue(queue, durable=True, arguments=quorum(self._link.version))
             self._declared.add(queue)
         return channel.default_exchange
 

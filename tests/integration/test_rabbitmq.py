@@ -16,6 +16,7 @@ from recon.consume.reader import Reader
 from recon.consume.readers.rabbitmq import RabbitReader
 from recon.errors import BadSetting, DeliveryError
 from recon.event import binary, decode
+from recon.publishers.amqp import quorum
 from recon.publishers.base import Message, OutcomeKind
 from recon.publishers.rabbitmq import RabbitPublisher
 from recon.section import Section
@@ -56,6 +57,17 @@ async def held(channel: AbstractChannel, queue: str) -> list[Any]:
     while (one := await declared.get(fail=False)) is not None:
         found.append(one)
     return found
+
+
+def came(url: str, queue: str, count: int) -> list[str]:
+    """The ids of so many messages, as a reader has them."""
+    reader = RabbitReader(url, queue)
+    found: list[Any] = []
+    until = time.monotonic() + 10.0
+    while len(found) < count and time.monotonic() < until:
+        found += reader.receive(count - len(found), 1.0)
+    reader.close()
+    return [one.headers["ce-id"] for one in found]
 
 
 class RabbitBench:
@@ -244,7 +256,7 @@ def test_a_queue_is_made_where_it_is_wanted(rabbit: RabbitServer) -> None:
     sender.close()
 
     assert {one.kind for one in outcomes} == {OutcomeKind.CONFIRMED}
-    assert [len(on_channel(rabbit.url, lambda channel, key=key: held(channel, f"{name}.{key}"))) for key in "ab"] == [1, 2]
+    assert [came(rabbit.url, f"{name}.{key}", count) for key, count in (("a", 1), ("b", 2))] == [[batch[0].id], [batch[1].id, batch[2].id]]
     assert refused.kind is OutcomeKind.RETRY
     assert f"{name}.c" in refused.reason
 
@@ -281,12 +293,12 @@ def test_a_refused_login_and_a_silent_server_are_said_in_time(rabbit: RabbitServ
 
 
 def test_an_event_comes_out_as_it_was_emitted(rabbit: RabbitServer, tmp_path: Path) -> None:
-    """From the night's outbox by a drain through the server to a reader that made its queue: every event is the one that was stored."""
+    """From the night's outbox by a drain through the server to a reader; both may make the queue, and want the same one: every event is the one that was stored."""
     rabbit.start()
     queue = f"recon.{uuid.uuid4().hex[:12]}"
     reader = RabbitReader(rabbit.url, queue, declare=True)
     assert not reader.receive(1, 0.1)
-    sender = publisher(rabbit.url, queue=queue)
+    sender = publisher(rabbit.url, queue=queue, declare=True)
 
     stored, came = emitted_and_read(tmp_path, sender, reader)
     sender.close()
@@ -321,6 +333,12 @@ def test_a_queue_that_is_not_there_is_said(rabbit: RabbitServer) -> None:
     reader.close()
 
     assert "make the queue recon.nowhere" in (failure.value.hint or "")
+
+
+@pytest.mark.parametrize(("version", "limit"), [("4.1.2", -1), ("10.0", -1), ("3.13.7", None), ("", None)])
+def test_a_queue_that_is_made_drops_nothing(version: str, limit: int | None) -> None:
+    """The limit of deliveries is lifted where the server has one by itself, and not where lifting it would make one."""
+    assert quorum(version).get("x-delivery-limit") == limit
 
 
 @pytest.mark.parametrize(
