@@ -41,7 +41,7 @@ class Producing:
 
         self.way = Way()
         self._given_up = False
-        self._producer = Producer({**conf, "error_cb": self.way.wrong}, logger=Quiet())
+        self._producer = Producer({**conf, "delivery.report.only.error": True, "error_cb": self.way.wrong}, logger=Quiet())
 
     @property
     def spent(self) -> bool:
@@ -65,40 +65,45 @@ class Producing:
         return False
 
     def send(self, records: Iterable[Record], answers: list[Answer | None], until: float) -> None:
-        """Fills in the answer of each record, by its number, soon after `until` at the latest.
+        """Fills in the answer of each record, by its number, soon after `until` at the latest; None stays where nothing is known.
 
-        The records are taken one by one as they are handed over: nothing is kept of those that have been.
+        The records are taken one by one as they are handed over: nothing is kept of those that have been. Reports come of what failed
+        only, at a fifth of the whole cost less: when nothing is left in the producer, what has no report is written.
         """
-        written = 0
+        handed: list[int] = []
 
-        def told(index: int, error: "KafkaError | None", _: Any) -> None:
-            nonlocal written
-            if error is None:
-                written += 1
-                answers[index] = WRITTEN
-            else:
-                self.way.fatal = self.way.fatal or error.fatal()
-                answers[index] = Answer(error)
+        def failed(index: int, error: "KafkaError", _: Any) -> None:
+            self.way.fatal = self.way.fatal or error.fatal()
+            answers[index] = Answer(error)
 
         produce = self._producer.produce
         for index, topic, key, value, headers in records:
-            on_delivery = partial(told, index)
+            on_delivery = partial(failed, index)
             try:
                 produce(topic, value, key, headers=headers, on_delivery=on_delivery)
             except Exception:  # noqa: BLE001 - said again, and looked at, where it is not the way of every event
                 answers[index] = self._handed((index, topic, key, value, headers), on_delivery, until)
+            handed.append(index)
             if not index % 500:
                 self._producer.poll(0)
-        before = -1
-        while self._producer.flush(max(0.0, min(SLICE_SECONDS, until - time.monotonic()))) > 0:
-            if written > before:
-                before = written
+        if self._emptied(until):
+            for index in handed:
+                answers[index] = answers[index] or WRITTEN
+
+    def _emptied(self, until: float) -> bool:
+        """Waits until nothing is left in the producer, or has it give up what is left. False where even that does not end in time."""
+        left = len(self._producer)
+        while (now := self._producer.flush(max(0.0, min(SLICE_SECONDS, until - time.monotonic())))) > 0:
+            if now < left and not self.way.fatal:
+                left = now
                 self.way.well()
             if time.monotonic() >= until or self.spent or self.way.lost:
-                self._give_up()
-                break
-        if written:
-            self.way.heard = time.monotonic()
+                # All at once, so that nothing of it is taken behind something else that was not.
+                self._given_up = True
+                self._producer.purge(in_queue=True, in_flight=True, blocking=True)
+                return self._producer.flush(PURGE_SECONDS) == 0
+        self.way.heard = time.monotonic()
+        return True
 
     def close(self) -> None:
         """Lets go of the connections; nothing is on its way between two calls."""
@@ -123,12 +128,6 @@ class Producing:
                 return Answer(error.args[0], here=True)
             else:
                 return None
-
-    def _give_up(self) -> None:
-        """All that is left is given up at once, so that nothing of it is taken behind something else that was not."""
-        self._given_up = True
-        self._producer.purge(in_queue=True, in_flight=True, blocking=True)
-        self._producer.flush(PURGE_SECONDS)
 
 
 def _local_error(name: str) -> "KafkaError":
