@@ -101,12 +101,14 @@ def test_what_is_not_done_holds_a_partition_back_within_bounds(kafka: KafkaServe
     while received := reader.receive(5, 0.5):
         handed += len(received)
         reader.done(received)
+    beyond = handed
     reader.done([stuck])
     while received := reader.receive(5, 0.5):
         handed += len(received)
         reader.done(received)
     reader.close()
 
+    assert 10 <= beyond < 15
     assert handed == len(batch)
 
 
