@@ -1,6 +1,7 @@
 """`make bench`: every measurement, side by side, written to bench/RESULTS.md.
 
-`--quick` leaves out the ten million rows; `--only comparison|night|start|limits|fetch` measures one part and leaves the others' figures as they were.
+`--quick` leaves out the ten million rows; `--only PART` (comparison, night, start, limits, fetch, outbox, brokers) measures one part and leaves the
+others' figures as they were.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 RECORD = HERE / "results.json"
-PARTS = ("comparison", "night", "start", "limits", "fetch")
+PARTS = ("comparison", "night", "start", "limits", "fetch", "outbox", "brokers")
 WORDS = {
     "floor": "floor: both sides read once, same drivers",
     "ours": "**this**: duplicates checked, every field difference read back",
@@ -54,6 +55,16 @@ def limits() -> dict:
 def fetch() -> dict:
     """A fetch by itself: a million records in ranges side by side."""
     return json.loads(subprocess.run([sys.executable, str(HERE / "fetch.py")], check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def outbox() -> dict:
+    """Events into the outbox and out of it."""
+    return json.loads(subprocess.run([sys.executable, str(HERE / "outbox.py")], check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def brokers() -> dict:
+    """Each broker's publisher beside its bare client."""
+    return json.loads(subprocess.run([sys.executable, str(HERE / "brokers.py")], check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 LIMITS = {
@@ -123,7 +134,67 @@ def fetch_section(record: dict) -> list[str]:
     ]
 
 
-MEASURES = {"night": night, "start": start, "limits": limits, "fetch": fetch}
+def outbox_section(record: dict) -> list[str]:
+    """The outbox on each database, and the memory that waiting events take."""
+    wanted = {"sqlite": 30_000, "postgresql": 50_000}
+    memory = record["memory"]
+    return [
+        "",
+        f"## The outbox: {record['events']:,} events of a kilobyte, into it and out of it",
+        "",
+        "Put into the outbox in one transaction, from a plan that passed its guards; drained into a destination that confirms at once, each window marked in a",
+        f"transaction before the next. PostgreSQL with fsync and synchronous commit. Medians of {record['runs']} runs, events a second.",
+        "",
+        "| | into | out | at least |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {record[key]['insert']:,.0f}: {mark(reached=record[key]['insert'] >= wanted[key])} | "
+            f"{record[key]['drain']:,.0f}: {mark(reached=record[key]['drain'] >= wanted[key])} | {wanted[key]:,} |"
+            for name, key in (("SQLite", "sqlite"), ("PostgreSQL", "postgresql"))
+        ),
+        "",
+        f"With {memory['many']:,} waiting, the process that delivers them has a peak of {memory['many_mb']:,.0f} MB, with {record['events']:,} of {memory['few_mb']:,.0f} MB: "
+        f"{memory['ratio']:.2f} times that (flat, at most 1.25: {mark(reached=memory['ratio'] <= 1.25)}); it delivers {memory['drain']:,.0f} a second.",
+    ]
+
+
+BROKERS = {
+    "kafka": "Kafka (Tansu), `acks=all`, idempotent",
+    "rabbitmq": "RabbitMQ, confirms, persistent, quorum queue",
+    "nats": "NATS JetStream, each write on disk before its answer",
+    "redis": "Redis Streams (Valkey), each write on disk; the bare client knows no repeats",
+    "mqtt": "MQTT 5 (mosquitto), QoS 1",
+    "sqs": "SQS FIFO (moto)",
+    "pubsub": "Google Pub/Sub (a stand-in), ordered",
+}
+
+
+def brokers_section(record: dict) -> list[str]:
+    """Each broker, a line each."""
+    lines = []
+    for key, words in BROKERS.items():
+        one = record[key]
+        if "fault" in one:
+            lines.append(f"| {words} | not measured: {one['fault'].splitlines()[0][:100]} | | |")
+            continue
+        reached = mark(reached=one["ratio"] >= 0.8)
+        lines.append(
+            f"| {words}, {one['events']:,} events | {one['publisher']:,.0f} | {one['bare']:,.0f} | {one['ratio']:.2f}: {reached} |"
+        )
+    return [
+        "",
+        "## Brokers: a publisher beside the bare client that sends the same bytes",
+        "",
+        "Real servers on loopback, the same guarantees, one process, in turn; events a second, medians, ratios pair by pair (at least 0.8). The publisher answers for",
+        "each event, keeps the order within a key over failures, and keeps to its deadline; the bare client does neither.",
+        "",
+        "| | publisher | bare client | ratio |",
+        "|---|---|---|---|",
+        *lines,
+    ]
+
+
+MEASURES = {"night": night, "start": start, "limits": limits, "fetch": fetch, "outbox": outbox, "brokers": brokers}
 
 
 def mark(*, reached: bool) -> str:
@@ -191,6 +262,8 @@ def render(record: dict) -> str:
         f"`recon --help` takes {help_['more_ms']:.0f} ms of CPU more than `python -c pass` ({help_['help_ms']:.0f} against {help_['pass_ms']:.0f}; at most 150: {mark(reached=help_['more_ms'] <= 150)}).",
         *limits_section(record["limits"]),
         *fetch_section(record["fetch"]),
+        *outbox_section(record["outbox"]),
+        *brokers_section(record["brokers"]),
         "",
     ]
     return "\n".join(lines)
