@@ -4,12 +4,13 @@ https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequest
 https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html (read 2026-11)
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from recon.clock import iso
-from recon.event.event import Event
+from recon.event.event import Event, decode
 
 ENTRY_BYTES = 256 * 1024
 """What one entry may have in all, and one call of at most ten entries: its size is counted as `size_of` does."""
@@ -50,6 +51,29 @@ def delivered(event: Event) -> dict[str, Any]:
         "resources": one["Resources"],
         "detail": detail(event),
     }
+
+
+def received(document: Mapping[str, Any]) -> Event:
+    """The event behind what a target of a rule is given, the reverse of `delivered`; raises ValueError for anything else.
+
+    AWS cuts the time to the second, and gives the account and the region of the bus.
+    """
+    try:
+        detail = dict(document["detail"])
+        metadata = detail.pop("metadata")
+        own = {name: value for name, value in metadata.items() if name != "version"}
+        lifted = {
+            "type": document["detail-type"],
+            "source": "/" + document["source"].replace(".", "/"),
+            "subject": document["resources"][0],
+            "time": document["time"],
+            "account": document["account"] or None,
+            "region": document["region"] or None,
+        }
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        msg = f"not an event of this system in EventBridge's shape: {error}"
+        raise ValueError(msg) from error
+    return decode(msgspec.json.encode({**own, **lifted, "data": detail}))
 
 
 def size_of(put: dict[str, Any]) -> int:
