@@ -1,6 +1,7 @@
 """`type = "webhook"`: events by HTTP POST, as CloudEvents JSON, signed after Standard Webhooks."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -54,8 +55,14 @@ class WebhookPublisher:
         headers = _headers(section)
         section.finish()
         self._poster = Poster(self.url, headers)
+        self._calls = threading.Lock()
 
     def publish(self, batch: Sequence[Message], deadline: float) -> Sequence[Outcome]:
+        # Whoever closes waits for the call in hand, which its deadline ends.
+        with self._calls:
+            return self._published(batch, deadline)
+
+    def _published(self, batch: Sequence[Message], deadline: float) -> Sequence[Outcome]:
         until = time.monotonic() + deadline
         outcomes: dict[int, Outcome] = {}
         stuck: set[str] = set()
@@ -87,7 +94,8 @@ class WebhookPublisher:
         return f"{_origin(self.url)} takes connections"
 
     def close(self) -> None:
-        self._poster.close()
+        with self._calls:
+            self._poster.close()
 
     def _chunk(self, batch: Sequence[Message], waiting: Sequence[int], stuck: set[str]) -> list[int]:
         free = [i for i in waiting if batch[i].partitionkey not in stuck]
