@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -148,10 +149,11 @@ def test_a_repeat_has_the_same_id_and_a_signature_of_its_own(tmp_path: Path) -> 
         first = int(time.time())
         while int(time.time()) == first:
             time.sleep(0.02)
-        one.publish(message("charges", "charge.updated", "ch_0001"))
+        one.publish(replace(message("charges", "charge.updated", "ch_0001"), replay="r-1"))
         (before, body), (after, again) = one.app.came
 
     assert body == again
+    assert ("recon-replay-id" in before, after["recon-replay-id"]) == (False, "r-1")
     assert before["stripe-signature"] != after["stripe-signature"]
     assert uuid.UUID(json.loads(body)["id"].removeprefix("evt_recon_"))
 
@@ -208,8 +210,14 @@ TRUE = event(1, "charge.succeeded", charge(1))
         ([event(1, "charge.succeeded", charge(2))], {}, "", "ours"),
         ([TRUE], {"supersedes": "another"}, "", "ours"),
         ([TRUE], {}, "originals = false", "ours"),
+        ([TRUE], {}, 'topics = { "charge.created" = "charge.updated" }', "ours"),
+        ([TRUE], {}, 'topics = { "charge.created" = "charge.succeeded" }', "evt_0001"),
+        ([{**TRUE, "account": "acct_1"}], {}, "", "ours"),
     ],
-    ids=["holds", "newest", "outdated", "other version", "other object", "did not heal", "switched off"],
+    ids=[
+        *("holds", "newest", "outdated", "other version", "other object", "did not heal", "switched off"),
+        *("other type chosen", "same type chosen", "of a connected account"),
+    ],
 )
 def test_the_true_event_goes_first_where_it_still_holds(
     tmp_path: Path, undelivered: list[dict[str, Any]], more: dict[str, Any], settings: str, sent: str
@@ -378,6 +386,26 @@ def test_one_secret_at_a_time_where_the_signature_holds_one(tmp_path: Path) -> N
     two = 'render = "native"\nprovider = "github"\nsecrets = [{ env = "NEW" }, { env = "OLD" }]\n' + more
     with bench(tmp_path, two) as one, pytest.raises(BadSetting, match="GitHub signs with one secret"):
         one.project.publisher("app")
+
+
+def test_without_a_secret_nothing_is_signed(tmp_path: Path) -> None:
+    """An endpoint that checks nothing is sent the webhook without a signature."""
+    bare = 'render = "native"\nprovider = "stripe"\nunsigned = true\n'
+    with bench(tmp_path, bare, charges=[charge(1)]) as one:
+        assert kinds(one.publish(message("charges", "charge.updated", "ch_0001"))) == [CONFIRMED]
+        ((headers, _),) = one.app.came
+    assert not [name for name in headers if "signature" in name]
+
+
+def test_a_subscription_that_has_ended_is_told_by_its_true_event(tmp_path: Path) -> None:
+    """A cancelled subscription is there still: its undelivered customer.subscription.deleted says what is so, and is sent."""
+    ended = {"id": "sub_1", "object": "subscription", "status": "canceled", "created": 1_790_000_000}
+    write_job(tmp_path, "subs", "stripe.subscriptions", "sub", fields='Field("status")')
+    true = event(1, "customer.subscription.deleted", ended)
+    with bench(tmp_path, undelivered=[true]) as one:
+        one.account.subscriptions = [ended]  # type: ignore[attr-defined]  # the server looks lists up by name
+        one.publish(message("subs", "sub.updated", "sub_1", before={"status": "active"}, changed=["status"]))
+    assert one.bodies == [true]
 
 
 def test_every_topic_of_ours_is_one_of_stripes() -> None:
