@@ -78,8 +78,9 @@ class GitHub(HTTPProvider):
 
     Limits (https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api): 5,000 requests an hour to a token, 900 points a
     minute (a read is one), and one request at a time, as GitHub asks for. A 404 may mean no access: absence is only believed beside a known
-    item that is found with the same token. Conditional requests, which cost nothing where nothing changed, need the bodies of the night before:
-    none are kept, so none are sent.
+    item that is found with the same token. Conditional requests, which cost nothing where nothing changed
+    (https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api), are not sent: a 304 has no body, so its page would have to be
+    an earlier night's, and the certificate would no longer say what was fetched.
     """
 
     base_url = "https://api.github.com/"

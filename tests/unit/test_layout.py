@@ -18,6 +18,7 @@ FLOORS = [
     "event",
     "fetch",
     "provider stores dumps native",
+    "upsert",
     "http_provider publishers",
     "graphql_provider consume",
     "report",
