@@ -315,7 +315,7 @@ def test_a_log_of_several_versions_is_raised_before_it_is_read(bench: Bench, sta
     assert sorted(read(store, asked), key=lambda row: row["key"]) == expected
     assert store.get_many(asked, ["b", "c", "d"]).to_pylist() == expected[1:]
     assert store.health(replace(asked, columns={"amount": ("amount", None), "city": ("address.city", None)})).detail == ""
-    assert "field nothing (" in store.health(Selection(relation=LOG, columns={"nothing": ("nothing", None)}, versions=versions)).detail
+    assert "field nowhere (" in store.health(Selection(relation=LOG, columns={"nowhere": ("nowhere", None)}, versions=versions)).detail
     broken = Versions(2, [Version(number=1, up=lambda data: data["no such"])])
     with pytest.raises(StoreMismatch, match="has an event in version 1 that could not be raised: KeyError"):
         read(store, replace(asked, versions=broken))
