@@ -25,7 +25,7 @@ def events(frame: Frame, *, as_json: bool) -> None:
     if click.get_current_context().invoked_subcommand is not None:
         return
     with frame.project() as project:
-        found = [(one, job.publisher or "") for one, job in _types(project, older=True)]
+        found = [(one, job.publishers) for one, job in _types(project, older=True)]
     if as_json:
         types = [
             {
@@ -34,19 +34,20 @@ def events(frame: Frame, *, as_json: bool) -> None:
                 "op": one.op,
                 "domain": one.domain,
                 "source": one.source,
-                "publisher": publisher or None,
+                "publisher": publishers[0] if publishers else None,
+                "publishers": list(publishers),
                 "deprecated": one.sunset is not None,
                 "sunset": one.sunset,
             }
-            for one, publisher in found
+            for one, publishers in found
         ]
         frame.console.json({"schema": "recon.events.list/1", "types": types})
         return
     today = frame.clock.now().date().isoformat()
     width = max((len(one.name) for one, _ in found), default=0)
     across = max((len(one.domain) for one, _ in found), default=0)
-    for one, publisher in found:
-        to = f"to {publisher}" if publisher else "sent nowhere"
+    for one, publishers in found:
+        to = f"to {' and '.join(publishers)}" if publishers else "sent nowhere"
         also = "; correct() may choose another" if one.may_differ else ""
         until = "" if one.sunset is None else f"; deprecated, {'until' if today <= one.sunset else 'ended with'} {one.sunset}"
         frame.console.out(f"{one.name:<{width}}  v{one.version}  {one.domain:<{across}}  {to}{until}{also}\n")

@@ -12,7 +12,9 @@ from recon.doctor.third_party import third_party
 from recon.errors import BadSetting, ReconError, StoreMismatch
 from recon.heartbeat import Heartbeat
 from recon.job import Job
+from recon.native import NoWebhook
 from recon.project import Project
+from recon.publishers.base import Says
 from recon.secret import SecretRef
 from recon.stores.base import Selection
 
@@ -39,7 +41,7 @@ def _domain(project: Project, domain: str, clock: Clock) -> Iterator[Check]:
         ("secrets", lambda: _secrets(project, job)),
         ("store", lambda: _store(project, job, clock)),
         ("provider", lambda: third_party(project, job, clock)),
-        ("publisher", lambda: _publisher(project, job)),
+        *[("publisher", lambda name=name: _publisher(project, job, name)) for name in job.publishers or ("",)],
         ("schedule", lambda: _schedule(job, clock)),
         ("heartbeat", lambda: _heartbeat(project, job, clock)),
     ]
@@ -54,7 +56,7 @@ def _domain(project: Project, domain: str, clock: Clock) -> Iterator[Check]:
 
 def _secrets(project: Project, job: Job) -> Iterator[Check]:
     """Each reference in the tables that this job uses leads somewhere; the secret itself is looked at by nobody."""
-    tables = [("providers", job.provider), ("stores", job.store), *([("publishers", job.publisher)] if job.publisher else [])]
+    tables = [("providers", job.provider), ("stores", job.store), *(("publishers", name) for name in job.publishers)]
     references = [leaf.value for path, leaf in project.settings.leaves.items() if path[:2] in tables and isinstance(leaf.value, SecretRef)]
     missing = 0
     for reference in references:
@@ -90,12 +92,20 @@ def _store(project: Project, job: Job, clock: Clock) -> Iterator[Check]:
     yield skew("clock", job.domain, f"store {job.store}", health.now, here)
 
 
-def _publisher(project: Project, job: Job) -> Iterator[Check]:
-    if job.publisher is None:
+def _publisher(project: Project, job: Job, name: str) -> Iterator[Check]:
+    if not name:
         hint = f'name one: publisher = "…" in [jobs.{job.domain}]'
         yield ok("publisher", f"none is named, so discrepancies are reported and nothing is sent ({hint})", job.domain)
         return
-    yield ok("publisher", f"{job.publisher}: {project.publisher(job.publisher).health()}", job.domain)
+    publisher = project.publisher(name)
+    yield ok("publisher", f"{name}: {publisher.health()}", job.domain)
+    try:
+        told = publisher.says(job) if isinstance(publisher, Says) else None
+    except NoWebhook as error:
+        yield fail("webhook", BadSetting(f"{name}: {error}"), job.domain)
+    else:
+        if told is not None:
+            yield ok("webhook", f"{name}: {told}", job.domain)
 
 
 def _schedule(job: Job, clock: Clock) -> Iterator[Check]:

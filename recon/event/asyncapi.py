@@ -40,18 +40,21 @@ def document(
             data = schema_of(job, one) if one.sunset is None else schema_in(register, domain, one.name, one.version)
             messages[name] = _message(job, one, data if data is not None else UNKNOWN)
             names.append(name)
-        channels[domain] = {
-            "address": job.publisher,
-            "title": f"Corrections of {domain}",
-            "description": job.description or f"What {job.provider} holds of {job.resource} and the target does not.",
-            "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
-        }
-        operations[f"correct.{domain}"] = {
-            "action": "send",
-            "summary": f"Correct {domain} where it differs from its source.",
-            "channel": {"$ref": f"#/channels/{domain}"},
-            "messages": [{"$ref": f"#/channels/{domain}/messages/{name}"} for name in names],
-        }
+        for at, publisher in enumerate(job.publishers or (None,)):
+            # One to one with an address: of several destinations the further ones are named with their publisher.
+            channel = domain if at == 0 else f"{domain}.{publisher}"
+            channels[channel] = {
+                "address": publisher,
+                "title": f"Corrections of {domain}",
+                "description": job.description or f"What {job.provider} holds of {job.resource} and the target does not.",
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
+            }
+            operations[f"correct.{channel}"] = {
+                "action": "send",
+                "summary": f"Correct {domain} where it differs from its source.",
+                "channel": {"$ref": f"#/channels/{channel}"},
+                "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in names],
+            }
     return {
         "asyncapi": VERSION,
         "info": {"title": title, "version": version, "description": "Corrective events of nightly reconciliation, as CloudEvents 1.0."},

@@ -69,6 +69,7 @@ def drain(
     domain: str | None = None,
     clock: Clock,
     deadline: float = DEADLINE,
+    heals: Callable[[str], bool] | None = None,
     veils: Callable[[str], Veil] | None = None,
     versions: Callable[[str], Versions | None] | None = None,
     on_batch: Callable[[DeliveryFigure], None] | None = None,
@@ -79,8 +80,9 @@ def drain(
     (RETRY, `after` honoured) or gives no usable answer (UNKNOWN) leaves the event waiting, and later events of the same key behind
     it; REJECTED makes it a dead letter. `veils` says how a domain's values may be shown: what a receiver quotes of a personal one is not
     kept. `versions` has the versions of a domain's events, None where no job declares them; without it all is told as it is stored.
-    Raises LostLease where another process took the delivery over, StateError and LocalFault
-    for the state database; never for the destination.
+    `heals` says of a domain whether a confirmation by this destination counts as delivered, which it does where it is not given.
+    Raises LostLease where another process took the delivery over, StateError and LocalFault for the state database; never for the
+    destination.
     """
     until = clock.monotonic() + deadline
     counts = Counts()
@@ -89,7 +91,8 @@ def drain(
     for one in _domains(state, name) if domain is None else [domain]:
         veil = veils(one) if veils is not None else None
         chain = versions(one) if versions is not None else None
-        work = _Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, veil, chain)
+        healing = heals is None or heals(one)
+        work = _Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, veil, chain, heals=healing)
         try:
             work.run()
         except LeaseHeld as error:
@@ -114,6 +117,8 @@ class _Drain:
         on_batch: Callable[[DeliveryFigure], None] | None,
         veil: Veil | None,
         versions: Versions | None,
+        *,
+        heals: bool = True,
     ) -> None:
         self.state = state
         self.publisher = publisher
@@ -126,6 +131,7 @@ class _Drain:
         self.on_batch = on_batch
         self.veil = veil
         self.versions = versions
+        self.heals = heals
         self.reason = ""
         self.left: Counter[int] = Counter()
         self.answered: list[_Answered] = []
@@ -329,7 +335,7 @@ class _Drain:
             # The newest version counts: an older one alone is not what the event says.
             newest = [one.row for one in answered if one.outcome.kind is OutcomeKind.CONFIRMED and one.row.lane == NEWEST]
             confirmed = [{"b_id": row.event_id} for row in newest]
-            if confirmed:
+            if confirmed and self.heals:
                 # One that lies ahead is of a clock that was set back since: it would not count until then.
                 unknown = or_(events.c.confirmed_at.is_(None), events.c.confirmed_at > now)
                 first = and_(events.c.id == bindparam("b_id"), unknown)

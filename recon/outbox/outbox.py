@@ -7,6 +7,7 @@ its way to one destination: waiting, sent, dead (refused for good) or withdrawn 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, literal, select, update
@@ -41,10 +42,12 @@ class Outbox:
         self.state = state
         self._insert = sqlite.insert if state.dialect == "sqlite" else postgresql.insert
 
-    def enqueue_in(self, conn: Connection, claim: Claim, run_id: str, publisher: str, *, older: Sequence[int] = ()) -> int:
-        """Puts the run's plan into the outbox for `publisher`, in the transaction that makes the run EMITTED; answers how many events.
+    def enqueue_in(
+        self, conn: Connection, claim: Claim, run_id: str, *publishers: str, older: Mapping[str, Sequence[int]] = MappingProxyType({})
+    ) -> int:
+        """Puts the run's plan into the outbox for each of `publishers`, in the transaction that makes the run EMITTED; answers how many events.
 
-        `older` are the older versions of their data in which they are sent too, in rows of their own behind the newest.
+        `older` has, by publisher, the older versions of their data in which they are sent too, in rows of their own behind the newest.
         Only a plan that passed its guards or was approved goes out, once. Raises LostLease, Held for a plan that waits for a person,
         StalePlan for any other.
         """
@@ -61,8 +64,9 @@ class Outbox:
             raise StalePlan(msg, hint=f"recon show {run_id}")
         now = self.state.now(conn)
         self._store(conn, claim.run.domain, run_id, now)
-        for version in (NEWEST, *older):
-            self._queue(conn, run_id, publisher, now, version)
+        for publisher in publishers:
+            for version in (NEWEST, *older.get(publisher, ())):
+                self._queue(conn, run_id, publisher, now, version)
         mine = select(plan_events.c.event_id).where(plan_events.c.run_id == run_id)
         told = ledger.c.domain == claim.run.domain, ledger.c.event_id.in_(mine)
         conn.execute(update(ledger).where(*told).values(emissions=ledger.c.emissions + 1, emitted_at=now))

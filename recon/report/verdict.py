@@ -1,5 +1,6 @@
 """The verdict in words: what a run says of its domain, why, and the exact next commands. Every rendering says it from here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from recon.discrepancy import DiscrepancyKind
@@ -130,7 +131,7 @@ def raised(figures: RunFigures) -> list[str]:
 
 
 def _discrepancies(figures: RunFigures) -> Statement:
-    plan, delivery = figures.plan, figures.delivery
+    plan, deliveries = figures.plan, figures.delivered
     found = plural(figures.discrepancies, "discrepancy", "discrepancies")
     if figures.dry_run:
         would = f"; {plural(plan.events, 'event')} would go out" if plan is not None else ""
@@ -146,9 +147,9 @@ def _discrepancies(figures: RunFigures) -> Statement:
     wait = f"; {plural(figures.waiting, 'deletion')} wait{'s' if figures.waiting == 1 else ''} for another night" if figures.waiting else ""
     if plan is None or not plan.events:
         return Statement("REPORTED", f"{found}, no event was emitted{wait}")
-    if delivery is None:
+    if not deliveries:
         return Statement("ENQUEUED", f"{plural(plan.events, 'event')} enqueued, not sent yet", (_publish(figures),))
-    return _delivered(figures, plan, delivery)
+    return _delivered(figures, plan, deliveries)
 
 
 def accepted(delivery: DeliveryFigure) -> int:
@@ -156,9 +157,23 @@ def accepted(delivery: DeliveryFigure) -> int:
     return max(0, delivery.confirmed - delivery.duplicates)
 
 
-def _delivered(figures: RunFigures, plan: PlanFigure, delivery: DeliveryFigure) -> Statement:
+def _delivered(figures: RunFigures, plan: PlanFigure, deliveries: Sequence[DeliveryFigure]) -> Statement:
+    several = len(deliveries) > 1
+    told = [f"{f'{one.publisher}: ' if several else ''}{', '.join(_counts(one))}" for one in deliveries]
+    lacking = [one for one in deliveries if one.undelivered]
+    steps = [Step("reason", f"{f'{one.publisher}: ' if several else ''}{one.last_reason}") for one in lacking if one.last_reason]
+    if any(one.waiting or any(old.waiting for old in one.older) for one in deliveries):
+        steps.append(_publish(figures))
+    if any(one.dead or any(old.dead for old in one.older) for one in deliveries):
+        steps.append(Step("next", "mend what the reason says; what still differs then is told again by the next run"))
+        steps.append(Step("inspect", f"recon dead list --domain {figures.domain}", command=True))
+    word = "NOT DELIVERED" if lacking else "EMITTED"
+    return Statement(word, f"{plural(plan.events, 'event')} ({'; '.join(told)})", tuple(steps))
+
+
+def _counts(delivery: DeliveryFigure) -> list[str]:
+    """What became of the events at one destination, in words."""
     parts = [f"{accepted(delivery):,} accepted"]
-    steps: list[Step] = []
     if delivery.duplicates:
         parts.append(f"{plural(delivery.duplicates, 'duplicate')} ignored")
     if delivery.waiting:
@@ -166,15 +181,7 @@ def _delivered(figures: RunFigures, plan: PlanFigure, delivery: DeliveryFigure) 
     if delivery.dead:
         parts.append(f"{delivery.dead:,} refused for good")
     parts += [_older(one) for one in delivery.older]
-    if delivery.waiting or any(one.waiting for one in delivery.older):
-        steps.append(_publish(figures))
-    if delivery.dead or any(one.dead for one in delivery.older):
-        steps.append(Step("next", "mend what the reason says; what still differs then is told again by the next run"))
-        steps.append(Step("inspect", f"recon dead list --domain {figures.domain}", command=True))
-    if delivery.last_reason and delivery.undelivered:
-        steps.insert(0, Step("reason", delivery.last_reason))
-    word = "NOT DELIVERED" if delivery.undelivered else "EMITTED"
-    return Statement(word, f"{plural(plan.events, 'event')} ({', '.join(parts)})", tuple(steps))
+    return parts
 
 
 def _older(one: OlderFigure) -> str:
