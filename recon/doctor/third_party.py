@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, nullcontext
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from recon.clock import Clock
 from recon.doctor.check import Check, fail, ok, warn
@@ -43,7 +44,8 @@ def third_party(project: Project, job: Job, clock: Clock) -> Iterator[Check]:
 
 def _first_page(provider: Provider, job: Job, clock: Clock) -> Page:
     sample = getattr(provider, "sample", provider.fetch)
-    pages = sample(Listing(resource=job.resource, params=job.params, clock=clock))
+    today = clock.now().astimezone(ZoneInfo(job.timezone)).date()
+    pages = sample(Listing(resource=job.resource, params=job.params, clock=clock, day=today))
     # A generator that is left half-way lets its connection go only when it is closed.
     with closing(pages) if isinstance(pages, Generator) else nullcontext():
         return next(pages)
