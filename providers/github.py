@@ -10,6 +10,7 @@ from recon.errors import MissingSecret, Refused
 from recon.fetch.page import Page
 from recon.http_provider import Action, Rule
 from recon.job import Scalar
+from recon.native import Native
 from recon.provider import Listing
 
 API_VERSION = "2022-11-28"
@@ -162,6 +163,13 @@ class GitHub(HTTPProvider):
         owner = body.get("owner")
         login = owner.get("login") if isinstance(owner, dict) else None
         return isinstance(login, str) and login.lower() != self.owner.lower()
+
+    def native(self, section: Section) -> Native:
+        """GitHub's own webhooks, for a publisher with `render = "native"`; they take no settings of their own."""
+        from ._github_webhooks import GitHubWebhooks  # noqa: PLC0415 - only who sends webhooks needs it; a copy of this file does without
+
+        del section
+        return GitHubWebhooks(self)
 
     def warnings(self) -> list[str]:
         """What `recon doctor` should say about the token, from what it is called; empty where there is none yet."""

@@ -27,6 +27,7 @@ from recon.fetch.session import Session
 from recon.fetch.told import COST
 from recon.fetch.transport import Response
 from recon.graphql_provider import GraphQLProvider
+from recon.native import Native
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +164,7 @@ class Shopify(GraphQLProvider):
             restored = PLANS[self.plan]
             self.session.expect(Points(name=COST, capacity=restored * BUCKET, available=restored * BUCKET, restored=restored, cost=DEAREST))
         self.exports = Exports(self.asker, Asker(once, self.look), self.downloads)
-        self._once = once
+        self._others = [once]
         self._rights: frozenset[str] | None = None
 
     def configure(self, section: Section) -> None:
@@ -255,6 +256,15 @@ class Shopify(GraphQLProvider):
             else:
                 yield answer
 
+    def native(self, section: Section) -> Native:
+        """Shopify's own webhooks, for a publisher with `render = "native"`."""
+        from ._shopify_webhooks import ShopifyWebhooks  # noqa: PLC0415 - only who sends webhooks needs it; a copy of this file does without
+
+        del section  # They take no settings of their own.
+        made = ShopifyWebhooks(self)
+        self._others.append(made.session)
+        return made
+
     def wire_id(self, resource: str, key: str) -> str:
         """The global id of a key."""
         return f"gid://shopify/{self.kinds[resource].type}/{key}" if self.numeric else key
@@ -292,7 +302,8 @@ class Shopify(GraphQLProvider):
 
     def close(self) -> None:
         super().close()
-        self._once.close()
+        for other in self._others:
+            other.close()
         self.downloads.close()
 
 

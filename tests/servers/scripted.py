@@ -47,15 +47,17 @@ def scripted(answer: Callable[[Call], Answer]) -> Iterator[Scripted]:
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            query, headers = dict(parse_qsl(parts.query, keep_blank_values=True)), {k.lower(): v for k, v in self.headers.items()}
-            call = Call(parts.path, query, headers, self.rfile.read(int(headers.get("content-length", "0"))))
+            headers = {k.lower(): v for k, v in self.headers.items()}
+            asked = self.rfile.read(int(headers.get("content-length", 0)))
+            call = Call(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), headers, asked)
             calls.append(call)
             sent = answer(call)
             body = sent.body if isinstance(sent.body, bytes) else json.dumps(sent.body).encode()
             self.send_response(sent.status)
             for name, value in {"Content-Type": "application/json", **sent.headers}.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
+            if "Content-Length" not in sent.headers:
+                self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
