@@ -386,6 +386,7 @@ class _Landing:
             spent=self._spent(),
             resumed=self._resumed,
             passing=passing,
+            hint=next((error.hint for error in self._failed.values() if error.hint), ""),
         )
 
 
