@@ -6,26 +6,29 @@ at a time per destination and domain, by a lease; within a deadline, so that a d
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import BigInteger, Row, func, select, type_coerce
 
 from recon.clock import Clock
 from recon.errors import LeaseHeld
 from recon.outbox.breaker import Breaker
+from recon.outbox.marking import Answered, mark
 from recon.personal import Veil
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
 from recon.redact import redact
 from recon.report.figures import DeliveryFigure
 from recon.state import lease as leases
+from recon.state.bulk import among, by_index
 from recon.state.database import State
 from recon.state.lease import Lease
-from recon.state.tables import WAITS, events, outbox
+from recon.state.tables import WAITS, events, micros, outbox
 
 DEADLINE = 60.0
 """Seconds that a drain may take in all."""
@@ -36,26 +39,24 @@ PUBLISH_SECONDS = 30.0
 LEASE_SECONDS = 120.0
 """Longer than one call may take, so that a holder that is merely waiting for an answer keeps its lease."""
 
-WINDOW = 500
-"""At most so many events are read ahead, and marked in one transaction."""
+WINDOW, WIDEST = 500, 8000
+"""At most so many events are read ahead, and marked in one transaction: few at first, more while the destination takes them quickly."""
+
+WINDOW_BYTES = 16 * 1024 * 1024
+"""About how many bytes a window may hold."""
 
 MARK_SECONDS = 0.5
 """After so long, what was confirmed is marked even if the window is not full: a crash repeats no more than this."""
 
-IN_FLIGHT = or_(outbox.c.state == WAITS, outbox.c.state == literal_column("'withdrawn'"))
-"""What may be on its way: an event that was withdrawn meanwhile has gone out all the same, and is said to have."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
+DUE = type_coerce(outbox.c.due_at, BigInteger).label("due")
+COLUMNS = (
+    *(outbox.c.seq, outbox.c.event_id, outbox.c.emission, outbox.c.replay, outbox.c.partitionkey),
+    type_coerce(outbox.c.enqueued_at, BigInteger).label("enqueued"),
+    *(DUE, events.c.type, events.c.subject, events.c.body),
+)
+"""What a window's rows have; times are in microseconds, since most are never looked at."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """One event and what became of it."""
-
-    row: Row[Any]
-    outcome: Outcome
 
 
 def drain(
@@ -126,7 +127,8 @@ class _Drain:
         self.heals = heals
         self.reason = ""
         self.left = 0
-        self.answered: list[_Answered] = []
+        self.width = WINDOW
+        self.answered: list[Answered] = []
         self.lease: Lease
         self.renewed = 0.0
 
@@ -179,26 +181,23 @@ class _Drain:
     def _due(self) -> Sequence[Row[Any]]:
         """What may go now: of each key only its oldest waiting event, so that a later one never overtakes it.
 
-        Chosen here, over a stream in the order of the outbox that is left as soon as there are enough: a database that is asked for
-        the oldest of each key looks at everything that waits, for every window anew.
+        Mostly that is what stands first in the outbox. Where much of that has to wait, the rest is chosen here, over a stream that is
+        left as soon as there are enough: a database that is asked for the oldest of each key looks at everything that waits.
         """
-        limit = 1 if self.breaker.probing else max(WINDOW, self.publisher.capabilities.batch)
-        chosen: list[int] = []
-        keys: set[str] = set()
-        line = select(outbox.c.seq, outbox.c.partitionkey, outbox.c.due_at).where(*_waiting(self.name, self.domain)).order_by(outbox.c.seq)
-        columns = outbox.c.seq, outbox.c.event_id, outbox.c.emission, outbox.c.attempts, outbox.c.enqueued_at, outbox.c.replay
+        limit = 1 if self.breaker.probing else max(self.width, self.publisher.capabilities.batch)
+        waiting = _waiting(self.name, self.domain)
+        query = select(*COLUMNS).join(events, events.c.id == outbox.c.event_id).order_by(outbox.c.seq)
         with self.state.read() as conn:
-            now = self.state.now(conn)
-            with conn.execute(line, execution_options={"yield_per": WINDOW}) as rows:
-                for seq, key, due_at in rows:
-                    if key not in keys and due_at <= now:
-                        chosen.append(seq)
-                    keys.add(key)
-                    if len(chosen) == limit:
-                        break
-            query = select(*columns, events.c.type, events.c.subject, events.c.partitionkey, events.c.body)
-            query = query.join(events, events.c.id == outbox.c.event_id).where(outbox.c.seq.in_(chosen)).order_by(outbox.c.seq)
-            return _rows(conn, query) if chosen else ()
+            by_index(conn)
+            now = micros(self.state.now(conn))
+            first = conn.execute(query.where(*waiting).limit(limit)).all()
+            due = [row for row in _oldest(first) if row.due <= now]
+            if len(first) < limit or len(due) > limit // 2:
+                return due
+            line = select(outbox.c.seq, outbox.c.partitionkey, DUE).where(*waiting).order_by(outbox.c.seq)
+            with conn.execute(line, execution_options={"yield_per": WIDEST}) as rows:
+                chosen = [row.seq for row in islice((row for row in _oldest(rows) if row.due <= now), limit)]
+            return conn.execute(query.where(among(conn, outbox.c.seq, chosen))).all() if chosen else ()
 
     def _next_due(self) -> float | None:
         """Seconds until the next event is due; None where none waits."""
@@ -209,7 +208,7 @@ class _Drain:
     def _window(self, rows: Sequence[Row[Any]]) -> None:
         """Sends a window of events, a batch at a time, and marks them."""
         size = max(1, self.publisher.capabilities.batch)
-        marked = self.clock.monotonic()
+        begun = marked = self.clock.monotonic()
         try:
             for start in range(0, len(rows), size):
                 # The rest of the window stays waiting, and is read again when it may go.
@@ -220,9 +219,16 @@ class _Drain:
                 if self.clock.monotonic() - marked >= MARK_SECONDS:
                     self._mark()
                     marked = self.clock.monotonic()
+            self._fit(rows, self.clock.monotonic() - begun)
         finally:
             # Whatever ended it, what was answered is not forgotten.
             self._mark()
+
+    def _fit(self, rows: Sequence[Row[Any]], seconds: float) -> None:
+        """Widens the window while it is sent sooner than it would be marked, as far as memory allows; narrows it where a destination takes its time."""
+        quick = seconds < MARK_SECONDS and not self.breaker.failures
+        mean = max(1, sum(len(row.body) for row in rows) // len(rows))
+        self.width = min(self.width * 2 if quick else WINDOW, WIDEST, max(1, WINDOW_BYTES // mean))
 
     def _keep_lease(self) -> None:
         """Renews the lease when a third of it is gone; a process that slept through it finds out here, before it sends."""
@@ -239,7 +245,7 @@ class _Drain:
         for row in rows:
             if len(row.body) > limit:
                 why = f"the event has {len(row.body):,} bytes, {self.name} takes at most {limit:,}"
-                self.answered.append(_Answered(row, Outcome(kind=OutcomeKind.REJECTED, reason=why)))
+                self.answered.append(Answered(row, Outcome(kind=OutcomeKind.REJECTED, reason=why)))
         return [row for row in rows if len(row.body) <= limit]
 
     def _send(self, rows: list[Row[Any]]) -> None:
@@ -260,7 +266,7 @@ class _Drain:
         ]
         with self._hiding(batch):
             outcomes = self._published(batch)
-        self.answered += [_Answered(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
+        self.answered += [Answered(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
         failed = [outcome for outcome in outcomes if outcome.kind in {OutcomeKind.RETRY, OutcomeKind.UNKNOWN}]
         if len(failed) < len(outcomes):
             self.breaker.success()
@@ -286,7 +292,7 @@ class _Drain:
         else:
             if len(outcomes) == len(batch) and all(isinstance(outcome, Outcome) for outcome in outcomes):
                 # What a receiver answers may quote what it was sent; from here on it is stored and shown.
-                return [replace(outcome, reason=redact(outcome.reason)) for outcome in outcomes]
+                return [replace(outcome, reason=redact(outcome.reason)) if outcome.reason else outcome for outcome in outcomes]
             why = f"publisher {self.name} answered {len(outcomes)} outcomes for {len(batch)} events"
             log.error("%s", why, extra={"action": "publisher_broke"})
         return [Outcome(kind=OutcomeKind.UNKNOWN, reason=redact(why))] * len(batch)
@@ -298,20 +304,7 @@ class _Drain:
         answered, self.answered = self.answered, []
         with self.state.begin() as conn:
             leases.check(conn, self.lease)
-            now = self.state.now(conn)
-            done = [_settled(one, now) for one in answered if one.outcome.kind in {OutcomeKind.CONFIRMED, OutcomeKind.REJECTED}]
-            mine = outbox.c.seq == bindparam("b_seq")
-            if done:
-                conn.execute(update(outbox).where(mine, IN_FLIGHT).values(_bound(done[0])), done)
-            parked = [_parked(one, now) for one in answered if one.outcome.kind in {OutcomeKind.RETRY, OutcomeKind.UNKNOWN}]
-            if parked:
-                conn.execute(update(outbox).where(mine, outbox.c.state == WAITS).values(_bound(parked[0])), parked)
-            confirmed = [{"b_id": one.row.event_id} for one in answered if one.outcome.kind is OutcomeKind.CONFIRMED]
-            if confirmed and self.heals:
-                # One that lies ahead is of a clock that was set back since: it would not count until then.
-                unknown = or_(events.c.confirmed_at.is_(None), events.c.confirmed_at > now)
-                first = and_(events.c.id == bindparam("b_id"), unknown)
-                conn.execute(update(events).where(first).values(confirmed_at=now), confirmed)
+            mark(conn, answered, self.state.now(conn), heals=self.heals)
         for one in answered:
             self.counts[one.outcome.kind.value] += 1
             self.left -= one.outcome.kind in {OutcomeKind.CONFIRMED, OutcomeKind.REJECTED}
@@ -321,45 +314,13 @@ class _Drain:
             self.on_batch(_figure(self.name, self.counts, self.left, self.reason))
 
 
-def pause_after(age: float, after: float | None) -> float:
-    """Seconds before an event is tried again: half its age, so that tries thin out as an outage grows, within bounds; never before `after`.
-
-    Nothing counts attempts: an event is tried until it is confirmed, refused or withdrawn, however long the outage.
-    """
-    return max(after or 0.0, min(LONGEST_PAUSE, max(FIRST_PAUSE, age / 2)))
-
-
-def _settled(one: _Answered, now: datetime) -> dict[str, Any]:
-    sent = one.outcome.kind is OutcomeKind.CONFIRMED
-    return {
-        "b_seq": one.row.seq,
-        "b_state": "sent" if sent else "dead",
-        "b_attempts": one.row.attempts + 1,
-        "b_tried_at": now,
-        "b_sent_at": now if sent else None,
-        "b_duplicate": one.outcome.duplicate,
-        "b_reason": one.outcome.reason or None,
-    }
-
-
-def _parked(one: _Answered, now: datetime) -> dict[str, Any]:
-    age = (now - one.row.enqueued_at).total_seconds()
-    return {
-        "b_seq": one.row.seq,
-        "b_attempts": one.row.attempts + 1,
-        "b_tried_at": now,
-        "b_due_at": now + timedelta(seconds=pause_after(age, one.outcome.after)),
-        "b_reason": one.outcome.reason or one.outcome.kind.value,
-    }
-
-
-def _rows(conn: Connection, query: Any) -> Sequence[Row[Any]]:
-    return conn.execute(query).all()
-
-
-def _bound(values: dict[str, Any]) -> dict[str, Any]:
-    """Column to bound parameter, for a statement that is executed for many rows."""
-    return {name.removeprefix("b_"): bindparam(name) for name in values if name != "b_seq"}
+def _oldest(rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
+    """Of each key the first row."""
+    keys: set[str] = set()
+    for row in rows:
+        if row.partitionkey not in keys:
+            keys.add(row.partitionkey)
+            yield row
 
 
 def _waiting(name: str, domain: str | None) -> list[Any]:

@@ -487,14 +487,15 @@ def complete_to_resolve(stack: ExitStack) -> None:
 
 @mechanism(4, "an event is marked as sent before it is sent")
 def send_then_mark(stack: ExitStack) -> None:
-    from recon.outbox.delivery import _Answered, _Drain
+    from recon.outbox.delivery import _Drain
+    from recon.outbox.marking import Answered
     from recon.publishers.base import Outcome, OutcomeKind
 
     real = _Drain._published
 
     def published(self: Any, batch: Any) -> Any:
         waiting = {row.event_id: row for row in self._due()}
-        self.answered += [_Answered(waiting[one.id], Outcome(kind=OutcomeKind.CONFIRMED)) for one in batch if one.id in waiting]
+        self.answered += [Answered(waiting[one.id], Outcome(kind=OutcomeKind.CONFIRMED)) for one in batch if one.id in waiting]
         self._mark()
         return real(self, batch)
 
@@ -520,8 +521,7 @@ def order_of_a_key(stack: ExitStack) -> None:
     from recon.state.tables import events, outbox
 
     def due(self: Any) -> Any:
-        columns = outbox.c.seq, outbox.c.event_id, outbox.c.emission, outbox.c.attempts, outbox.c.enqueued_at
-        query = select(*columns, events.c.type, events.c.subject, events.c.partitionkey, events.c.body)
+        query = select(*delivery.COLUMNS)
         query = query.join(events, events.c.id == outbox.c.event_id).where(*delivery._waiting(self.name, self.domain))
         with self.state.read() as conn:
             return conn.execute(query.where(outbox.c.due_at <= self.state.now(conn)).order_by(outbox.c.seq.desc()).limit(500)).all()
