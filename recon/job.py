@@ -13,6 +13,7 @@ from recon.duration import seconds_of
 from recon.kind import SIMPLE, Kind, Money, Text, Timestamp
 from recon.kind import Decimal as DecimalKind
 from recon.kind import Integer as IntegerKind
+from recon.versions import Version, Versions
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 MOST_NIGHTS = 30
@@ -150,8 +151,8 @@ class Job:
 
     `direction="inbound"`: the provider is the source and our store is corrected; `"outbound"`: the store is
     the source (did everything we deliver arrive?). `event="order"` gives `order.created`, `order.updated` and
-    `order.deleted`, in version `event_version`, which is raised where a field is taken out or becomes of another kind; `account` and
-    `region` stand in each event where a tenant or a region is to be told. `correct` may return a `Correction`, or None for no event. `created` names the timestamp field that says
+    `order.deleted`, in version `event_version`, which is raised where a field is taken out or becomes of another kind; `versions` are the
+    older ones, oldest first: how each is raised to the next, and which are still sent. `account` and `region` stand in each event where a tenant or a region is to be told. `correct` may return a `Correction`, or None for no event. `created` names the timestamp field that says
     when an item came into being, `updated` the one that says when it last changed, `money` the money field
     that is at risk. `settle` is how long to wait between the first look and the second.
     `publisher` may name several publishers: each gets every event, with rows, progress and figures of its own; the first is the one whose
@@ -169,6 +170,7 @@ class Job:
     store: str = "main"
     event: str | None = None
     event_version: int = 1
+    versions: tuple[Version, ...] = ()
     account: str | None = None
     region: str | None = None
     publisher: str | tuple[str, ...] | None = None
@@ -220,6 +222,12 @@ class Job:
         if self.event_version < 1 or isinstance(self.event_version, bool):
             msg = f"{self.domain}: event_version={self.event_version}: versions count from 1"
             raise BadJob(msg)
+        object.__setattr__(self, "versions", tuple(self.versions))
+        try:
+            Versions(self.event_version, self.versions)
+        except ValueError as error:
+            msg = f"{self.domain}: {error}; each Version(number=…, up=…) in versions= leads to the next, the last of them to event_version"
+            raise BadJob(msg) from None
         for label in ("account", "region"):
             value = getattr(self, label)
             if value is not None and not value.strip():
@@ -279,6 +287,11 @@ class Job:
             except ValueError as error:
                 msg = f"{self.domain}: {label}: {error}"
                 raise BadJob(msg) from None
+
+    @property
+    def chain(self) -> Versions:
+        """The versions of its events: the current one, and the older ones that lead to it."""
+        return Versions(self.event_version, self.versions)
 
     def field(self, name: str) -> Field:
         """The field of that name; KeyError where there is none."""

@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 
 from recon.clock import Clock, iso
 from recon.doctor.check import Check, Level, fail, guarded, ok, warn
+from recon.doctor.events import events
 from recon.doctor.machine import machine, skew
 from recon.doctor.third_party import third_party
-from recon.errors import BadDefinition, BadSetting, ReconError, StoreMismatch
-from recon.event import register
+from recon.errors import BadSetting, ReconError, StoreMismatch
 from recon.heartbeat import Heartbeat
 from recon.job import Job
 from recon.project import Project
@@ -23,7 +23,7 @@ def examine(project: Project, domains: Sequence[str], clock: Clock) -> Iterator[
     wanted = list(domains) or project.domains
     if not wanted:
         yield warn("job", "no domain is on", "recon new domain NAME writes one; a shipped job is switched on by a table [jobs.NAME]")
-    yield from guarded("events", None, lambda: _events(project))
+    yield from guarded("events", None, lambda: events(project, clock))
     for domain in wanted:
         yield from _domain(project, domain, clock)
 
@@ -50,21 +50,6 @@ def _domain(project: Project, domain: str, clock: Clock) -> Iterator[Check]:
             if check.level is not Level.FAIL or check.message not in told:
                 yield check
             told.add(check.message)
-
-
-def _events(project: Project) -> Iterator[Check]:
-    """The event types beside their register: a field that is gone breaks who reads it, in the night in which it is first sent."""
-    before = register.written(project.folder / register.FILE)
-    if before is None:
-        return
-    now = register.register_of(project.jobs)
-    broken = register.changes(before, now)
-    for one in broken:
-        yield fail("events", BadDefinition(one, hint="raise event_version in the job, and give who reads them time: docs/events.md"))
-    if not broken and before != now:
-        yield warn("events", f"{register.FILE} is behind the jobs", "recon events lock writes it anew; commit it")
-    elif not broken:
-        yield ok("events", f"{len(now['types'])} types are as {register.FILE} has them")
 
 
 def _secrets(project: Project, job: Job) -> Iterator[Check]:

@@ -19,7 +19,9 @@ from sqlalchemy import BigInteger, Row, func, select, type_coerce
 from recon.clock import Clock
 from recon.errors import LeaseHeld
 from recon.outbox.breaker import Breaker
+from recon.outbox.counting import Counts
 from recon.outbox.marking import Answered, mark
+from recon.outbox.telling import DUE, NEWEST, Due, Teller, Untold, batches, lane_of
 from recon.personal import Veil
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
 from recon.redact import redact
@@ -29,6 +31,7 @@ from recon.state.bulk import among, by_index
 from recon.state.database import State
 from recon.state.lease import Lease
 from recon.state.tables import WAITS, events, micros, outbox
+from recon.versions import Versions
 
 DEADLINE = 60.0
 """Seconds that a drain may take in all."""
@@ -48,13 +51,7 @@ WINDOW_BYTES = 16 * 1024 * 1024
 MARK_SECONDS = 0.5
 """After so long, what was confirmed is marked even if the window is not full: a crash repeats no more than this."""
 
-DUE = type_coerce(outbox.c.due_at, BigInteger).label("due")
-COLUMNS = (
-    *(outbox.c.seq, outbox.c.event_id, outbox.c.emission, outbox.c.replay, outbox.c.partitionkey),
-    type_coerce(outbox.c.enqueued_at, BigInteger).label("enqueued"),
-    *(DUE, events.c.type, events.c.subject, events.c.body),
-)
-"""What a window's rows have; times are in microseconds, since most are never looked at."""
+LINE = outbox.c.seq, outbox.c.partitionkey, outbox.c.version, type_coerce(outbox.c.due_at, BigInteger).label("due")
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +66,7 @@ def drain(
     deadline: float = DEADLINE,
     heals: Callable[[str], bool] | None = None,
     veils: Callable[[str], Veil] | None = None,
+    versions: Callable[[str], Versions | None] | None = None,
     on_batch: Callable[[DeliveryFigure], None] | None = None,
 ) -> DeliveryFigure:
     """Delivers what waits for the destination `name`, of one domain or of all, for at most `deadline` seconds.
@@ -77,23 +75,25 @@ def drain(
     (RETRY, `after` honoured) or gives no usable answer (UNKNOWN) leaves the event waiting, and later events of the same key behind
     it; REJECTED makes it a dead letter. `veils` says how a domain's values may be shown: what a receiver quotes of a personal one is not
     kept. `heals` says of a domain whether a confirmation by this destination counts as delivered, which it does where it is not given.
-    Raises LostLease where another process took the delivery over, StateError and LocalFault for the state database; never for the
-    destination.
+    `versions` has the versions of a domain's events, None where no job declares them; without it all is told as it is stored.
+    Raises LostLease where another process took the delivery over, StateError and LocalFault
+    for the state database; never for the destination.
     """
     until = clock.monotonic() + deadline
-    counts: Counter[str] = Counter()
+    counts = Counts()
     reason = ""
     breaker = Breaker()
     for one in _domains(state, name) if domain is None else [domain]:
         healing = heals is None or heals(one)
         veil = veils(one) if veils is not None else None
-        work = _Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, veil, heals=healing)
+        chain = versions(one) if versions is not None else None
+        work = _Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, veil, chain, heals=healing)
         try:
             work.run()
         except LeaseHeld as error:
             work.reason = redact(error.message)
         reason = work.reason or reason
-    return _figure(name, counts, _left(state, name, domain), reason)
+    return counts.figure(name, _left(state, name, domain), reason)
 
 
 class _Drain:
@@ -108,11 +108,12 @@ class _Drain:
         clock: Clock,
         until: float,
         breaker: Breaker,
-        counts: Counter[str],
+        counts: Counts,
         on_batch: Callable[[DeliveryFigure], None] | None,
         veil: Veil | None,
+        versions: Versions | None,
         *,
-        heals: bool = True,
+        heals: bool,
     ) -> None:
         self.state = state
         self.publisher = publisher
@@ -124,10 +125,11 @@ class _Drain:
         self.counts = counts
         self.on_batch = on_batch
         self.veil = veil
+        self.versions = versions
         self.heals = heals
-        self.reason = ""
-        self.left = 0
         self.width = WINDOW
+        self.reason = ""
+        self.left: Counter[int] = Counter()
         self.answered: list[Answered] = []
         self.lease: Lease
         self.renewed = 0.0
@@ -139,7 +141,7 @@ class _Drain:
     def run(self) -> None:
         """Delivers until nothing is due, or the time is over."""
         self.left = _left(self.state, self.name, self.domain)
-        if self.left == 0:
+        if not self.left.total():
             return
         self.lease = self._acquire()
         try:
@@ -179,14 +181,14 @@ class _Drain:
         return self.clock.monotonic() - begun >= seconds / 2
 
     def _due(self) -> Sequence[Row[Any]]:
-        """What may go now: of each key only its oldest waiting event, so that a later one never overtakes it.
+        """What may go now: of each key, in each version, only its oldest waiting event, so that a later one never overtakes it.
 
         Mostly that is what stands first in the outbox. Where much of that has to wait, the rest is chosen here, over a stream that is
         left as soon as there are enough: a database that is asked for the oldest of each key looks at everything that waits.
         """
         limit = 1 if self.breaker.probing else max(self.width, self.publisher.capabilities.batch)
         waiting = _waiting(self.name, self.domain)
-        query = select(*COLUMNS).join(events, events.c.id == outbox.c.event_id).order_by(outbox.c.seq)
+        query = select(*DUE).join(events, events.c.id == outbox.c.event_id).order_by(outbox.c.seq)
         with self.state.read() as conn:
             by_index(conn)
             now = micros(self.state.now(conn))
@@ -194,7 +196,7 @@ class _Drain:
             due = [row for row in _oldest(first) if row.due <= now]
             if len(first) < limit or len(due) > limit // 2:
                 return due
-            line = select(outbox.c.seq, outbox.c.partitionkey, DUE).where(*waiting).order_by(outbox.c.seq)
+            line = select(*LINE).where(*waiting).order_by(outbox.c.seq)
             with conn.execute(line, execution_options={"yield_per": WIDEST}) as rows:
                 chosen = [row.seq for row in islice((row for row in _oldest(rows) if row.due <= now), limit)]
             return conn.execute(query.where(among(conn, outbox.c.seq, chosen))).all() if chosen else ()
@@ -210,12 +212,12 @@ class _Drain:
         size = max(1, self.publisher.capabilities.batch)
         begun = marked = self.clock.monotonic()
         try:
-            for start in range(0, len(rows), size):
+            for batch in batches(rows, size):
                 # The rest of the window stays waiting, and is read again when it may go.
                 if self.remaining <= 0 or self.breaker.wait(self.clock.monotonic()) > 0:
                     return
                 self._keep_lease()
-                self._send(self._fitting(rows[start : start + size]))
+                self._send(self._fitting(self._told(batch)))
                 if self.clock.monotonic() - marked >= MARK_SECONDS:
                     self._mark()
                     marked = self.clock.monotonic()
@@ -237,7 +239,23 @@ class _Drain:
                 self.lease = leases.renew(self.state, conn, self.lease)
             self.renewed = self.clock.monotonic()
 
-    def _fitting(self, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+    def _told(self, rows: Sequence[Row[Any]]) -> list[Due]:
+        """The rows in the versions that they are to be told in; those that cannot be have their answer here."""
+        if self.versions is None and all(row.version <= NEWEST for row in rows):
+            return [Due.of(row, row.body) for row in rows]
+        with self.state.read() as conn:
+            today = self.state.now(conn).date()
+        teller = Teller(self.versions, today, discreet=self.veil is not None and bool(self.veil.names))
+        found = []
+        for row in rows:
+            try:
+                found.append(Due.of(row, teller.told(row.body, row.version)))
+            except Untold as untold:
+                outcome = replace(untold.outcome, reason=redact(untold.outcome.reason))
+                self.answered.append(Answered(Due.of(row, row.body), outcome))
+        return found
+
+    def _fitting(self, rows: Sequence[Due]) -> list[Due]:
         """The rows small enough for the destination; the others are refused here, with their figures."""
         limit = self.publisher.capabilities.max_bytes
         if limit is None:
@@ -248,7 +266,7 @@ class _Drain:
                 self.answered.append(Answered(row, Outcome(kind=OutcomeKind.REJECTED, reason=why)))
         return [row for row in rows if len(row.body) <= limit]
 
-    def _send(self, rows: list[Row[Any]]) -> None:
+    def _send(self, rows: list[Due]) -> None:
         if not rows:
             return
         batch = [
@@ -261,10 +279,11 @@ class _Drain:
                 emission=row.emission,
                 replay=row.replay,
                 domain=self.domain,
+                version=row.lane,
             )
             for row in rows
         ]
-        with self._hiding(batch):
+        with self._hiding(rows):
             outcomes = self._published(batch)
         self.answered += [Answered(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
         failed = [outcome for outcome in outcomes if outcome.kind in {OutcomeKind.RETRY, OutcomeKind.UNKNOWN}]
@@ -274,13 +293,14 @@ class _Drain:
             after = max((outcome.after or 0.0 for outcome in failed), default=0.0)
             self.breaker.failure(self.clock.monotonic(), after=after)
 
-    def _hiding(self, batch: list[Message]) -> AbstractContextManager[None]:
+    def _hiding(self, rows: Sequence[Due]) -> AbstractContextManager[None]:
         """While these events are out, what is personal in them is not logged, and not taken from what is answered."""
         if self.veil is None or not self.veil.names:
             return nullcontext()
-        said = [msgspec.json.decode(message.body)["data"] for message in batch]
+        # A version may have another name for what is personal in the other.
+        said = [msgspec.json.decode(body)["data"] for row in rows for body in {row.body, row.stored}]
         records = [record for data in said for record in (data.get("state"), data.get("before")) if isinstance(record, dict)]
-        return self.veil.hiding([message.partitionkey for message in batch], records)
+        return self.veil.hiding([row.partitionkey for row in rows], records)
 
     def _published(self, batch: list[Message]) -> Sequence[Outcome]:
         """The outcomes, one for each message. A publisher that breaks its protocol has said nothing: every event is UNKNOWN."""
@@ -306,20 +326,20 @@ class _Drain:
             leases.check(conn, self.lease)
             mark(conn, answered, self.state.now(conn), heals=self.heals)
         for one in answered:
-            self.counts[one.outcome.kind.value] += 1
-            self.left -= one.outcome.kind in {OutcomeKind.CONFIRMED, OutcomeKind.REJECTED}
-            self.counts["duplicate"] += one.outcome.duplicate
+            self.counts.add(one.row.lane, one.outcome)
+            self.left[one.row.lane] -= one.outcome.kind in {OutcomeKind.CONFIRMED, OutcomeKind.REJECTED}
             self.reason = one.outcome.reason if one.outcome.kind is not OutcomeKind.CONFIRMED and one.outcome.reason else self.reason
         if self.on_batch is not None:
-            self.on_batch(_figure(self.name, self.counts, self.left, self.reason))
+            self.on_batch(self.counts.figure(self.name, self.left, self.reason))
 
 
 def _oldest(rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
-    """Of each key the first row."""
-    keys: set[str] = set()
+    """Of each key, in each version, the first row."""
+    places: set[tuple[str, int]] = set()
     for row in rows:
-        if row.partitionkey not in keys:
-            keys.add(row.partitionkey)
+        place = row.partitionkey, lane_of(row.version)
+        if place not in places:
+            places.add(place)
             yield row
 
 
@@ -328,22 +348,16 @@ def _waiting(name: str, domain: str | None) -> list[Any]:
     return conditions if domain is None else [*conditions, outbox.c.domain == domain]
 
 
-def _left(state: State, name: str, domain: str | None) -> int:
+def _left(state: State, name: str, domain: str | None) -> Counter[int]:
+    """How many wait, by the line that they wait in."""
+    found: Counter[int] = Counter()
+    query = select(outbox.c.version, func.count()).where(*_waiting(name, domain)).group_by(outbox.c.version)
     with state.read() as conn:
-        return conn.execute(select(func.count()).select_from(outbox).where(*_waiting(name, domain))).scalar_one()
+        for version, count in conn.execute(query):
+            found[lane_of(version)] += count
+    return found
 
 
 def _domains(state: State, name: str) -> Sequence[str]:
     with state.read() as conn:
         return conn.execute(select(outbox.c.domain).where(*_waiting(name, None)).distinct().order_by(outbox.c.domain)).scalars().all()
-
-
-def _figure(name: str, counts: Counter[str], waiting: int, reason: str) -> DeliveryFigure:
-    return DeliveryFigure(
-        publisher=name,
-        confirmed=counts["confirmed"],
-        duplicates=counts["duplicate"],
-        waiting=waiting,
-        dead=counts["rejected"],
-        last_reason=reason,
-    )

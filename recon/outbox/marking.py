@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, literal_column, or_, select, update
+import msgspec
+from sqlalchemy import Connection, literal_column, or_, select, update
 
+from recon.outbox.telling import NEWEST, Due
 from recon.publishers.base import Outcome, OutcomeKind
 from recon.state.bulk import among, by_index
 from recon.state.tables import WAITS, events, moment, outbox
@@ -18,11 +19,10 @@ IN_FLIGHT = or_(outbox.c.state == WAITS, outbox.c.state == literal_column("'with
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """One event, as it was read from the outbox, and what became of it."""
 
-    row: Row[Any]
+    row: Due
     outcome: Outcome
 
 
@@ -36,7 +36,8 @@ def mark(conn: Connection, answered: Sequence[Answered], now: datetime, *, heals
         outcome = one.outcome
         if outcome.kind is OutcomeKind.CONFIRMED:
             settled[True, outcome.duplicate, outcome.reason or None].append(one.row.seq)
-            confirmed.append(one.row.seq)
+            # The newest version counts: an older one alone is not what the event says.
+            confirmed += [one.row.seq] if one.row.lane == NEWEST else []
         elif outcome.kind is OutcomeKind.REJECTED:
             settled[False, outcome.duplicate, outcome.reason or None].append(one.row.seq)
         else:

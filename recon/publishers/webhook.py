@@ -134,7 +134,7 @@ class WebhookPublisher:
             elif self.form == "eventbridge":
                 body, kind = msgspec.json.encode(delivered(decode(body)), order="sorted"), "application/json"
         else:
-            message_id = "batch_" + hashlib.sha256("\n".join(m.id for m in messages).encode()).hexdigest()[:32]
+            message_id = "batch_" + hashlib.sha256("\n".join(m.copy for m in messages).encode()).hexdigest()[:32]
             body, kind = b"[" + b",".join(m.body for m in messages) + b"]", BATCHED
         headers = {**extra, "content-type": f"{kind}; charset=utf-8", "webhook-id": message_id}
         replays = {m.replay for m in messages if m.replay is not None}

@@ -149,8 +149,22 @@ class PlanFigure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OlderFigure:
+    """What became of the same events in an older version, sent beside the newest."""
+
+    version: int
+    confirmed: int = 0
+    duplicates: int = 0
+    waiting: int = 0
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFigure:
-    """What became of the events at one destination: confirmed means that the receiving server said so."""
+    """What became of the events at one destination: confirmed means that the receiving server said so.
+
+    An event that is sent in two versions counts once, in the newest; `older` has the others, newest first.
+    """
 
     publisher: str
     confirmed: int = 0
@@ -158,6 +172,12 @@ class DeliveryFigure:
     waiting: int = 0
     dead: int = 0
     last_reason: str = ""
+    older: tuple[OlderFigure, ...] = ()
+
+    @property
+    def undelivered(self) -> int:
+        """What waits or was refused for good, in any version."""
+        return self.waiting + self.dead + sum(one.waiting + one.dead for one in self.older)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,13 +97,15 @@ def _delivery(figures: RunFigures) -> Check:
     deliveries = figures.delivered
     if not deliveries:
         return Check("delivery", "skipped", "nothing was sent")
-    lacking = [one for one in deliveries if one.waiting or one.dead]
+    lacking = [one for one in deliveries if one.undelivered]
     if not lacking:
         return Check("delivery", "passed", "; ".join(f"{one.confirmed:,} confirmed by {one.publisher}" for one in deliveries))
     said = []
     for one in lacking:
         to, reason = f"{one.publisher}: " if len(deliveries) > 1 else "", f": {one.last_reason}" if one.last_reason else ""
-        said.append(f"{to}{one.waiting:,} waiting, {one.dead:,} refused for good{reason}")
+        told = [f"{one.waiting:,} waiting, {one.dead:,} refused for good"]
+        told += [f"{other.waiting:,} waiting, {other.dead:,} refused in version {other.version}" for other in one.older]
+        said.append(f"{to}{'; '.join(told)}{reason}")
     return Check("delivery", "failure", "; ".join(said))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from recon.discrepancy import DiscrepancyKind
-from recon.report.figures import DeliveryFigure, GuardFigure, PlanFigure, RunFigures, Verdict
+from recon.report.figures import DeliveryFigure, GuardFigure, OlderFigure, PlanFigure, RunFigures, Verdict
 from recon.report.raising import raising
 from recon.report.words import doubts, moment, partial, percent, plural, roles
 
@@ -160,11 +160,12 @@ def accepted(delivery: DeliveryFigure) -> int:
 def _delivered(figures: RunFigures, plan: PlanFigure, deliveries: Sequence[DeliveryFigure]) -> Statement:
     several = len(deliveries) > 1
     told = [f"{f'{one.publisher}: ' if several else ''}{', '.join(_counts(one))}" for one in deliveries]
-    lacking = [one for one in deliveries if one.waiting or one.dead]
+    lacking = [one for one in deliveries if one.undelivered]
+    each: list[DeliveryFigure | OlderFigure] = [*deliveries, *(older for one in deliveries for older in one.older)]
     steps = [Step("reason", f"{f'{one.publisher}: ' if several else ''}{one.last_reason}") for one in lacking if one.last_reason]
-    if any(one.waiting for one in deliveries):
+    if any(one.waiting for one in each):
         steps.append(_publish(figures))
-    if any(one.dead for one in deliveries):
+    if any(one.dead for one in each):
         steps.append(Step("next", "mend what the reason says; what still differs then is told again by the next run"))
         steps.append(Step("inspect", f"recon dead list --domain {figures.domain}", command=True))
     word = "NOT DELIVERED" if lacking else "EMITTED"
@@ -180,7 +181,14 @@ def _counts(delivery: DeliveryFigure) -> list[str]:
         parts.append(f"{delivery.waiting:,} waiting")
     if delivery.dead:
         parts.append(f"{delivery.dead:,} refused for good")
-    return parts
+    return [*parts, *map(_older, delivery.older)]
+
+
+def _older(one: OlderFigure) -> str:
+    """The same events in an older version, which are none beside."""
+    told = [f"{max(0, one.confirmed - one.duplicates):,} accepted"]
+    told += [f"{count:,} {word}" for count, word in ((one.waiting, "waiting"), (one.dead, "refused for good")) if count]
+    return f"in version {one.version} too: {' and '.join(told)}"
 
 
 def _publish(figures: RunFigures) -> Step:

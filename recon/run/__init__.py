@@ -28,6 +28,7 @@ from recon.state.database import State
 from recon.state.lease import owner
 from recon.state.run import RunState
 from recon.state.runs import Runs
+from recon.versions import Versions
 
 __all__ = ["Order", "Pruned", "approve", "figures_of", "items_of", "prune", "publish", "reject", "run_domain", "shelve", "veil_of"]
 
@@ -118,6 +119,12 @@ def _finish(night: Night) -> RunFigures:
     return shelved
 
 
+def chain_of(project: Project, domain: str) -> Versions | None:
+    """The versions of a domain's events; None where the project has no such job (any more): then they are told as they are stored."""
+    job = project.jobs.get(domain)
+    return None if job is None else job.chain
+
+
 def publish(project: Project, state: State, domain: str | None, *, clock: Clock, progress: Progress) -> list[DeliveryFigure]:
     """Delivers what waits in the outbox, of one domain or of all; one figure for each publisher that something waits for.
 
@@ -143,6 +150,7 @@ def publish(project: Project, state: State, domain: str | None, *, clock: Clock,
             deadline=PUBLISH_SECONDS,
             heals=functools.partial(_heals, project, name),
             veils=functools.partial(veil_of, project, state),
+            versions=functools.partial(chain_of, project),
         )
         done.append(figure)
     return done

@@ -34,6 +34,7 @@ def _to(night: "Night", name: str) -> DeliveryFigure:
             deadline=PUBLISH_SECONDS,
             heals=lambda _: name == night.job.publishers[0],
             veils=lambda _: night.veil,
+            versions=lambda _: night.job.chain,
             on_batch=lambda done: night.progress.advance(done.confirmed, done.confirmed + done.waiting + done.dead, "events"),
         )
     except LostLease as lost:
@@ -49,4 +50,4 @@ def exit_code(night: "Night") -> int:
         night.progress.note(
             f"{one.count:,} events of {night.job.domain} still wait for publisher {one.publisher}; recon publish {night.job.domain}"
         )
-    return UNDELIVERED if elsewhere or any(one.waiting or one.dead for one in night.account.deliveries) else 0
+    return UNDELIVERED if elsewhere or any(one.undelivered for one in night.account.deliveries) else 0

@@ -280,7 +280,21 @@ class Night:
         assert self.account.plan is not None
         self._advance_in(conn, RunState.EMITTED, plan_checksum=self.account.plan.checksum)
         if not self.dry and self.job.publishers:
-            Outbox(self.state).enqueue_in(conn, self.claim, self.claim.run.id, *self.job.publishers)
+            older = {name: self._older_in(conn, name) for name in self.job.publishers if self.job.chain.sent}
+            Outbox(self.state).enqueue_in(conn, self.claim, self.claim.run.id, *self.job.publishers, older=older)
+
+    def _older_in(self, conn: Connection, publisher: str) -> list[int]:
+        """The older versions that are sent beside the newest tonight, by the state database's clock; one that has ended is told of."""
+        if not self.project.publisher(publisher).capabilities.versions:
+            return []
+        chain = self.job.chain
+        today = self.state.now(conn).date()
+        for one in chain.sent:
+            if one.over(today):
+                self.progress.note(
+                    f"{self.job.domain}: version {one.number} is sent no more: its sunset was {one.sunset}; take down= and sunset= out of the job"
+                )
+        return [one.number for one in chain.sent_on(today)]
 
     # -- out into the world ------------------------------------------------------------------------------------------------
 

@@ -364,9 +364,9 @@ def cleared_plan(stack: ExitStack) -> None:
 
     real = outbox.Outbox.enqueue_in
 
-    def enqueue_in(self: Any, conn: Any, claim: Any, run_id: str, publisher: str) -> int:
+    def enqueue_in(self: Any, conn: Any, claim: Any, run_id: str, *publishers: str, **older: Any) -> int:
         conn.execute(update(plans).where(plans.c.run_id == run_id, plans.c.state != "none").values(state="passed"))
-        count: int = real(self, conn, claim, run_id, publisher)
+        count: int = real(self, conn, claim, run_id, *publishers, **older)
         return count
 
     swap(stack, outbox.Outbox, "enqueue_in", enqueue_in)
@@ -521,8 +521,7 @@ def order_of_a_key(stack: ExitStack) -> None:
     from recon.state.tables import events, outbox
 
     def due(self: Any) -> Any:
-        query = select(*delivery.COLUMNS)
-        query = query.join(events, events.c.id == outbox.c.event_id).where(*delivery._waiting(self.name, self.domain))
+        query = select(*delivery.DUE).join(events, events.c.id == outbox.c.event_id).where(*delivery._waiting(self.name, self.domain))
         with self.state.read() as conn:
             return conn.execute(query.where(outbox.c.due_at <= self.state.now(conn)).order_by(outbox.c.seq.desc()).limit(500)).all()
 
@@ -542,10 +541,10 @@ def one_transaction(stack: ExitStack) -> None:
 
     real = Outbox.enqueue_in
 
-    def enqueue_in(self: Any, conn: Any, claim: Any, run_id: str, publisher: str) -> int:
+    def enqueue_in(self: Any, conn: Any, claim: Any, run_id: str, *publishers: str, **older: Any) -> int:
         conn.exec_driver_sql("COMMIT")
         conn.exec_driver_sql("BEGIN")
-        count: int = real(self, conn, claim, run_id, publisher)
+        count: int = real(self, conn, claim, run_id, *publishers, **older)
         return count
 
     swap(stack, Outbox, "enqueue_in", enqueue_in)
