@@ -42,17 +42,14 @@ class Due(msgspec.Struct, frozen=True):
     partitionkey: str
     stored: bytes
     body: bytes
+    #: The line that it stands in.
+    lane: int
 
     @classmethod
     def of(cls, row: Row[Any], body: bytes) -> "Due":
         """The row, and the bytes that it is told in."""
-        values: Sequence[Any] = (*row, body)
+        values: Sequence[Any] = (*row, body, lane_of(row.version))
         return cls(*values)
-
-    @property
-    def lane(self) -> int:
-        """The line that it stands in."""
-        return lane_of(self.version)
 
 
 DUE = (
@@ -79,6 +76,11 @@ def batches(rows: Sequence[Row[Any]], size: int) -> Iterator[list[Row[Any]]]:
         lane = lane_of(row.version)
         return lane != NEWEST, -lane
 
+    if not any(row.version > NEWEST for row in rows):
+        # As it mostly is: one line, in order as it stands.
+        for start in range(0, len(rows), size):
+            yield list(rows[start : start + size])
+        return
     for _, line in groupby(sorted(rows, key=place), key=place):
         found = list(line)
         for start in range(0, len(found), size):
