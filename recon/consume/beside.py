@@ -58,7 +58,9 @@ class Marks:
     def read(self, connection: Connection, key: str) -> Mark | None:
         """What is remembered of this item; locked where the database can."""
         t = self._table
-        query = select(t.c.version, t.c.bound, t.c.observed, t.c.deleted, t.c.gone, t.c.wrote, t.c.event, t.c.at).where(self._is(key))
+        query = select(t.c.version, t.c.bound, t.c.observed, t.c.deleted, t.c.told, t.c.gone, t.c.wrote, t.c.event, t.c.at).where(
+            self._is(key)
+        )
         row = connection.execute(query if connection.dialect.name == "sqlite" else query.with_for_update()).one_or_none()
         if row is None:
             return None
@@ -67,6 +69,7 @@ class Marks:
             bound=row.bound,
             observed=_parsed(row.observed),
             deleted=row.deleted,
+            told=_parsed(row.told),
             gone=row.gone,
             wrote=row.wrote,
             event=row.event,
@@ -80,6 +83,7 @@ class Marks:
             "bound": mark.bound,
             "observed": None if mark.observed is None else iso(mark.observed),
             "deleted": mark.deleted,
+            "told": None if mark.told is None else iso(mark.told),
             "gone": None if mark.gone is None else str(mark.gone),
             "wrote": mark.wrote,
             "event": mark.event,
