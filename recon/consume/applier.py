@@ -353,6 +353,9 @@ class Applier:
         """`work` in a transaction of its own; once more where another transaction was in the way."""
         if self._made is None:
             with self.engine.connect() as connection:
+                if _commits_by_itself(connection):
+                    hint = "give the Applier an engine of its own, with transactions"
+                    raise StoreMismatch(f"{self.table}: the engine commits every statement by itself", hint=hint)
                 self._guard(connection)
         for _ in range(TRIES - 1):
             try:
@@ -366,6 +369,12 @@ class Applier:
 
 
 STRUCTURED_HEADERS = {"content-type": STRUCTURED}
+
+
+def _commits_by_itself(connection: Connection) -> bool:
+    """Whether there are no transactions on it, by SQLAlchemy's options or the driver's."""
+    driver = connection.connection.dbapi_connection
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT" or getattr(driver, "autocommit", None) is True
 
 
 def _prints(data: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -171,7 +171,7 @@ class DeadLetters:
         """Kept; the same message once, with its last reason."""
         t = self._table
         digest = hashlib.sha256(_identity(headers) + b"\n" + body).hexdigest()
-        named = {"id": None if event is None else event.id, "reason": reason}
+        named = {"id": None if event is None else _writable(event.id), "reason": _writable(reason)}
         same = and_(t.c.consumer == self._consumer, t.c.digest == digest)
         if connection.execute(t.update().where(same).values(named)).rowcount:
             return
@@ -206,6 +206,11 @@ def prune(connection: Connection, table: Table, moment: Any, before: datetime, *
 def _identity(headers: Mapping[str, str]) -> bytes:
     """What tells messages of the same body apart: their other headers may differ from one repeat to the next."""
     return msgspec.json.encode([headers.get("content-type"), headers.get("ce-id"), headers.get("ce_id")])
+
+
+def _writable(text: str) -> str:
+    """What every database takes as text: a dead letter must not die of its own name."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def _parsed(text: str | None) -> datetime | None:
