@@ -7,7 +7,7 @@ import msgspec
 
 from recon.event import Event, decode
 from recon.event.cloudevents import PREFIX, of_wire
-from recon.event.eventbridge import received
+from recon.event.eventbridge import of_delivered
 
 REPLAY = "recon-replay-id"
 PLAIN_JSON = ("", "application/json", "text/json", "text/plain", "application/octet-stream")
@@ -41,7 +41,7 @@ def _told(body: bytes) -> list[Event]:
 
 def _of_document(document: Any) -> Event:
     if isinstance(document, dict) and "detail-type" in document:
-        return received(document)
+        return of_delivered(document)
     if isinstance(document, dict) and "specversion" in document:
         return decode(msgspec.json.encode(document))
     msg = "not an event of this system: neither specversion nor detail-type is in it"

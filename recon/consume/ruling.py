@@ -161,6 +161,8 @@ def remembered(fact: Fact, mark: Mark | None, *, written: bool, row_version: Any
     known = held.told is not None and newer(held.gone, fact.version) in {0, -1}
     told = at if fact.observed is None and not known else held.told
     version, bound = _newest((held.version, held.bound), (fact.version, fact.bound), (row_version if fact.deletes else None, False))
+    # A deletion without a version of its own is newer than whatever it found, and nobody knows by how much.
+    bound = bound or (fact.bound and (written or latest))
     gone, _ = _newest((held.gone, False), (fact.version if fact.deletes else None, False))
     if not latest:
         wrote = None if written or deleted else held.wrote
