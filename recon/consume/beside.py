@@ -58,7 +58,9 @@ class Marks:
     def read(self, connection: Connection, key: str) -> Mark | None:
         """What is remembered of this item; locked where the database can."""
         t = self._table
-        query = select(t.c.version, t.c.bound, t.c.observed, t.c.deleted, t.c.gone, t.c.wrote, t.c.event, t.c.at).where(self._is(key))
+        query = select(t.c.version, t.c.bound, t.c.observed, t.c.deleted, t.c.told, t.c.gone, t.c.wrote, t.c.event, t.c.at).where(
+            self._is(key)
+        )
         row = connection.execute(query if connection.dialect.name == "sqlite" else query.with_for_update()).one_or_none()
         if row is None:
             return None
@@ -67,6 +69,7 @@ class Marks:
             bound=row.bound,
             observed=_parsed(row.observed),
             deleted=row.deleted,
+            told=_parsed(row.told),
             gone=row.gone,
             wrote=row.wrote,
             event=row.event,
@@ -80,6 +83,7 @@ class Marks:
             "bound": mark.bound,
             "observed": None if mark.observed is None else iso(mark.observed),
             "deleted": mark.deleted,
+            "told": None if mark.told is None else iso(mark.told),
             "gone": None if mark.gone is None else str(mark.gone),
             "wrote": mark.wrote,
             "event": mark.event,
@@ -167,7 +171,7 @@ class DeadLetters:
         """Kept; the same message once, with its last reason."""
         t = self._table
         digest = hashlib.sha256(_identity(headers) + b"\n" + body).hexdigest()
-        named = {"id": None if event is None else event.id, "reason": reason}
+        named = {"id": None if event is None else _writable(event.id), "reason": _writable(reason)}
         same = and_(t.c.consumer == self._consumer, t.c.digest == digest)
         if connection.execute(t.update().where(same).values(named)).rowcount:
             return
@@ -202,6 +206,11 @@ def prune(connection: Connection, table: Table, moment: Any, before: datetime, *
 def _identity(headers: Mapping[str, str]) -> bytes:
     """What tells messages of the same body apart: their other headers may differ from one repeat to the next."""
     return msgspec.json.encode([headers.get("content-type"), headers.get("ce-id"), headers.get("ce_id")])
+
+
+def _writable(text: str) -> str:
+    """What every database takes as text: a dead letter must not die of its own name."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def _parsed(text: str | None) -> datetime | None:
