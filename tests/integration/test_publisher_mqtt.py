@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from recon.errors import BadSetting, DeliveryError
 from recon.event import decode
 from recon.event.cloudevents import of_wire
 from recon.outbox.delivery import drain
 from recon.publishers.base import Message, OutcomeKind
-from recon.publishers.mqtt import MqttPublisher
+from recon.publishers.mqtt import MqttPublisher, packet
 from recon.secret import Secret
 from recon.section import Section
 from recon.testing import publisher_suite
@@ -234,6 +236,21 @@ def test_a_broker_that_stands_still_costs_no_more_than_the_deadline(bench: MqttB
     assert {outcome.kind for outcome in unconnected} == {OutcomeKind.RETRY}
     assert took < 3.0
     assert {outcome.kind for outcome in again} == {OutcomeKind.CONFIRMED}
+
+
+@pytest.mark.parametrize("subject", ["order/42", "order/é\u2028" + "x" * 20_000])
+def test_properties_are_packed_as_the_library_packs_them(subject: str) -> None:
+    """Our bytes are paho's own, for short and for long values; a NUL, which MQTT cannot carry, costs its own event alone."""
+    event = replace(decode(publisher_suite.messages(1)[0].body), subject=subject)
+    made, body = packet(publisher_suite.message_of(event), "structured")
+    named: Any = Properties(PacketTypes.PUBLISH)
+    named.unpack(made.pack())
+
+    assert body == event.encode()
+    assert dict(named.UserProperty)["subject"] == subject
+    assert sorted(named.pack()) == sorted(made.pack())
+    with pytest.raises(ValueError, match="NUL"):
+        packet(publisher_suite.message_of(replace(event, subject="a\0b")), "structured")
 
 
 @pytest.mark.parametrize(
