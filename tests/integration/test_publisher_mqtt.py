@@ -23,6 +23,7 @@ from recon.section import Section
 from recon.testing import publisher_suite
 from tests.integration.state.world import changed
 from tests.integration.whole_path import Nights, migrated_file, nights, stored
+from tests.servers.authority import Authority
 from tests.servers.mosquitto import Mosquitto, Subscriber, there
 
 __all__ = ["migrated_file", "nights"]
@@ -204,6 +205,27 @@ def test_who_we_are_and_what_we_may(tmp_path: Path) -> None:
     assert [outcome.kind for outcome in (*mixed[:2], again)] == [OutcomeKind.CONFIRMED, OutcomeKind.RETRY, OutcomeKind.CONFIRMED]
     assert mixed[2].kind in {OutcomeKind.CONFIRMED, OutcomeKind.UNKNOWN}
     assert "closed/x: Not authorized" in mixed[1].reason
+
+
+@there
+@pytest.mark.filterwarnings(
+    "ignore:.*ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
+)  # paho leaves the socket of a failed handshake to the collector.
+def test_a_broker_with_a_certificate_of_its_own(tmp_path: Path) -> None:
+    """With its authority's file the connection is made; without it nothing is sent, and the reason says why."""
+    authority = Authority(tmp_path)
+    tmp_path.chmod(0o755)
+    with Mosquitto(more=f"certfile {authority.certificate}\nkeyfile {authority.key}") as server:
+        url = server.url.replace("mqtt:", "mqtts:")
+        trusting, careful = publisher(url, ca=str(authority.ca), subscribers="optional"), publisher(url)
+        (trusted,) = trusting.publish(publisher_suite.messages(1), 5.0)
+        (refused,) = careful.publish(publisher_suite.messages(1), 5.0)
+        trusting.close()
+        careful.close()
+
+    assert trusted.kind is OutcomeKind.CONFIRMED, trusted.reason
+    assert refused.kind is OutcomeKind.RETRY
+    assert "certificate verify failed" in refused.reason
 
 
 @there

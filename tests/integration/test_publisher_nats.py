@@ -19,6 +19,7 @@ from recon.publishers.nats import NatsPublisher
 from recon.secret import Secret
 from recon.section import Section
 from recon.testing import publisher_suite
+from tests.servers.authority import Authority
 from tests.servers.nats import NatsTestServer
 
 _names = count(1)
@@ -235,6 +236,22 @@ def test_a_token_opens_as_well() -> None:
     assert "no stream takes the subject x" in outcome.reason
     assert "does not let us in" in refused.reason
     assert "sesame" not in refused.reason
+
+
+def test_a_server_with_a_certificate_of_its_own(tmp_path: Path) -> None:
+    """With its authority's file the connection is made; without it nothing is sent, and the reason says why."""
+    authority = Authority(tmp_path)
+    with NatsTestServer(more=f'tls {{ cert_file: "{authority.certificate}", key_file: "{authority.key}" }}') as server:
+        url = server.url.replace("nats:", "tls:")
+        trusting, careful = publisher(url, ca=str(authority.ca)), publisher(url)
+        (trusted,) = trusting.publish(publisher_suite.messages(1), 5.0)
+        (refused,) = careful.publish(publisher_suite.messages(1), 5.0)
+        trusting.close()
+        careful.close()
+
+    assert "no stream takes the subject recon.orders" in trusted.reason
+    assert refused.kind is OutcomeKind.RETRY
+    assert "certificate verify failed" in refused.reason
 
 
 def test_a_server_that_stands_still_costs_no_more_than_the_deadline(server: NatsTestServer) -> None:
