@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
     from recon.secret import Secret
     from recon.section import Section
+    from recon.versions import Version
 
 __all__ = [
     "Basic",
@@ -69,6 +70,7 @@ __all__ = [
     "Text",
     "Timestamp",
     "Unread",
+    "Version",
 ]
 
 #: The module of each public name.
@@ -88,6 +90,7 @@ LAZY = {
     **dict.fromkeys(("Capabilities", "Message", "Outcome", "OutcomeKind"), "recon.publishers.base"),
     **dict.fromkeys(("Secret",), "recon.secret"),
     **dict.fromkeys(("Section",), "recon.section"),
+    **dict.fromkeys(("Version",), "recon.versions"),
 }
 
 

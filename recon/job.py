@@ -13,6 +13,7 @@ from recon.duration import seconds_of
 from recon.kind import SIMPLE, Kind, Money, Text, Timestamp
 from recon.kind import Decimal as DecimalKind
 from recon.kind import Integer as IntegerKind
+from recon.versions import Version, Versions
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 MOST_NIGHTS = 30
@@ -150,10 +151,13 @@ class Job:
 
     `direction="inbound"`: the provider is the source and our store is corrected; `"outbound"`: the store is
     the source (did everything we deliver arrive?). `event="order"` gives `order.created`, `order.updated` and
-    `order.deleted`, in version `event_version`, which is raised where a field is taken out or becomes of another kind; `account` and
-    `region` stand in each event where a tenant or a region is to be told. `correct` may return a `Correction`, or None for no event. `created` names the timestamp field that says
+    `order.deleted`, in version `event_version`, which is raised where a field is taken out or becomes of another kind; `versions` are the
+    older ones, oldest first: how each is raised to the next, and which are still sent. `account` and `region` stand in each event where a tenant or a region is to be told. `correct` may return a `Correction`, or None for no event. `created` names the timestamp field that says
     when an item came into being, `updated` the one that says when it last changed, `money` the money field
     that is at risk. `settle` is how long to wait between the first look and the second.
+    `publisher` may name several publishers: each gets every event, with rows, progress and figures of its own; the first is the one whose
+    confirmation counts as delivered. `verify_after` is how long after a delivery `--verify` looks, by default as long as `settle`;
+    `raise_after` is on how many nights after a delivery the discrepancy must still be there for its correction to get a new id.
     `schedule` is a cron line of five fields, read in `timezone`. `params` go to the provider's listing.
     `personal_key` says that the key itself is of a person, such as a mail address: it is shown as a personal field is.
     """
@@ -166,9 +170,10 @@ class Job:
     store: str = "main"
     event: str | None = None
     event_version: int = 1
+    versions: tuple[Version, ...] = ()
     account: str | None = None
     region: str | None = None
-    publisher: str | None = None
+    publisher: str | tuple[str, ...] | None = None
     direction: Literal["inbound", "outbound"] = "inbound"
     key: Kind = Text()
     key_path: str | None = None
@@ -177,6 +182,8 @@ class Job:
     updated: str | None = None
     money: str | None = None
     settle: str | float = "2m"
+    verify_after: str | float | None = None
+    raise_after: int = 2
     lag: str | float = "5m"
     delete_nights: int = 1
     schedule: str | None = None
@@ -209,16 +216,40 @@ class Job:
                 raise BadJob(msg)
         self._refuse_times()
         self._refuse_event()
+        self._refuse_publishers()
 
     def _refuse_event(self) -> None:
         if self.event_version < 1 or isinstance(self.event_version, bool):
             msg = f"{self.domain}: event_version={self.event_version}: versions count from 1"
             raise BadJob(msg)
+        object.__setattr__(self, "versions", tuple(self.versions))
+        try:
+            Versions(self.event_version, self.versions)
+        except ValueError as error:
+            msg = f"{self.domain}: {error}; each Version(number=…, up=…) in versions= leads to the next, the last of them to event_version"
+            raise BadJob(msg) from None
         for label in ("account", "region"):
             value = getattr(self, label)
             if value is not None and not value.strip():
                 msg = f"{self.domain}: {label} is empty; leave it out where there is none"
                 raise BadJob(msg)
+
+    def _refuse_publishers(self) -> None:
+        if self.publisher is not None and not isinstance(self.publisher, str):
+            # A list is as good.
+            object.__setattr__(self, "publisher", tuple(self.publisher))
+        names = self.publishers
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None or not all(names):
+            msg = f"{self.domain}: publisher {twice!r} is named twice" if twice else f"{self.domain}: publisher wants names of publishers"
+            raise BadJob(msg)
+
+    @property
+    def publishers(self) -> tuple[str, ...]:
+        """The names of its publishers, in order, none where nothing is sent; the first is the one whose confirmation counts as delivered."""
+        if self.publisher is None:
+            return ()
+        return (self.publisher,) if isinstance(self.publisher, str) else self.publisher
 
     def _refuse_named(self, names: list[str]) -> None:
         for label, wanted in (("created", Timestamp), ("updated", Timestamp), ("money", Money)):
@@ -247,12 +278,20 @@ class Job:
         if self.delete_nights not in range(1, MOST_NIGHTS + 1):
             msg = f"{self.domain}: delete_nights={self.delete_nights}: a number of nights from 1 to {MOST_NIGHTS}"
             raise BadJob(msg)
-        for label in ("settle", "lag", "hold_expires"):
+        if self.raise_after not in range(1, MOST_NIGHTS + 1):
+            msg = f"{self.domain}: raise_after={self.raise_after}: a number of nights from 1 to {MOST_NIGHTS}"
+            raise BadJob(msg)
+        for label in ("settle", "lag", "hold_expires", *(("verify_after",) if self.verify_after is not None else ())):
             try:
                 seconds_of(getattr(self, label))
             except ValueError as error:
                 msg = f"{self.domain}: {label}: {error}"
                 raise BadJob(msg) from None
+
+    @property
+    def chain(self) -> Versions:
+        """The versions of its events: the current one, and the older ones that lead to it."""
+        return Versions(self.event_version, self.versions)
 
     def field(self, name: str) -> Field:
         """The field of that name; KeyError where there is none."""
@@ -275,6 +314,11 @@ class Job:
     def settle_seconds(self) -> float:
         """The settle time in seconds."""
         return seconds_of(self.settle)
+
+    @property
+    def verify_seconds(self) -> float:
+        """How long after a delivery it is looked at what became of it, in seconds."""
+        return self.settle_seconds if self.verify_after is None else seconds_of(self.verify_after)
 
     def with_settings(self, **changes: Any) -> "Job":
         """The same job with what recon.toml says about it laid over."""

@@ -63,6 +63,10 @@ class Versions:
             raise ValueError(msg)
         self.current = current
         self.older = {one.number: one for one in older}
+        idle = [one.number for one in older if one.down is not None and one not in self.sent]
+        if idle:
+            msg = f"version {idle[-1]} has down=, and nothing leads down to it: version {idle[-1] + 1} has none"
+            raise ValueError(msg)
 
     @property
     def known(self) -> range:
@@ -78,6 +82,10 @@ class Versions:
                 break
             found.append(self.older[number])
         return tuple(found)
+
+    def sent_on(self, today: date) -> tuple[Version, ...]:
+        """Those of them whose last day is not over, newest first."""
+        return tuple(one for one in self.sent if not one.over(today))
 
     def raised(self, data: Data, number: int) -> Data:
         """Data of version `number` as data of the newest. Raises UnknownVersion."""

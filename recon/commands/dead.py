@@ -55,8 +55,9 @@ def list_(frame: Frame, *, domain: str | None, publisher: str | None, event: str
         return
     for row in rows:
         stale = "" if row["current"] else "  stale"
+        type_ = f"{row['type']} in version {row['version']}" if row["version"] else row["type"]
         frame.console.out(
-            terminal(f"{row['at']}  {row['event'][:8]}  {row['domain']} {row['key']}  {row['type']} to {row['publisher']}{stale}") + "\n"
+            terminal(f"{row['at']}  {row['event'][:8]}  {row['domain']} {row['key']}  {type_} to {row['publisher']}{stale}") + "\n"
         )
         frame.console.out(terminal(f"    {row['reason']}") + "\n")
     more = f"{total - len(rows):,} more. " if total > len(rows) else ""
@@ -88,7 +89,9 @@ def redrive(frame: Frame, *, domain: str | None, publisher: str | None, event: s
     for figure in figures:
         told = f": {figure.last_reason}" if figure.last_reason else ""
         frame.console.out(f"{figure.publisher}: {figure.confirmed:,} confirmed, {figure.waiting:,} waiting, {figure.dead:,} dead{told}\n")
-    return 6 if any(figure.waiting or figure.dead for figure in figures) else 0
+        for one in figure.older:
+            frame.console.out(f"  in version {one.version}: {one.confirmed:,} confirmed, {one.waiting:,} waiting, {one.dead:,} dead\n")
+    return 6 if any(figure.undelivered for figure in figures) else 0
 
 
 @dead.command()

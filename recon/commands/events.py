@@ -18,11 +18,14 @@ BROKEN = 2
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @framed
 def events(frame: Frame, *, as_json: bool) -> None:
-    """List every event type that the project's jobs can emit, with its version, domain and publisher."""
+    """List every event type that the project's jobs can emit, with its version, domain and publisher.
+
+    An older version that is sent beside the newest is listed too, with the day on which that ends.
+    """
     if click.get_current_context().invoked_subcommand is not None:
         return
     with frame.project() as project:
-        found = [(one, job.publisher or "") for one, job in _types(project)]
+        found = [(one, job.publishers) for one, job in _types(project, older=True)]
     if as_json:
         types = [
             {
@@ -31,31 +34,47 @@ def events(frame: Frame, *, as_json: bool) -> None:
                 "op": one.op,
                 "domain": one.domain,
                 "source": one.source,
-                "publisher": publisher or None,
+                "publisher": publishers[0] if publishers else None,
+                "publishers": list(publishers),
+                "deprecated": one.sunset is not None,
+                "sunset": one.sunset,
             }
-            for one, publisher in found
+            for one, publishers in found
         ]
         frame.console.json({"schema": "recon.events.list/1", "types": types})
         return
+    today = frame.clock.now().date().isoformat()
     width = max((len(one.name) for one, _ in found), default=0)
     across = max((len(one.domain) for one, _ in found), default=0)
-    for one, publisher in found:
-        to = f"to {publisher}" if publisher else "sent nowhere"
+    for one, publishers in found:
+        to = f"to {' and '.join(publishers)}" if publishers else "sent nowhere"
         also = "; correct() may choose another" if one.may_differ else ""
-        frame.console.out(f"{one.name:<{width}}  v{one.version}  {one.domain:<{across}}  {to}{also}\n")
+        until = "" if one.sunset is None else f"; deprecated, {'until' if today <= one.sunset else 'ended with'} {one.sunset}"
+        frame.console.out(f"{one.name:<{width}}  v{one.version}  {one.domain:<{across}}  {to}{until}{also}\n")
 
 
 @events.command()
 @click.argument("event_type", metavar="TYPE")
 @click.option("--domain", help="Of this domain, where two emit the type.")
+@click.option("--version", type=click.IntRange(1), metavar="N", help="In this version; an older one as events.json has it.")
 @framed
-def schema(frame: Frame, event_type: str, domain: str | None) -> None:
+def schema(frame: Frame, event_type: str, domain: str | None, version: int | None) -> None:
     """Print the JSON Schema of the data in events of TYPE, such as order.updated, made from the job's fields."""
+    from recon.errors import UnknownName
+    from recon.event import register
     from recon.event.schema import schema_of
 
     with frame.project() as project:
         job, one = _chosen(project, event_type, domain)
-        frame.console.json(schema_of(job, one))
+        if version in {None, one.version}:
+            frame.console.json(schema_of(job, one))
+            return
+        assert version is not None
+        found = register.schema_in(register.written(project.folder / register.FILE), one.domain, one.name, version)
+    if found is None:
+        msg = f"{one.domain} {one.name}: {register.FILE} has no schema of version {version}; the job is at version {one.version}"
+        raise UnknownName(msg, hint="recon events lock keeps a version's schema from then on when event_version is raised")
+    frame.console.json(found)
 
 
 @events.command()
@@ -63,10 +82,12 @@ def schema(frame: Frame, event_type: str, domain: str | None) -> None:
 def asyncapi(frame: Frame) -> None:
     """Print an AsyncAPI 3.0 document of everything that the project's jobs can emit."""
     from recon import __version__
+    from recon.event import register
     from recon.event.asyncapi import document
 
     with frame.project() as project:
-        frame.console.json(document(f"Corrections of {project.settings.name}", __version__, project.jobs))
+        agreed, today = register.written(project.folder / register.FILE), frame.clock.now().date()
+        frame.console.json(document(f"Corrections of {project.settings.name}", __version__, project.jobs, register=agreed, today=today))
 
 
 @events.command()
@@ -78,17 +99,20 @@ def lock(frame: Frame, check: bool) -> int:
     """Write the register of event types, events.json beside recon.toml; to be committed.
 
     A field that was taken out, or became of another kind, without `event_version` raised, is refused: exit code 2, and the file stays.
+    So is a version that was raised without a way up from the one before, and one that ends before its sunset. The schemas of older
+    versions stay in the file.
     """
     from recon.errors import BadDefinition
     from recon.event import register
 
     with frame.project() as project:
         file = project.folder / register.FILE
-        before, now = register.written(file), register.register_of(project.jobs)
-    broken = register.changes(before, now) if before is not None else []
+        before = register.written(file)
+        now = register.register_of(project.jobs, before)
+    broken = register.changes(before, now, today=frame.clock.now().date()) if before is not None else []
     if broken:
         msg = f"{file.name}: {len(broken)} changes would break who reads these events:\n  " + "\n  ".join(broken)
-        raise BadDefinition(msg, hint="raise event_version in the job, and give who reads them time: docs/events.md")
+        raise BadDefinition(msg, hint="docs/versions.md has the way from one version to the next, with time for who reads them")
     if before == now:
         frame.console.say(f"{file.name}: {len(now['types'])} types, as they are")
         return 0
@@ -100,10 +124,11 @@ def lock(frame: Frame, check: bool) -> int:
     return 0
 
 
-def _types(project: "Project") -> list[tuple["EventType", "Job"]]:
-    from recon.event.types import types_of
+def _types(project: "Project", *, older: bool = False) -> list[tuple["EventType", "Job"]]:
+    from recon.event.types import older_types_of, types_of
 
-    return [(one, job) for _, job in sorted(project.jobs.items()) for one in types_of(job)]
+    jobs = [job for _, job in sorted(project.jobs.items())]
+    return [(one, job) for job in jobs for one in (*types_of(job), *(older_types_of(job) if older else ()))]
 
 
 def _chosen(project: "Project", name: str, domain: str | None) -> tuple["Job", "EventType"]:

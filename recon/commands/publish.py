@@ -21,7 +21,7 @@ def publish(frame: Frame, domain: str | None, as_json: bool) -> int:
             project.job(domain)
         with frame.console.progress(domain or "publish") as progress:
             figures = deliver(project, state, domain, clock=frame.clock, progress=progress)
-    code = UNDELIVERED if any(figure.waiting or figure.dead for figure in figures) else 0
+    code = UNDELIVERED if any(figure.undelivered for figure in figures) else 0
     if as_json:
         frame.console.json({"schema": "recon.publish/1", "exit_code": code, "deliveries": [wire(figure) for figure in figures]})
     elif not (frame.console.quiet and not code):
@@ -30,4 +30,6 @@ def publish(frame: Frame, domain: str | None, as_json: bool) -> int:
         for figure in figures:
             counts = f"{figure.confirmed:,} confirmed ({figure.duplicates:,} of them known there already), {figure.waiting:,} waiting, {figure.dead:,} dead"
             frame.console.out(f"{figure.publisher}: {counts}{f': {figure.last_reason}' if figure.last_reason else ''}")
+            for one in figure.older:
+                frame.console.out(f"  in version {one.version}: {one.confirmed:,} confirmed, {one.waiting:,} waiting, {one.dead:,} dead")
     return code

@@ -7,9 +7,11 @@ import click
 from recon.commands.frame import Frame, framed, known
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from recon.outbox.replay import Chosen
+    from recon.project import Project
 
 UNDELIVERED = 6
 
@@ -22,6 +24,7 @@ UNDELIVERED = 6
 @click.option("--run", metavar="RUN", help="Only what this run found first, by its id or the beginning of it.")
 @click.option("--since", metavar="WHEN", help="Only what was emitted since: 2026-11-20, 2026-11-20T03:00Z, or 7d for the last seven days.")
 @click.option("--until", metavar="WHEN", help="Only what was emitted before.")
+@click.option("--as-stored", is_flag=True, help="The bytes as they were stored, whatever version of the data they are in.")
 @click.option("--dry-run", is_flag=True, help="Say what it would be, and send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @framed
@@ -35,11 +38,14 @@ def replay(
     run: str | None,
     since: str | None,
     until: str | None,
+    as_stored: bool,
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Send events again that were sent before, oldest first: the same ids and bytes, and a replay id in a header beside them.
+    """Send events again that were sent before, oldest first: the same ids, and a replay id in a header beside them.
 
+    The bytes are those that were stored; data of an older version is raised to the job's newest on the way, unless `--as-stored`.
+    An event in a version that the job knows no way from is refused before anything is sent: exit code 2.
     What waits for that publisher is delivered first. A replay tells what was said, not what is so: for the latter there is
     `recon run`. Exit code 6 where something is not delivered yet; it waits, and `recon publish` goes on.
     """
@@ -64,15 +70,17 @@ def replay(
         replays = Replays(state)
         chosen = replays.chosen(choice)
         if dry_run:
-            _told(frame, chosen, as_json)
+            _told(frame, chosen, replays.stored_versions(choice), as_json)
             return 0
         if publisher is None:
             msg = "--to PUBLISHER is needed: to whom? (--dry-run says what it would be)"
             raise click.UsageError(msg)
         project.publisher(publisher)
+        if not as_stored:
+            _refuse_unknown(project, replays.stored_versions(choice))
         with frame.console.progress("replay") as progress:
             publish(project, state, domain, clock=frame.clock, progress=progress)
-            replay_id, count = replays.begin(choice, publisher)
+            replay_id, count = replays.begin(choice, publisher, as_stored=as_stored)
             progress.note(f"replay {replay_id}: {count:,} events to {publisher}")
             publish(project, state, domain, clock=frame.clock, progress=progress)
         standing = replays.standing(replay_id)
@@ -90,17 +98,39 @@ def replay(
     return code
 
 
-def _told(frame: Frame, chosen: "list[Chosen]", as_json: bool) -> None:
+def _refuse_unknown(project: "Project", stored: "Mapping[str, Mapping[int, int]]") -> None:
+    """BadRequest where events are stored in a version that their job knows no way from; a domain without a job says nothing of it."""
+    from recon.errors import BadRequest
+
+    for domain, counts in stored.items():
+        job = project.jobs.get(domain)
+        unknown = {} if job is None else {version: count for version, count in counts.items() if version not in job.chain.known}
+        if job is not None and unknown:
+            which = ", ".join(f"{count:,} in version {version}" for version, count in unknown.items())
+            known = ", ".join(map(str, job.chain.known))
+            msg = f"{domain}: of {sum(counts.values()):,} events, {which} cannot be raised to version {job.chain.current}: the job knows {known}; nothing was sent"
+            raise BadRequest(
+                msg, hint="declare the way in the job: versions=(Version(number=…, up=…),); or send the bytes as they were: --as-stored"
+            )
+
+
+def _told(frame: Frame, chosen: "list[Chosen]", stored: "Mapping[str, Mapping[int, int]]", as_json: bool) -> None:
     from dataclasses import asdict
 
     from recon.clock import iso
 
     if as_json:
+        versions = {name: {str(version): count for version, count in counts.items()} for name, counts in stored.items()}
         rows = [{**asdict(one), "first": iso(one.first), "last": iso(one.last)} for one in chosen]
-        frame.console.json({"schema": "recon.replay/1", "dry_run": True, "events": sum(one.count for one in chosen), "chosen": rows})
+        frame.console.json(
+            {"schema": "recon.replay/1", "dry_run": True, "events": sum(one.count for one in chosen), "chosen": rows, "versions": versions}
+        )
         return
     for one in chosen:
         frame.console.out(f"{one.domain}  {one.type}  {one.count:,}  {iso(one.first)} to {iso(one.last)}\n")
+    for name, counts in stored.items():
+        if len(counts) > 1 or max(counts) > 1:
+            frame.console.out(f"{name}  stored in {', '.join(f'version {version}: {count:,}' for version, count in counts.items())}\n")
     frame.console.say(
         f"{sum(one.count for one in chosen):,} events; nothing was sent"
         if chosen

@@ -6,13 +6,15 @@ from zoneinfo import ZoneInfo
 
 from recon.clock import Clock, iso
 from recon.doctor.check import Check, Level, fail, guarded, ok, warn
+from recon.doctor.events import events
 from recon.doctor.machine import machine, skew
 from recon.doctor.third_party import third_party
-from recon.errors import BadDefinition, BadSetting, ReconError, StoreMismatch
-from recon.event import register
+from recon.errors import BadSetting, ReconError, StoreMismatch
 from recon.heartbeat import Heartbeat
 from recon.job import Job
+from recon.native import NoWebhook
 from recon.project import Project
+from recon.publishers.base import Says
 from recon.secret import SecretRef
 from recon.stores.base import Selection
 
@@ -23,7 +25,7 @@ def examine(project: Project, domains: Sequence[str], clock: Clock) -> Iterator[
     wanted = list(domains) or project.domains
     if not wanted:
         yield warn("job", "no domain is on", "recon new domain NAME writes one; a shipped job is switched on by a table [jobs.NAME]")
-    yield from guarded("events", None, lambda: _events(project))
+    yield from guarded("events", None, lambda: events(project, clock))
     for domain in wanted:
         yield from _domain(project, domain, clock)
 
@@ -39,7 +41,7 @@ def _domain(project: Project, domain: str, clock: Clock) -> Iterator[Check]:
         ("secrets", lambda: _secrets(project, job)),
         ("store", lambda: _store(project, job, clock)),
         ("provider", lambda: third_party(project, job, clock)),
-        ("publisher", lambda: _publisher(project, job)),
+        *[("publisher", lambda name=name: _publisher(project, job, name)) for name in job.publishers or ("",)],
         ("schedule", lambda: _schedule(job, clock)),
         ("heartbeat", lambda: _heartbeat(project, job, clock)),
     ]
@@ -52,24 +54,9 @@ def _domain(project: Project, domain: str, clock: Clock) -> Iterator[Check]:
             told.add(check.message)
 
 
-def _events(project: Project) -> Iterator[Check]:
-    """The event types beside their register: a field that is gone breaks who reads it, in the night in which it is first sent."""
-    before = register.written(project.folder / register.FILE)
-    if before is None:
-        return
-    now = register.register_of(project.jobs)
-    broken = register.changes(before, now)
-    for one in broken:
-        yield fail("events", BadDefinition(one, hint="raise event_version in the job, and give who reads them time: docs/events.md"))
-    if not broken and before != now:
-        yield warn("events", f"{register.FILE} is behind the jobs", "recon events lock writes it anew; commit it")
-    elif not broken:
-        yield ok("events", f"{len(now['types'])} types are as {register.FILE} has them")
-
-
 def _secrets(project: Project, job: Job) -> Iterator[Check]:
     """Each reference in the tables that this job uses leads somewhere; the secret itself is looked at by nobody."""
-    tables = [("providers", job.provider), ("stores", job.store), *([("publishers", job.publisher)] if job.publisher else [])]
+    tables = [("providers", job.provider), ("stores", job.store), *(("publishers", name) for name in job.publishers)]
     references = [leaf.value for path, leaf in project.settings.leaves.items() if path[:2] in tables and isinstance(leaf.value, SecretRef)]
     missing = 0
     for reference in references:
@@ -103,12 +90,20 @@ def _store(project: Project, job: Job, clock: Clock) -> Iterator[Check]:
     yield skew("clock", job.domain, f"store {job.store}", health.now, here)
 
 
-def _publisher(project: Project, job: Job) -> Iterator[Check]:
-    if job.publisher is None:
+def _publisher(project: Project, job: Job, name: str) -> Iterator[Check]:
+    if not name:
         hint = f'name one: publisher = "…" in [jobs.{job.domain}]'
         yield ok("publisher", f"none is named, so discrepancies are reported and nothing is sent ({hint})", job.domain)
         return
-    yield ok("publisher", f"{job.publisher}: {project.publisher(job.publisher).health()}", job.domain)
+    publisher = project.publisher(name)
+    yield ok("publisher", f"{name}: {publisher.health()}", job.domain)
+    try:
+        told = publisher.says(job) if isinstance(publisher, Says) else None
+    except NoWebhook as error:
+        yield fail("webhook", BadSetting(f"{name}: {error}"), job.domain)
+    else:
+        if told is not None:
+            yield ok("webhook", f"{name}: {told}", job.domain)
 
 
 def _schedule(job: Job, clock: Clock) -> Iterator[Check]:

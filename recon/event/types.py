@@ -1,6 +1,6 @@
 """The event types that a job can emit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from recon.job import Job, Operation
@@ -18,6 +18,8 @@ class EventType:
     source: str
     #: Whether the job's own `correct=` may choose another type, or none, in its place.
     may_differ: bool = False
+    #: Until when an older version of it is sent, an ISO date; None for the newest.
+    sunset: str | None = None
 
 
 def types_of(job: Job) -> tuple[EventType, ...]:
@@ -33,3 +35,8 @@ def types_of(job: Job) -> tuple[EventType, ...]:
         )
         for op in get_args(Operation)
     )
+
+
+def older_types_of(job: Job) -> tuple[EventType, ...]:
+    """The same in each older version that is sent beside the newest, newest first; also in one whose sunset is over."""
+    return tuple(replace(one, version=older.number, sunset=older.sunset) for older in job.chain.sent for one in types_of(job))

@@ -155,7 +155,7 @@ class _Recorder:
         if row is None:
             return seen(None, found, self.sighting, confirmed=False)
         before = Life(kind=DiscrepancyKind(row.kind), open=row.state == "open", **{name: getattr(row, name) for name in LIFE})
-        return seen(before, found, self.sighting, confirmed=row.event_id in self.confirmed)
+        return seen(before, found, self.sighting, confirmed=row.event_id in self.confirmed, patience=self.job.raise_after)
 
     def _confirmed(self, ids: list[str]) -> set[str]:
         """Which of these events a receiver had confirmed before this run began to look."""

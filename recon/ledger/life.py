@@ -5,7 +5,7 @@ and the *generation*, which is part of the hash, is raised against each:
 
 - the discrepancy was resolved and has come back (A, B, A);
 - what the sides hold changed and changed back while it was open;
-- its event was confirmed, and `PATIENCE` nights later it is still there (a late webhook undid it, or the consumer lost it).
+- its event was confirmed, and so many nights later (`raise_after` of the job) it is still there (a late webhook undid it, or the consumer lost it).
 
 Seen again unchanged, it keeps its id: it is the same fact.
 """
@@ -18,7 +18,7 @@ from recon.event import event_id
 from recon.job import Operation
 
 PATIENCE = 2
-"""On how many nights after a confirmed event the discrepancy must still be there for the correction to get a new id."""
+"""On how many nights after a confirmed event the discrepancy must still be there for the correction to get a new id, unless the job says otherwise."""
 
 AHEAD = timedelta(days=2)
 """A night that lies farther ahead than this was counted by a clock that has been set back since."""
@@ -80,8 +80,10 @@ class Sighting:
         )
 
 
-def seen(life: Life | None, found: Discrepancy, sighting: Sighting, *, confirmed: bool) -> Life:
+def seen(life: Life | None, found: Discrepancy, sighting: Sighting, *, confirmed: bool, patience: int = PATIENCE) -> Life:
     """The life after this sighting. `confirmed`: a receiver had confirmed its event before this run began to look.
+
+    `patience` is on how many nights after that it must still be there for its correction to get a new id.
 
     A second sighting by the same run changes nothing, so a run that is gone on with may record again.
     """
@@ -102,7 +104,7 @@ def seen(life: Life | None, found: Discrepancy, sighting: Sighting, *, confirmed
         last_night=sighting.night if _lies_ahead(life.last_night, sighting.night) else max(life.last_night, sighting.night),
         unheeded=unheeded,
     )
-    if not changed and unheeded < PATIENCE:
+    if not changed and unheeded < patience:
         return after
     generation = life.generation + 1
     gone = found.kind is DiscrepancyKind.EXTRA and life.kind is not DiscrepancyKind.EXTRA

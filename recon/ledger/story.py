@@ -41,6 +41,8 @@ class Sent:
     enqueued_at: datetime
     sent_at: datetime | None
     reason: str | None
+    #: The older version of its data; 0 for the newest.
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,7 @@ def story_in(conn: Connection, domain: str, key: str, limit: int = 30) -> Story:
             enqueued_at=row.enqueued_at,
             sent_at=row.sent_at,
             reason=row.reason,
+            version=max(row.version, 0),
         )
         for row in conn.execute(rows.order_by(outbox.c.seq.desc()).limit(limit))
     )

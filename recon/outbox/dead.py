@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, exists, func, or_, select, update
+from sqlalchemy import and_, case, exists, func, or_, select, update
 
 from recon.errors import BadRequest
 from recon.state.database import State
@@ -25,6 +25,8 @@ class DeadLetter:
     at: datetime
     reason: str
     current: bool
+    #: The older version of its data that was refused; 0 for the newest.
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class DeadLetters:
             outbox.c.tried_at.label("at"),
             func.coalesce(outbox.c.reason, "").label("reason"),
             _current().label("current"),
+            case((outbox.c.version > 0, outbox.c.version), else_=0).label("version"),
         )
         query = select(*columns).join(events, events.c.id == outbox.c.event_id).where(*_dead(domain, publisher, event))
         with self.state.read() as conn:
@@ -104,7 +107,8 @@ class DeadLetters:
 
 def _dead(domain: str | None, publisher: str | None, event: str | None) -> list[Any]:
     later = outbox.alias("later")
-    told_since = exists().where(later.c.event_id == outbox.c.event_id, later.c.publisher == outbox.c.publisher, later.c.seq > outbox.c.seq)
+    same = later.c.event_id == outbox.c.event_id, later.c.publisher == outbox.c.publisher, later.c.version == outbox.c.version
+    told_since = exists().where(*same, later.c.seq > outbox.c.seq)
     found: list[Any] = [outbox.c.state == "dead", ~told_since]
     if domain is not None:
         found.append(outbox.c.domain == domain)

@@ -18,6 +18,8 @@ from sqlalchemy import Connection, Row, and_, bindparam, func, literal_column, o
 from recon.clock import Clock
 from recon.errors import LeaseHeld
 from recon.outbox.breaker import Breaker
+from recon.outbox.counting import Counts
+from recon.outbox.telling import DUE, NEWEST, Due, Teller, Untold, batches, lane_of
 from recon.personal import Veil
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
 from recon.redact import redact
@@ -26,6 +28,7 @@ from recon.state import lease as leases
 from recon.state.database import State
 from recon.state.lease import Lease
 from recon.state.tables import WAITS, events, outbox
+from recon.versions import Versions
 
 DEADLINE = 60.0
 """Seconds that a drain may take in all."""
@@ -54,7 +57,7 @@ log = logging.getLogger(__name__)
 class _Answered:
     """One event and what became of it."""
 
-    row: Row[Any]
+    row: Due
     outcome: Outcome
 
 
@@ -66,7 +69,9 @@ def drain(
     domain: str | None = None,
     clock: Clock,
     deadline: float = DEADLINE,
+    heals: Callable[[str], bool] | None = None,
     veils: Callable[[str], Veil] | None = None,
+    versions: Callable[[str], Versions | None] | None = None,
     on_batch: Callable[[DeliveryFigure], None] | None = None,
 ) -> DeliveryFigure:
     """Delivers what waits for the destination `name`, of one domain or of all, for at most `deadline` seconds.
@@ -74,21 +79,26 @@ def drain(
     The figure counts what this call did; `waiting` is what is left, to be delivered by the next call. A receiver that asks for time
     (RETRY, `after` honoured) or gives no usable answer (UNKNOWN) leaves the event waiting, and later events of the same key behind
     it; REJECTED makes it a dead letter. `veils` says how a domain's values may be shown: what a receiver quotes of a personal one is not
-    kept. Raises LostLease where another process took the delivery over, StateError and LocalFault
-    for the state database; never for the destination.
+    kept. `versions` has the versions of a domain's events, None where no job declares them; without it all is told as it is stored.
+    `heals` says of a domain whether a confirmation by this destination counts as delivered, which it does where it is not given.
+    Raises LostLease where another process took the delivery over, StateError and LocalFault for the state database; never for the
+    destination.
     """
     until = clock.monotonic() + deadline
-    counts: Counter[str] = Counter()
+    counts = Counts()
     reason = ""
     breaker = Breaker()
     for one in _domains(state, name) if domain is None else [domain]:
-        work = _Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, veils(one) if veils is not None else None)
+        veil = veils(one) if veils is not None else None
+        chain = versions(one) if versions is not None else None
+        healing = heals is None or heals(one)
+        work = _Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, veil, chain, heals=healing)
         try:
             work.run()
         except LeaseHeld as error:
             work.reason = redact(error.message)
         reason = work.reason or reason
-    return _figure(name, counts, _left(state, name, domain), reason)
+    return counts.figure(name, _left(state, name, domain), reason)
 
 
 class _Drain:
@@ -103,9 +113,12 @@ class _Drain:
         clock: Clock,
         until: float,
         breaker: Breaker,
-        counts: Counter[str],
+        counts: Counts,
         on_batch: Callable[[DeliveryFigure], None] | None,
         veil: Veil | None,
+        versions: Versions | None,
+        *,
+        heals: bool = True,
     ) -> None:
         self.state = state
         self.publisher = publisher
@@ -117,8 +130,10 @@ class _Drain:
         self.counts = counts
         self.on_batch = on_batch
         self.veil = veil
+        self.versions = versions
+        self.heals = heals
         self.reason = ""
-        self.left = 0
+        self.left: Counter[int] = Counter()
         self.answered: list[_Answered] = []
         self.lease: Lease
         self.renewed = 0.0
@@ -130,7 +145,7 @@ class _Drain:
     def run(self) -> None:
         """Delivers until nothing is due, or the time is over."""
         self.left = _left(self.state, self.name, self.domain)
-        if self.left == 0:
+        if not self.left.total():
             return
         self.lease = self._acquire()
         try:
@@ -170,27 +185,27 @@ class _Drain:
         return self.clock.monotonic() - begun >= seconds / 2
 
     def _due(self) -> Sequence[Row[Any]]:
-        """What may go now: of each key only its oldest waiting event, so that a later one never overtakes it.
+        """What may go now: of each key, in each version, only its oldest waiting event, so that a later one never overtakes it.
 
         Chosen here, over a stream in the order of the outbox that is left as soon as there are enough: a database that is asked for
         the oldest of each key looks at everything that waits, for every window anew.
         """
         limit = 1 if self.breaker.probing else max(WINDOW, self.publisher.capabilities.batch)
         chosen: list[int] = []
-        keys: set[str] = set()
-        line = select(outbox.c.seq, outbox.c.partitionkey, outbox.c.due_at).where(*_waiting(self.name, self.domain)).order_by(outbox.c.seq)
-        columns = outbox.c.seq, outbox.c.event_id, outbox.c.emission, outbox.c.attempts, outbox.c.enqueued_at, outbox.c.replay
+        keys: set[tuple[str, int]] = set()
+        columns = outbox.c.seq, outbox.c.partitionkey, outbox.c.version, outbox.c.due_at
+        line = select(*columns).where(*_waiting(self.name, self.domain)).order_by(outbox.c.seq)
         with self.state.read() as conn:
             now = self.state.now(conn)
             with conn.execute(line, execution_options={"yield_per": WINDOW}) as rows:
-                for seq, key, due_at in rows:
-                    if key not in keys and due_at <= now:
+                for seq, key, version, due_at in rows:
+                    place = key, lane_of(version)
+                    if place not in keys and due_at <= now:
                         chosen.append(seq)
-                    keys.add(key)
+                    keys.add(place)
                     if len(chosen) == limit:
                         break
-            query = select(*columns, events.c.type, events.c.subject, events.c.partitionkey, events.c.body)
-            query = query.join(events, events.c.id == outbox.c.event_id).where(outbox.c.seq.in_(chosen)).order_by(outbox.c.seq)
+            query = select(*DUE).join(events, events.c.id == outbox.c.event_id).where(outbox.c.seq.in_(chosen)).order_by(outbox.c.seq)
             return _rows(conn, query) if chosen else ()
 
     def _next_due(self) -> float | None:
@@ -204,12 +219,12 @@ class _Drain:
         size = max(1, self.publisher.capabilities.batch)
         marked = self.clock.monotonic()
         try:
-            for start in range(0, len(rows), size):
+            for batch in batches(rows, size):
                 # The rest of the window stays waiting, and is read again when it may go.
                 if self.remaining <= 0 or self.breaker.wait(self.clock.monotonic()) > 0:
                     return
                 self._keep_lease()
-                self._send(self._fitting(rows[start : start + size]))
+                self._send(self._fitting(self._told(batch)))
                 if self.clock.monotonic() - marked >= MARK_SECONDS:
                     self._mark()
                     marked = self.clock.monotonic()
@@ -224,7 +239,23 @@ class _Drain:
                 self.lease = leases.renew(self.state, conn, self.lease)
             self.renewed = self.clock.monotonic()
 
-    def _fitting(self, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+    def _told(self, rows: Sequence[Row[Any]]) -> list[Due]:
+        """The rows in the versions that they are to be told in; those that cannot be have their answer here."""
+        if self.versions is None and all(row.version <= NEWEST for row in rows):
+            return [Due.of(row, row.body) for row in rows]
+        with self.state.read() as conn:
+            today = self.state.now(conn).date()
+        teller = Teller(self.versions, today, discreet=self.veil is not None and bool(self.veil.names))
+        found = []
+        for row in rows:
+            try:
+                found.append(Due.of(row, teller.told(row.body, row.version)))
+            except Untold as untold:
+                outcome = replace(untold.outcome, reason=redact(untold.outcome.reason))
+                self.answered.append(_Answered(Due.of(row, row.body), outcome))
+        return found
+
+    def _fitting(self, rows: Sequence[Due]) -> list[Due]:
         """The rows small enough for the destination; the others are refused here, with their figures."""
         limit = self.publisher.capabilities.max_bytes
         if limit is None:
@@ -235,7 +266,7 @@ class _Drain:
                 self.answered.append(_Answered(row, Outcome(kind=OutcomeKind.REJECTED, reason=why)))
         return [row for row in rows if len(row.body) <= limit]
 
-    def _send(self, rows: list[Row[Any]]) -> None:
+    def _send(self, rows: list[Due]) -> None:
         if not rows:
             return
         batch = [
@@ -248,10 +279,11 @@ class _Drain:
                 emission=row.emission,
                 replay=row.replay,
                 domain=self.domain,
+                version=row.lane,
             )
             for row in rows
         ]
-        with self._hiding(batch):
+        with self._hiding(rows):
             outcomes = self._published(batch)
         self.answered += [_Answered(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
         failed = [outcome for outcome in outcomes if outcome.kind in {OutcomeKind.RETRY, OutcomeKind.UNKNOWN}]
@@ -261,13 +293,14 @@ class _Drain:
             after = max((outcome.after or 0.0 for outcome in failed), default=0.0)
             self.breaker.failure(self.clock.monotonic(), after=after)
 
-    def _hiding(self, batch: list[Message]) -> AbstractContextManager[None]:
+    def _hiding(self, rows: Sequence[Due]) -> AbstractContextManager[None]:
         """While these events are out, what is personal in them is not logged, and not taken from what is answered."""
         if self.veil is None or not self.veil.names:
             return nullcontext()
-        said = [msgspec.json.decode(message.body)["data"] for message in batch]
+        # A version may have another name for what is personal in the other.
+        said = [msgspec.json.decode(body)["data"] for row in rows for body in {row.body, row.stored}]
         records = [record for data in said for record in (data.get("state"), data.get("before")) if isinstance(record, dict)]
-        return self.veil.hiding([message.partitionkey for message in batch], records)
+        return self.veil.hiding([row.partitionkey for row in rows], records)
 
     def _published(self, batch: list[Message]) -> Sequence[Outcome]:
         """The outcomes, one for each message. A publisher that breaks its protocol has said nothing: every event is UNKNOWN."""
@@ -299,19 +332,20 @@ class _Drain:
             parked = [_parked(one, now) for one in answered if one.outcome.kind in {OutcomeKind.RETRY, OutcomeKind.UNKNOWN}]
             if parked:
                 conn.execute(update(outbox).where(mine, outbox.c.state == WAITS).values(_bound(parked[0])), parked)
-            confirmed = [{"b_id": one.row.event_id} for one in answered if one.outcome.kind is OutcomeKind.CONFIRMED]
-            if confirmed:
+            # The newest version counts: an older one alone is not what the event says.
+            newest = [one.row for one in answered if one.outcome.kind is OutcomeKind.CONFIRMED and one.row.lane == NEWEST]
+            confirmed = [{"b_id": row.event_id} for row in newest]
+            if confirmed and self.heals:
                 # One that lies ahead is of a clock that was set back since: it would not count until then.
                 unknown = or_(events.c.confirmed_at.is_(None), events.c.confirmed_at > now)
                 first = and_(events.c.id == bindparam("b_id"), unknown)
                 conn.execute(update(events).where(first).values(confirmed_at=now), confirmed)
         for one in answered:
-            self.counts[one.outcome.kind.value] += 1
-            self.left -= one.outcome.kind in {OutcomeKind.CONFIRMED, OutcomeKind.REJECTED}
-            self.counts["duplicate"] += one.outcome.duplicate
+            self.counts.add(one.row.lane, one.outcome)
+            self.left[one.row.lane] -= one.outcome.kind in {OutcomeKind.CONFIRMED, OutcomeKind.REJECTED}
             self.reason = one.outcome.reason if one.outcome.kind is not OutcomeKind.CONFIRMED and one.outcome.reason else self.reason
         if self.on_batch is not None:
-            self.on_batch(_figure(self.name, self.counts, self.left, self.reason))
+            self.on_batch(self.counts.figure(self.name, self.left, self.reason))
 
 
 def pause_after(age: float, after: float | None) -> float:
@@ -360,22 +394,16 @@ def _waiting(name: str, domain: str | None) -> list[Any]:
     return conditions if domain is None else [*conditions, outbox.c.domain == domain]
 
 
-def _left(state: State, name: str, domain: str | None) -> int:
+def _left(state: State, name: str, domain: str | None) -> Counter[int]:
+    """How many wait, by the line that they wait in."""
+    found: Counter[int] = Counter()
+    query = select(outbox.c.version, func.count()).where(*_waiting(name, domain)).group_by(outbox.c.version)
     with state.read() as conn:
-        return conn.execute(select(func.count()).select_from(outbox).where(*_waiting(name, domain))).scalar_one()
+        for version, count in conn.execute(query):
+            found[lane_of(version)] += count
+    return found
 
 
 def _domains(state: State, name: str) -> Sequence[str]:
     with state.read() as conn:
         return conn.execute(select(outbox.c.domain).where(*_waiting(name, None)).distinct().order_by(outbox.c.domain)).scalars().all()
-
-
-def _figure(name: str, counts: Counter[str], waiting: int, reason: str) -> DeliveryFigure:
-    return DeliveryFigure(
-        publisher=name,
-        confirmed=counts["confirmed"],
-        duplicates=counts["duplicate"],
-        waiting=waiting,
-        dead=counts["rejected"],
-        last_reason=reason,
-    )

@@ -4,17 +4,19 @@ An event is stored once, under its id; the first bytes win, and a repeat sends t
 its way to one destination: waiting, sent, dead (refused for good) or withdrawn (no longer true when it was still waiting).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recon.errors import Held, StalePlan
+from recon.outbox.telling import NEWEST, lane_of
 from recon.plan.plan import CLEARED
-from recon.report.figures import DeliveryFigure
+from recon.report.figures import DeliveryFigure, OlderFigure
 from recon.state import lease
 from recon.state.database import State
 from recon.state.run import Claim
@@ -40,9 +42,12 @@ class Outbox:
         self.state = state
         self._insert = sqlite.insert if state.dialect == "sqlite" else postgresql.insert
 
-    def enqueue_in(self, conn: Connection, claim: Claim, run_id: str, publisher: str) -> int:
-        """Puts the run's plan into the outbox for `publisher`, in the transaction that makes the run EMITTED; answers how many events.
+    def enqueue_in(
+        self, conn: Connection, claim: Claim, run_id: str, *publishers: str, older: Mapping[str, Sequence[int]] = MappingProxyType({})
+    ) -> int:
+        """Puts the run's plan into the outbox for each of `publishers`, in the transaction that makes the run EMITTED; answers how many events.
 
+        `older` has, by publisher, the older versions of their data in which they are sent too, in rows of their own behind the newest.
         Only a plan that passed its guards or was approved goes out, once. Raises LostLease, Held for a plan that waits for a person,
         StalePlan for any other.
         """
@@ -59,7 +64,9 @@ class Outbox:
             raise StalePlan(msg, hint=f"recon show {run_id}")
         now = self.state.now(conn)
         self._store(conn, claim.run.domain, run_id, now)
-        self._queue(conn, run_id, publisher, now)
+        for publisher in publishers:
+            for version in (NEWEST, *older.get(publisher, ())):
+                self._queue(conn, run_id, publisher, now, version)
         mine = select(plan_events.c.event_id).where(plan_events.c.run_id == run_id)
         told = ledger.c.domain == claim.run.domain, ledger.c.event_id.in_(mine)
         conn.execute(update(ledger).where(*told).values(emissions=ledger.c.emissions + 1, emitted_at=now))
@@ -88,8 +95,8 @@ class Outbox:
         mine = select(p.event_id).where(p.run_id == run_id)
         conn.execute(update(events).where(events.c.id.in_(mine)).values(emissions=events.c.emissions + 1))
 
-    def _queue(self, conn: Connection, run_id: str, publisher: str, now: datetime) -> None:
-        columns = waiting_row(literal(run_id), publisher, now)
+    def _queue(self, conn: Connection, run_id: str, publisher: str, now: datetime, version: int) -> None:
+        columns = waiting_row(literal(run_id), publisher, now, version)
         joined = plan_events.join(events, events.c.id == plan_events.c.event_id)
         source = select(*columns.values()).select_from(joined).where(plan_events.c.run_id == run_id).order_by(plan_events.c.position)
         statement = self._insert(outbox).from_select(list(columns), source)
@@ -107,10 +114,13 @@ class Outbox:
         """What has become so far of the events that this run enqueued for `publisher`."""
         mine = outbox.c.run_id == run_id, outbox.c.publisher == publisher, outbox.c.replay.is_(None)
         with self.state.read() as conn:
-            counts = conn.execute(select(*_counts()).where(*mine)).one()
+            counted = conn.execute(select(outbox.c.version, *_counts()).where(*mine).group_by(outbox.c.version))
+            lanes = {lane_of(row.version): {name: int(n or 0) for name, n in _mapping(row).items() if name != "version"} for row in counted}
             reasons = select(outbox.c.reason).where(*mine, outbox.c.state.in_(["waiting", "dead"]), outbox.c.reason.is_not(None))
             reason = conn.execute(reasons.order_by(outbox.c.tried_at.desc()).limit(1)).scalar_one_or_none()
-        return DeliveryFigure(publisher=publisher, last_reason=reason or "", **{name: int(n or 0) for name, n in counts._mapping.items()})  # noqa: SLF001 - SQLAlchemy's public name of a row as a mapping
+        newest = lanes.pop(NEWEST, {})
+        older = tuple(OlderFigure(version=version, **lanes[version]) for version in sorted(lanes, reverse=True))
+        return DeliveryFigure(publisher=publisher, last_reason=reason or "", older=older, **newest)
 
     def waiting(self, domain: str | None = None) -> list[Waiting]:
         """What waits, by destination and domain."""
@@ -132,7 +142,7 @@ class Outbox:
             return [Waiting(**_mapping(row)) for row in rows]
 
 
-def waiting_row(run_id: Any, publisher: str, now: datetime) -> dict[str, Any]:
+def waiting_row(run_id: Any, publisher: str, now: datetime, version: int) -> dict[str, Any]:
     """The columns of a row that an event waits in, by their names, over the table of events."""
     return {
         "event_id": events.c.id,
@@ -146,6 +156,7 @@ def waiting_row(run_id: Any, publisher: str, now: datetime) -> dict[str, Any]:
         "due_at": literal(now, outbox.c.due_at.type),
         "attempts": literal(0),
         "duplicate": literal(value=False),
+        "version": literal(version),
     }
 
 

@@ -1,4 +1,6 @@
-"""Replay: events that were told before are told again, to whoever asks: the same ids, the same bytes, under a replay id of its own.
+"""Replay: events that were told before are told again, to whoever asks: the same ids, under a replay id of its own.
+
+The bytes are those that were stored, or, where the job has raised the version of its data since, the same raised to the newest.
 
 A replay goes through the outbox like everything else: it survives a crash, it waits for a destination that is down, and each of its
 events has its outcome. It is not withdrawn when its discrepancy is resolved: it tells what was said, not what is so.
@@ -8,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, literal, select, update
+from sqlalchemy import JSON, Integer, Text, cast, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recon.errors import BadRequest
 from recon.outbox.outbox import waiting_row
+from recon.outbox.telling import AS_STORED, NEWEST
 from recon.state.database import State
 from recon.state.run import new_id
 from recon.state.tables import ONE_WAITING, WAITING, events, outbox
@@ -70,10 +73,24 @@ class Replays:
         with self.state.read() as conn:
             return [Chosen(domain=row.domain, type=row.type, count=row.n, first=row.first, last=row.last) for row in conn.execute(query)]
 
-    def begin(self, choice: Choice, publisher: str) -> tuple[str, int]:
+    def stored_versions(self, choice: Choice) -> dict[str, dict[int, int]]:
+        """How many of the chosen events are stored in which version of their data, by domain."""
+        if self.state.dialect == "sqlite":
+            number = func.json_extract(cast(events.c.body, Text), "$.dataversion").label("number")
+        else:
+            # Not as jsonb, which refuses a NUL in a text.
+            number = cast(cast(func.convert_from(events.c.body, "UTF8"), JSON).op("->>")("dataversion"), Integer).label("number")
+        query = select(events.c.domain, number, func.count()).where(*choice.conditions()).group_by(events.c.domain, number)
+        found: dict[str, dict[int, int]] = {}
+        with self.state.read() as conn:
+            for domain, version, count in conn.execute(query.order_by(events.c.domain, number)):
+                found.setdefault(domain, {})[version] = count
+        return found
+
+    def begin(self, choice: Choice, publisher: str, *, as_stored: bool = False) -> tuple[str, int]:
         """Puts the chosen events into the outbox for this destination, oldest first; answers the replay's id and how many they are.
 
-        One that waits there already is left as it is. Raises BadRequest where nothing is chosen.
+        They are told in the newest version of their data, or `as_stored`. One that waits there already is left as it is. Raises BadRequest where nothing is chosen.
         """
         with self.state.begin() as conn:
             now = self.state.now(conn)
@@ -86,7 +103,7 @@ class Replays:
             replay = new_id(now)
             # A broker that drops repeats by a token would take a replay for one.
             conn.execute(update(events).where(*choice.conditions()).values(emissions=events.c.emissions + 1))
-            columns = {**waiting_row(events.c.run_id, publisher, now), "replay": literal(replay)}
+            columns = {**waiting_row(events.c.run_id, publisher, now, AS_STORED if as_stored else NEWEST), "replay": literal(replay)}
             source = select(*columns.values()).where(*choice.conditions()).order_by(events.c.created_at, events.c.id)
             inserting = sqlite.insert if self.state.dialect == "sqlite" else postgresql.insert
             statement = inserting(outbox).from_select(list(columns), source)

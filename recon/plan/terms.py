@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,10 +16,10 @@ SHORT = 12
 """Hexadecimal digits of a digest: enough to tell two definitions of one job apart."""
 
 
-def terms_of(job: Job, publisher: Section | None) -> dict[str, str]:
+def terms_of(job: Job, publishers: Sequence[Section]) -> dict[str, str]:
     """Each part that decides what goes out, or what the second look holds against it, with a digest of it.
 
-    `publisher` is its table of recon.toml, None for a job that has none. A secret counts by its reference and not by what it is, so
+    `publishers` are their tables of recon.toml, in the job's order. A secret counts by its reference and not by what it is, so
     that a new token does not undo a decision. A function counts by its own text, not by what it calls.
     """
     parts: dict[str, Any] = {
@@ -29,9 +29,16 @@ def terms_of(job: Job, publisher: Section | None) -> dict[str, str]:
         "fields": [_field(field) for field in job.fields],
         "event": [job.event or job.domain, job.updated],
         "correct": _text(job.correct),
-        "publisher": [job.publisher, _plain(publisher.table) if publisher is not None else None],
+        "publisher": _publishers(job, publishers),
     }
     return {name: _digest(value) for name, value in parts.items()}
+
+
+def _publishers(job: Job, sections: Sequence[Section]) -> list[Any]:
+    pairs = [[name, _plain(section.table)] for name, section in zip(job.publishers, sections, strict=True)]
+    if not pairs:
+        return [None, None]
+    return pairs[0] if len(pairs) == 1 else pairs
 
 
 def changed_terms(shown: Mapping[str, str] | None, now: Mapping[str, str]) -> list[str]:

@@ -46,7 +46,8 @@ def inventory(settings: Settings, jobs: Jobs, types: dict[str, Types]) -> list[E
 def _job(found: Found, standing: str) -> Entry:
     job = found.job
     line = f"{job.schedule} {job.timezone}" if job.schedule else "no schedule"
-    detail = f"{job.provider}.{job.resource} -> {job.store}, {line}"
+    to = f", to {' and '.join(job.publishers)}" if job.publishers else ""
+    detail = f"{job.provider}.{job.resource} -> {job.store}{to}, {line}"
     return Entry(what="job", name=job.domain, standing=standing, file=found.place, detail=detail)
 
 

@@ -139,8 +139,7 @@ def _place(domain: str, found: Found, settings: Settings, types: Mapping[str, Ty
 def check_names(job: Job, place: str, settings: Settings, types: Mapping[str, Types]) -> None:
     """That the job's provider, store and publisher are defined; raises UnknownName with the nearest name and the file."""
     wanted = [("provider", job.provider), ("store", job.store)]
-    if job.publisher is not None:
-        wanted.append(("publisher", job.publisher))
+    wanted += [("publisher", name) for name in job.publishers]
     for one, name in wanted:
         room = f"{one}s"
         tables: Mapping[str, object] = getattr(settings, room)

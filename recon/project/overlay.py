@@ -11,7 +11,7 @@ from recon.section import Section
 from recon.settings.load import is_zone
 
 #: Keys that name something else in recon.toml or in the provider.
-NAMES = ("provider", "resource", "store", "publisher")
+NAMES = ("provider", "resource", "store")
 SHARES = tuple(f.name for f in fields(Guard) if f.name != "floor")
 
 
@@ -22,6 +22,8 @@ def overlay(job: Job, section: Section, *, zone: str) -> Job:
     """
     section.flag("enabled", True)
     changes: dict[str, Any] = {key: section.text(key) for key in (*NAMES, "description", "account", "region") if key in section.table}
+    if "publisher" in section.table:
+        changes["publisher"] = _publishers(section)
     _times(section, changes)
     if "schedule" in section.table:
         changes["schedule"] = section.text("schedule") or None
@@ -65,22 +67,38 @@ JOB_KEYS = (
     "hold_expires",
     "lag",
     "params",
+    "publisher",
+    "raise_after",
     "region",
     "schedule",
     "schema",
     "settle",
     "table",
     "timezone",
+    "verify_after",
     "where",
 )
 
 
+def _publishers(section: Section) -> str | tuple[str, ...]:
+    """One name, or a list of them."""
+    names = section.typed("publisher", (str, list), words="a name or a list of names")
+    if isinstance(names, str):
+        return names
+    if not names or not all(isinstance(name, str) for name in names):
+        raise section.bad(
+            "publisher", "wants a name or a list of names", hint='such as publisher = ["bus", "audit"]; leave it out to send nothing'
+        )
+    return tuple(names)
+
+
 def _times(section: Section, changes: dict[str, Any]) -> None:
-    for key in ("settle", "lag", "hold_expires"):
+    for key in ("settle", "lag", "hold_expires", "verify_after"):
         if key in section.table:
             changes[key] = section.duration(key)
-    if "delete_nights" in section.table:
-        changes["delete_nights"] = section.integer("delete_nights", low=1)
+    for key in ("delete_nights", "raise_after"):
+        if key in section.table:
+            changes[key] = section.integer(key, low=1)
     if "timezone" in section.table:
         changes["timezone"] = section.text("timezone")
         if not is_zone(changes["timezone"]):

@@ -28,7 +28,7 @@ class ApplyPublisher:
     the row still is as the event's `before` says, else REJECTED as a conflict, which the next night finds again.
     """
 
-    capabilities = Capabilities(batch=100)
+    capabilities = Capabilities(versions=False, batch=100)
 
     def __init__(self, section: Section) -> None:
         self.name = section.name

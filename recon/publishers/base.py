@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from recon.job import Job
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """An event on its way out: the stored bytes (a CloudEvents JSON document) and what transports need of it.
 
     `emission` counts how often this event was handed over on different nights; `dedupe` is the token for brokers that drop
-    repeats, `<id>:<emission>`. The id never changes.
+    repeats, `<id>:<emission>`. The id never changes: an older version of its data, sent beside the newest, has it too, and a token
+    of its own, `<id>:<emission>:v<version>`, so that a broker does not take the one for the other.
     """
 
     id: str
@@ -24,11 +27,18 @@ class Message:
     replay: str | None = None
     #: Of the job that found it; "" where nobody says.
     domain: str = ""
+    #: The older version of its data that the body is in; 0 for the newest.
+    version: int = 0
 
     @property
     def dedupe(self) -> str:
         """The broker's dedupe token."""
-        return f"{self.id}:{self.emission}"
+        return f"{self.id}:{self.emission}:v{self.version}" if self.version else f"{self.id}:{self.emission}"
+
+    @property
+    def copy(self) -> str:
+        """What a destination that keeps each event once keeps it under: the id, and `<id>:v<version>` for an older version."""
+        return f"{self.id}:v{self.version}" if self.version else self.id
 
 
 class OutcomeKind(StrEnum):
@@ -62,6 +72,8 @@ class Capabilities:
     max_bytes: int | None = None
     ordered: bool = True
     dedupe_seconds: float | None = None
+    #: Whether events in older versions are sent there too; not where the data is acted on and nobody reads it.
+    versions: bool = True
 
 
 @runtime_checkable
@@ -85,4 +97,13 @@ class Publisher(Protocol):
 
     def close(self) -> None:
         """Flush and let go."""
+        ...
+
+
+@runtime_checkable
+class Says(Protocol):
+    """What a publisher may have beside `Publisher`."""
+
+    def says(self, job: Job) -> str | None:
+        """For `recon doctor`: what goes out for a job's events where that is not the events themselves. Raises NoWebhook where nothing would."""
         ...

@@ -38,6 +38,7 @@ def events_table(name: str, schema: str | None) -> Table:
 
 class TablePublisher:
     """Rows in a table. CONFIRMED means committed; an id that is there already is a duplicate and is left as it stands.
+    An older version of an event, sent beside the newest, has the id `<id>:v<version>` in its row; in its body the id is the event's.
 
     Keys: `url`, `table` (default `recon_events`), `schema`, `create` (make the table where it is not there, default true), `notify` (PostgreSQL: a
     channel to NOTIFY, as a wake-up only), `connect_timeout`. A batch is one transaction; where a row in it is refused, the batch is
@@ -140,22 +141,22 @@ class TablePublisher:
         seen: set[str] = set()
         outcomes = []
         for message in batch:
-            outcomes.append(Outcome(kind=OutcomeKind.CONFIRMED, duplicate=message.id not in fresh or message.id in seen))
-            seen.add(message.id)
+            outcomes.append(Outcome(kind=OutcomeKind.CONFIRMED, duplicate=message.copy not in fresh or message.copy in seen))
+            seen.add(message.copy)
         return outcomes
 
     def _rows(self, connection: Connection, batch: Sequence[Message]) -> set[str]:
         """Inserts what is not there, in one statement; answers the ids that were new."""
         insert: Any = postgresql.insert if self.database.is_postgres else sqlite.insert
-        rows = {message.id: _row(message) for message in reversed(batch)}  # Twice in one batch: the first one's bytes win.
-        ordered = [rows[key] for key in dict.fromkeys(message.id for message in batch)]
+        rows = {message.copy: _row(message) for message in reversed(batch)}  # Twice in one batch: the first one's bytes win.
+        ordered = [rows[key] for key in dict.fromkeys(message.copy for message in batch)]
         statement = insert(self.table).values(ordered).on_conflict_do_nothing(index_elements=["id"]).returning(self.table.c.id)
         return {str(found[0]) for found in connection.execute(statement)}
 
 
 def _row(message: Message) -> dict[str, Any]:
     return {
-        "id": message.id,
+        "id": message.copy,
         "type": message.type,
         "subject": message.subject,
         "partitionkey": message.partitionkey,

@@ -149,8 +149,22 @@ class PlanFigure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OlderFigure:
+    """What became of the same events in an older version, sent beside the newest."""
+
+    version: int
+    confirmed: int = 0
+    duplicates: int = 0
+    waiting: int = 0
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFigure:
-    """What became of the events: confirmed means that the receiving server said so."""
+    """What became of the events at one destination: confirmed means that the receiving server said so.
+
+    An event that is sent in two versions counts once, in the newest; `older` has the others, newest first.
+    """
 
     publisher: str
     confirmed: int = 0
@@ -158,6 +172,12 @@ class DeliveryFigure:
     waiting: int = 0
     dead: int = 0
     last_reason: str = ""
+    older: tuple[OlderFigure, ...] = ()
+
+    @property
+    def undelivered(self) -> int:
+        """What waits or was refused for good, in any version."""
+        return self.waiting + self.dead + sum(one.waiting + one.dead for one in self.older)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,7 +291,10 @@ class RunFigures:
     #: Currency to minor units, over all open discrepancies.
     money: Mapping[str, int] | None = None
     plan: PlanFigure | None = None
+    #: At the first destination, which is the one that heals.
     delivery: DeliveryFigure | None = None
+    #: At each destination, in the order in which the job names them.
+    deliveries: tuple[DeliveryFigure, ...] = ()
     problem: Problem | None = None
     #: Stage name to seconds, in the order they ran.
     stages: Mapping[str, float] | None = None
@@ -279,6 +302,11 @@ class RunFigures:
     dry_run: bool = False
     #: Fields, and `key` for the key, that are personal: shown by a keyed hash, `hmac:…`, wherever they stand.
     personal: tuple[str, ...] = ()
+
+    @property
+    def delivered(self) -> tuple[DeliveryFigure, ...]:
+        """What became of the events at each destination; of a run of an earlier version, which had one, that one."""
+        return self.deliveries or ((self.delivery,) if self.delivery is not None else ())
 
     @property
     def discrepancies(self) -> int:

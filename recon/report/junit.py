@@ -94,13 +94,19 @@ def _oddities(figures: RunFigures) -> Iterator[Check]:
 
 
 def _delivery(figures: RunFigures) -> Check:
-    delivery = figures.delivery
-    if delivery is None:
+    deliveries = figures.delivered
+    if not deliveries:
         return Check("delivery", "skipped", "nothing was sent")
-    if delivery.waiting or delivery.dead:
-        reason = f": {delivery.last_reason}" if delivery.last_reason else ""
-        return Check("delivery", "failure", f"{delivery.waiting:,} waiting, {delivery.dead:,} refused for good{reason}")
-    return Check("delivery", "passed", f"{delivery.confirmed:,} confirmed by {delivery.publisher}")
+    lacking = [one for one in deliveries if one.undelivered]
+    if not lacking:
+        return Check("delivery", "passed", "; ".join(f"{one.confirmed:,} confirmed by {one.publisher}" for one in deliveries))
+    said = []
+    for one in lacking:
+        to, reason = f"{one.publisher}: " if len(deliveries) > 1 else "", f": {one.last_reason}" if one.last_reason else ""
+        told = [f"{one.waiting:,} waiting, {one.dead:,} refused for good"]
+        told += [f"{old.waiting:,} waiting, {old.dead:,} refused in version {old.version}" for old in one.older]
+        said.append(f"{to}{'; '.join(told)}{reason}")
+    return Check("delivery", "failure", "; ".join(said))
 
 
 def pieces(figures: RunFigures, items: Callable[[], Iterator[Item]]) -> Iterator[bytes]:

@@ -1,9 +1,10 @@
 """The verdict in words: what a run says of its domain, why, and the exact next commands. Every rendering says it from here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from recon.discrepancy import DiscrepancyKind
-from recon.report.figures import DeliveryFigure, GuardFigure, PlanFigure, RunFigures, Verdict
+from recon.report.figures import DeliveryFigure, GuardFigure, OlderFigure, PlanFigure, RunFigures, Verdict
 from recon.report.raising import raising
 from recon.report.words import doubts, moment, partial, percent, plural, roles
 
@@ -130,7 +131,7 @@ def raised(figures: RunFigures) -> list[str]:
 
 
 def _discrepancies(figures: RunFigures) -> Statement:
-    plan, delivery = figures.plan, figures.delivery
+    plan, deliveries = figures.plan, figures.delivered
     found = plural(figures.discrepancies, "discrepancy", "discrepancies")
     if figures.dry_run:
         would = f"; {plural(plan.events, 'event')} would go out" if plan is not None else ""
@@ -146,9 +147,9 @@ def _discrepancies(figures: RunFigures) -> Statement:
     wait = f"; {plural(figures.waiting, 'deletion')} wait{'s' if figures.waiting == 1 else ''} for another night" if figures.waiting else ""
     if plan is None or not plan.events:
         return Statement("REPORTED", f"{found}, no event was emitted{wait}")
-    if delivery is None:
+    if not deliveries:
         return Statement("ENQUEUED", f"{plural(plan.events, 'event')} enqueued, not sent yet", (_publish(figures),))
-    return _delivered(figures, plan, delivery)
+    return _delivered(figures, plan, deliveries)
 
 
 def accepted(delivery: DeliveryFigure) -> int:
@@ -156,22 +157,38 @@ def accepted(delivery: DeliveryFigure) -> int:
     return max(0, delivery.confirmed - delivery.duplicates)
 
 
-def _delivered(figures: RunFigures, plan: PlanFigure, delivery: DeliveryFigure) -> Statement:
+def _delivered(figures: RunFigures, plan: PlanFigure, deliveries: Sequence[DeliveryFigure]) -> Statement:
+    several = len(deliveries) > 1
+    told = [f"{f'{one.publisher}: ' if several else ''}{', '.join(_counts(one))}" for one in deliveries]
+    lacking = [one for one in deliveries if one.undelivered]
+    steps = [Step("reason", f"{f'{one.publisher}: ' if several else ''}{one.last_reason}") for one in lacking if one.last_reason]
+    if any(one.waiting or any(old.waiting for old in one.older) for one in deliveries):
+        steps.append(_publish(figures))
+    if any(one.dead or any(old.dead for old in one.older) for one in deliveries):
+        steps.append(Step("next", "mend what the reason says; what still differs then is told again by the next run"))
+        steps.append(Step("inspect", f"recon dead list --domain {figures.domain}", command=True))
+    word = "NOT DELIVERED" if lacking else "EMITTED"
+    return Statement(word, f"{plural(plan.events, 'event')} ({'; '.join(told)})", tuple(steps))
+
+
+def _counts(delivery: DeliveryFigure) -> list[str]:
+    """What became of the events at one destination, in words."""
     parts = [f"{accepted(delivery):,} accepted"]
-    steps: list[Step] = []
     if delivery.duplicates:
         parts.append(f"{plural(delivery.duplicates, 'duplicate')} ignored")
     if delivery.waiting:
         parts.append(f"{delivery.waiting:,} waiting")
-        steps.append(_publish(figures))
     if delivery.dead:
         parts.append(f"{delivery.dead:,} refused for good")
-        steps.append(Step("next", "mend what the reason says; what still differs then is told again by the next run"))
-        steps.append(Step("inspect", f"recon dead list --domain {figures.domain}", command=True))
-    if delivery.last_reason and (delivery.waiting or delivery.dead):
-        steps.insert(0, Step("reason", delivery.last_reason))
-    word = "NOT DELIVERED" if delivery.waiting or delivery.dead else "EMITTED"
-    return Statement(word, f"{plural(plan.events, 'event')} ({', '.join(parts)})", tuple(steps))
+    parts += [_older(one) for one in delivery.older]
+    return parts
+
+
+def _older(one: OlderFigure) -> str:
+    """The same events in an older version, which are none beside."""
+    told = [f"{max(0, one.confirmed - one.duplicates):,} accepted"]
+    told += [f"{count:,} {word}" for count, word in ((one.waiting, "waiting"), (one.dead, "refused for good")) if count]
+    return f"in version {one.version} too: {' and '.join(told)}"
 
 
 def _publish(figures: RunFigures) -> Step:

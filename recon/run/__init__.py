@@ -3,6 +3,7 @@
 `run_domain` is the one way a domain is worked on, whoever asks: the command line, the schedule, a test.
 """
 
+import functools
 from collections.abc import Iterator
 
 from recon.clock import Clock, iso
@@ -12,12 +13,14 @@ from recon.outbox import Outbox
 from recon.outbox.delivery import drain
 from recon.progress import Progress
 from recon.project import Project
+from recon.redact import redact
 from recon.report.figures import DeliveryFigure, Item, RunFigures
 from recon.report.words import fell_short
 from recon.run.account import Account, stored
 from recon.run.approval import approve, reject, resumed, send_approved
 from recon.run.attic import Pruned, prune, tidy
-from recon.run.night import PUBLISH_SECONDS, Night
+from recon.run.delivering import PUBLISH_SECONDS
+from recon.run.night import Night
 from recon.run.order import Order, claim, left_to_finish
 from recon.run.shelf import items, shelve, veil_of
 from recon.run.single import look_at_one
@@ -25,6 +28,7 @@ from recon.state.database import State
 from recon.state.lease import owner
 from recon.state.run import RunState
 from recon.state.runs import Runs
+from recon.versions import Versions
 
 __all__ = ["Order", "Pruned", "approve", "figures_of", "items_of", "prune", "publish", "reject", "run_domain", "shelve", "veil_of"]
 
@@ -115,25 +119,47 @@ def _finish(night: Night) -> RunFigures:
     return shelved
 
 
+def chain_of(project: Project, domain: str) -> Versions | None:
+    """The versions of a domain's events; None where the project has no such job (any more): then they are told as they are stored."""
+    job = project.jobs.get(domain)
+    return None if job is None else job.chain
+
+
 def publish(project: Project, state: State, domain: str | None, *, clock: Clock, progress: Progress) -> list[DeliveryFigure]:
-    """Delivers what waits in the outbox, of one domain or of all; one figure for each publisher that something waits for."""
+    """Delivers what waits in the outbox, of one domain or of all; one figure for each publisher that something waits for.
+
+    A publisher that cannot be made, such as one that recon.toml does not name any more, keeps no other from its events.
+    """
     Outbox(state).hurry(domain)
+    waiting = Outbox(state).waiting(domain)
     done = []
-    for name in sorted({waiting.publisher for waiting in Outbox(state).waiting() if domain in {None, waiting.domain}}):
+    for name in sorted({one.publisher for one in waiting}):
         progress.stage(f"publish to {name}")
-        publisher = project.publisher(name)
-        done.append(
-            drain(
-                state,
-                publisher,
-                name=name,
-                domain=domain,
-                clock=clock,
-                deadline=PUBLISH_SECONDS,
-                veils=lambda one: veil_of(project, state, one),
-            )
+        try:
+            publisher = project.publisher(name)
+        except ReconError as error:
+            left = sum(one.count for one in waiting if one.publisher == name)
+            done.append(DeliveryFigure(publisher=name, waiting=left, last_reason=redact(str(error))))
+            continue
+        figure = drain(
+            state,
+            publisher,
+            name=name,
+            domain=domain,
+            clock=clock,
+            deadline=PUBLISH_SECONDS,
+            heals=functools.partial(_heals, project, name),
+            veils=functools.partial(veil_of, project, state),
+            versions=functools.partial(chain_of, project),
         )
+        done.append(figure)
     return done
+
+
+def _heals(project: Project, publisher: str, domain: str) -> bool:
+    """Whether a confirmation by this publisher counts as delivered: it is the first that the job names, or the job is not there to ask."""
+    job = project.jobs.get(domain)
+    return job is None or job.publishers[:1] == (publisher,)
 
 
 def figures_of(state: State, run: str) -> RunFigures:

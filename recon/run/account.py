@@ -68,7 +68,7 @@ class Account:
     guards: tuple[GuardFigure, ...] = ()
     ledger: LedgerSummary | None = None
     plan: PlanFigure | None = None
-    delivery: DeliveryFigure | None = None
+    deliveries: tuple[DeliveryFigure, ...] = ()
     problem: Problem | None = None
     #: How personal values are shown; None until the job is known.
     veil: Veil | None = None
@@ -99,10 +99,11 @@ class Account:
         }
         known |= {
             name: value
-            for name in ("coverage", "second", "in_flight_since", "waiting", "store", "plan", "delivery")
+            for name in ("coverage", "second", "in_flight_since", "waiting", "store", "plan")
             if (value := getattr(self, name)) is not None
         }
         known |= {"guards": self.guards} if self.guards else {}
+        known |= {"deliveries": self.deliveries, "delivery": self.deliveries[0]} if self.deliveries else {}
         known |= {"delete_nights": self.job.delete_nights} if self.job is not None else {}
         known |= self._compared() | self._confirmed() | self._found(state)
         drawn = replace(self.before, **known) if self.before is not None else self._first(known)

@@ -31,4 +31,4 @@ def rolling_guards(
 
 def terms(project: Project, job: Job) -> dict[str, str]:
     """What a plan of this job rests on, as this project has it now."""
-    return terms_of(job, project.settings.section("publishers", job.publisher) if job.publisher is not None else None)
+    return terms_of(job, [project.settings.section("publishers", name) for name in job.publishers])

@@ -19,10 +19,10 @@ import msgspec
 from sqlalchemy import Connection
 
 from recon.clock import Clock
-from recon.compare import Comparison, Limits, Snapshot, compare
+from recon.compare import CONTROLS, Comparison, Limits, Snapshot, compare
 from recon.confirm import Confirmation, Sifted
 from recon.duration import seconds_of
-from recon.errors import LostLease, ReconError
+from recon.errors import ReconError
 from recon.fetch.coverage import Coverage
 from recon.fetch.spool import Spool
 from recon.files import private_folder
@@ -30,14 +30,14 @@ from recon.guard import Stage, evaluate
 from recon.ledger import Ledger
 from recon.ledger.flights import keep_in
 from recon.outbox import Outbox
-from recon.outbox.delivery import drain
 from recon.personal import Veil
 from recon.plan import Plans
+from recon.plan.let_go import let_go
 from recon.progress import Progress
 from recon.project import Project
 from recon.redact import redact
 from recon.report.figures import RunFigures, StoreRead, Verdict
-from recon.run import looking, pages, partial
+from recon.run import delivering, looking, pages, partial
 from recon.run.account import Account
 from recon.run.guarding import rolling_guards, terms
 from recon.run.listing import landed, sealing
@@ -46,9 +46,6 @@ from recon.state.lease import Heartbeat, check
 from recon.state.run import Claim, Run, RunState
 from recon.state.runs import Runs
 from recon.stores.base import Selection
-
-PUBLISH_SECONDS = 60.0
-"""How long one run tries to deliver; what is left then waits in the outbox for the next run or `recon publish`."""
 
 HELD = 4
 
@@ -124,8 +121,8 @@ class Night:
         """Everything the night needs, constructed before the first request: a mistake in a publisher's table must not cost a whole fetch."""
         self.project.provider(self.job.provider)
         self.project.store(self.job.store)
-        if self.job.publisher is not None:
-            self.project.publisher(self.job.publisher)
+        for name in self.job.publishers:
+            self.project.publisher(name)
 
     # -- the provider's side, whole ----------------------------------------------------------------------------------------
 
@@ -175,7 +172,9 @@ class Night:
     def _compared(self, snapshot: Snapshot) -> Comparison:
         with self.stage("compare"), self.project.store(self.job.store).scan(Selection.of(self.job)) as scan:
             begun = self.clock.monotonic()
-            comparison = compare(self.job, snapshot, scan, limits=self.limits, whole=partial.whole(self))
+            doubt = let_go(self.state, self.job.domain, most=CONTROLS)
+            comparison = compare(self.job, snapshot, scan, limits=self.limits, whole=partial.whole(self), no_controls=doubt.keys)
+            comparison.controls += tuple(key for key in doubt.known_before if key not in comparison.controls)
             self.account.store = StoreRead(
                 store=self.job.store,
                 relation=getattr(self.job.table, "name", "SQL text"),
@@ -283,38 +282,19 @@ class Night:
         """
         assert self.account.plan is not None
         self._advance_in(conn, RunState.EMITTED, plan_checksum=self.account.plan.checksum)
-        if not self.dry and self.job.publisher is not None:
-            Outbox(self.state).enqueue_in(conn, self.claim, self.claim.run.id, self.job.publisher)
+        if not self.dry and self.job.publishers:
+            older = delivering.older_in(self, conn)
+            Outbox(self.state).enqueue_in(conn, self.claim, self.claim.run.id, *self.job.publishers, older=older)
 
     # -- out into the world ------------------------------------------------------------------------------------------------
 
     def publish(self) -> int:
         """Delivers what waits for this domain, of this run and of earlier ones; what is left stays, and is loud."""
-        name = self.job.publisher
-        if self.dry or name is None:
+        if self.dry or not self.job.publishers:
             return 0
         with self.stage("publish"):
-            try:
-                self.account.delivery = drain(
-                    self.state,
-                    self.project.publisher(name),
-                    name=name,
-                    domain=self.job.domain,
-                    clock=self.clock,
-                    deadline=PUBLISH_SECONDS,
-                    veils=lambda _: self.veil,
-                    on_batch=lambda done: self.progress.advance(done.confirmed, done.confirmed + done.waiting + done.dead, "events"),
-                )
-            except LostLease as lost:
-                # That of the delivery, not of the run: another process delivers what is left, and the run still has its end to write.
-                self.progress.note(lost.message)
-                self.account.delivery = Outbox(self.state).figure(self.claim.run.id, name)
-        elsewhere = [one for one in Outbox(self.state).waiting(self.job.domain) if one.publisher != name]
-        for one in elsewhere:
-            self.progress.note(
-                f"{one.count:,} events of {self.job.domain} still wait for publisher {one.publisher}; recon publish {self.job.domain}"
-            )
-        return partial.UNDELIVERED if self.account.delivery.waiting or self.account.delivery.dead or elsewhere else 0
+            self.account.deliveries = delivering.deliver(self)
+        return delivering.exit_code(self)
 
     # -- what is written down ----------------------------------------------------------------------------------------------
 

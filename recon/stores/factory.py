@@ -12,14 +12,24 @@ if TYPE_CHECKING:
 def open_store(section: Section) -> Store:
     """The store that `[stores.NAME]` describes. Nothing is connected yet.
 
-    Keys: `url` (a text, or a secret by reference), `bulk` (false takes the general way on PostgreSQL and SQLite too), and per way
+    Keys: `type` (`sql`, the default, or `fold`: `recon.stores.fold` has its keys), `url` (a text, or a secret by reference), `bulk` (false takes the general way on PostgreSQL and SQLite too), and per way
     `connect_timeout`, `statement_timeout`, `lock_timeout`, `batch_bytes`, `row_security` (PostgreSQL), `busy_timeout`, `batch_rows`
     (SQLite), `connect_timeout`, `batch_rows`, `options` (the general way; `options` goes to the driver's own connect). Raises
     BadSetting for an unknown key, a URL that is none, a dialect or driver that is not there.
     """
     from recon.stores.address import Address
 
+    kind = section.choice("type", ("sql", "fold"), "sql")
     address = Address.of(section)
+    if kind == "fold":
+        from recon.stores.fold import FoldStore, Log
+
+        log = Log.of(section, address.dialect)
+        return FoldStore(section.name, _opened(section, address), log, address.dialect)
+    return _opened(section, address)
+
+
+def _opened(section: Section, address: "Address") -> Store:
     bulk = section.flag("bulk", True)
     if bulk and address.dialect == "postgresql":
         return _postgres(section, address)

@@ -48,7 +48,7 @@ class Query:
         """The relation in words, for messages and reports: `table shop.orders`, `the job's SQL`."""
         relation = self.selection.relation
         if isinstance(relation, Sql):
-            return "the job's SQL"
+            return getattr(relation, "title", "the job's SQL")
         return f"table {relation.schema}.{relation.name}" if relation.schema else f"table {relation.name}"
 
     def expression(self, name: str) -> ColumnElement[Any]:

@@ -42,7 +42,17 @@ SELECT (SELECT count(*) FROM pragma_table_xinfo(?1, ?2) WHERE pk > 0) = 1
        AND EXISTS (SELECT 1 FROM pragma_index_xinfo(l.name, ?2) x WHERE x.key = 1 AND x.cid >= 0 AND lower(x.name) = lower(?3)))
 """
 REAL = re.compile(r"-?\d{1,17}\.\d{1,17}(e[+-]\d{1,3})?")
-CONNECTION_WORDS = ("unable to open", "disk I/O", "malformed", "locked", "busy", "not a database", "interrupted", "readonly")
+CONNECTION_WORDS = (
+    "unable to open",
+    "disk I/O",
+    "is malformed",
+    "malformed database",
+    "locked",
+    "busy",
+    "not a database",
+    "interrupted",
+    "readonly",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,3 +79,32 @@ def test_refused_events_are_listed_sent_again_or_let_go(shell: Shell, receiver: 
     assert "no dead letters" in shell("dead", "list").err
     key = letters["letters"][1]["key"]
     assert "discarded by" in shell("explain", "orders", key).out
+
+
+def test_a_replay_raises_older_versions_or_says_that_it_cannot(shell: Shell) -> None:
+    """Without a way up nothing is queued, and --as-stored sends the bytes; with one they arrive in the newest version under their ids."""
+    path = shell.shop.folder / "jobs" / "orders.py"
+    plain = path.read_text()
+    path.write_text(plain.replace('event="order"', 'event="order", event_version=2'))
+
+    refused = shell("replay", "--domain", "orders", "--to", "lake")
+
+    assert (refused.code, lines(shell, "lake.jsonl")) == (2, [])
+    assert "orders: of 3 events, 3 in version 1 cannot be raised to version 2: the job knows 2; nothing was sent" in refused.err
+    assert "--as-stored" in refused.err
+    assert shell("replay", "--domain", "orders", "--to", "lake", "--as-stored").code == 0
+    assert sorted(lines(shell, "lake.jsonl")) == sorted(lines(shell, "events.jsonl"))
+    up = "up=lambda data: {**data, 'raised': True}"
+    text = plain.replace('event="order"', f'event="order", event_version=2, versions=(Version(number=1, {up}),)')
+    path.write_text(text.replace("Table\n", "Table, Version\n", 1))
+
+    assert shell("replay", "--domain", "orders", "--to", "lake").code == 0
+
+    stored, raised = (
+        {event["id"]: event for event in map(json.loads, found)} for found in (lines(shell, "events.jsonl"), lines(shell, "lake.jsonl")[3:])
+    )
+    assert {event["dataversion"] for event in raised.values()} == {2}
+    assert {name: {**event["data"], "raised": True} for name, event in stored.items()} == {
+        name: event["data"] for name, event in raised.items()
+    }
+    assert json.loads(shell("replay", "--domain", "orders", "--dry-run", "--json").out)["versions"] == {"orders": {"1": 3}}

@@ -310,11 +310,12 @@ def plan_apart(stack: ExitStack) -> None:
 
     def hold(self: Any, *args: Any, **options: Any) -> int:
         code: int = real(self, *args, **options)
-        if self.job.publisher is not None and not self.dry:
+        if self.job.publishers and not self.dry:
             with self.state.begin() as conn:
                 outbox, run = Outbox(self.state), self.claim.run
                 outbox._store(conn, run.domain, run.id, self.state.now(conn))
-                outbox._queue(conn, run.id, self.job.publisher, self.state.now(conn))
+                for name in self.job.publishers:
+                    outbox._queue(conn, run.id, name, self.state.now(conn), 0)
         return code
 
     swap(stack, Night, "hold", hold)
@@ -520,9 +521,7 @@ def order_of_a_key(stack: ExitStack) -> None:
     from recon.state.tables import events, outbox
 
     def due(self: Any) -> Any:
-        columns = outbox.c.seq, outbox.c.event_id, outbox.c.emission, outbox.c.attempts, outbox.c.enqueued_at
-        query = select(*columns, events.c.type, events.c.subject, events.c.partitionkey, events.c.body)
-        query = query.join(events, events.c.id == outbox.c.event_id).where(*delivery._waiting(self.name, self.domain))
+        query = select(*delivery.DUE).join(events, events.c.id == outbox.c.event_id).where(*delivery._waiting(self.name, self.domain))
         with self.state.read() as conn:
             return conn.execute(query.where(outbox.c.due_at <= self.state.now(conn)).order_by(outbox.c.seq.desc()).limit(500)).all()
 

@@ -17,7 +17,7 @@ FLOORS = [
     "job",
     "event",
     "fetch",
-    "provider stores dumps",
+    "provider stores dumps native",
     "upsert",
     "http_provider publishers",
     "graphql_provider consume",

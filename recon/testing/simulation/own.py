@@ -34,8 +34,8 @@ class Own:
         self.job = replace(job, schedule="0 3 * * *", timezone="UTC")
         if job.direction != "inbound" or not isinstance(job.table, Table) or job.table.schema or job.table.where:
             _refuse(job, "it needs direction inbound, and a Table without schema and condition")
-        if job.publisher is None or job.event is None or not isinstance(job.key, Text):
-            _refuse(job, "it needs an event, a publisher and a key that is text")
+        if not isinstance(job.publisher, str) or job.event is None or not isinstance(job.key, Text):
+            _refuse(job, "it needs an event, one publisher and a key that is text")
         assert isinstance(job.table, Table)
         self.table, self.key = job.table.name, job.table.key
         self.key_path = job.key_path or "id"

@@ -1,0 +1,153 @@
+"""An event in the version that it is told in: the stored bytes as they are, raised to the newest, or lowered to an older one.
+
+What is stored is never written anew. A row of the outbox says what is wanted of it, and the bytes are made when they are sent.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from itertools import groupby
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row
+
+from recon.event.event import decode
+from recon.publishers.base import Outcome, OutcomeKind
+from recon.state.tables import events, outbox
+from recon.versions import UnknownVersion, Versions
+
+NEWEST = 0
+"""`recon_outbox.version` of a row that tells its event in the newest version."""
+
+AS_STORED = -1
+"""Of one that tells it in the bytes as they were stored, whatever version that is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A row of the outbox that may go, in the order of `DUE`, and the bytes to send: `stored` is what was stored, `body` what goes out."""
+
+    seq: int
+    event_id: str
+    emission: int
+    attempts: int
+    enqueued_at: datetime
+    replay: str | None
+    version: int
+    type: str
+    subject: str
+    partitionkey: str
+    stored: bytes
+    body: bytes
+
+    @classmethod
+    def of(cls, row: Row[Any], body: bytes) -> "Due":
+        """The row, and the bytes that it is told in."""
+        values: Sequence[Any] = (*row, body)
+        return cls(*values)
+
+    @property
+    def lane(self) -> int:
+        """The line that it stands in."""
+        return lane_of(self.version)
+
+
+DUE = (
+    *(outbox.c.seq, outbox.c.event_id, outbox.c.emission, outbox.c.attempts, outbox.c.enqueued_at, outbox.c.replay, outbox.c.version),
+    *(events.c.type, events.c.subject, events.c.partitionkey, events.c.body),
+)
+"""What is read of a row that may go, and of its event."""
+
+
+def lane_of(version: int) -> int:
+    """The line within a key that a row stands in: what is stored and what is newest are one, and each older version waits for itself alone."""
+    return max(version, NEWEST)
+
+
+def batches(rows: Sequence[Row[Any]], size: int) -> Iterator[list[Row[Any]]]:
+    """The rows in batches of one line each, the newest version first: a publisher keeps the order within a key and knows no versions,
+    so that one which is refused time and again would hold up the others of its batch.
+    """
+
+    def place(row: Row[Any]) -> tuple[bool, int]:
+        lane = lane_of(row.version)
+        return lane != NEWEST, -lane
+
+    for _, line in groupby(sorted(rows, key=place), key=place):
+        found = list(line)
+        for start in range(0, len(found), size):
+            yield found[start : start + size]
+
+
+class Untold(Exception):
+    """The event cannot be told in that version; `outcome` says what becomes of its row."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+class _Numbered(msgspec.Struct):
+    dataversion: int
+
+
+def number_of(body: bytes) -> int:
+    """The version of the data in a stored event."""
+    return msgspec.json.decode(body, type=_Numbered).dataversion
+
+
+class Teller:
+    """Tells the events of one domain. `versions` is its job's chain, None where there is no job any more; `today` is the UTC date by
+    the state database's clock. `discreet`: what a job's own function says when it fails may quote a personal value.
+    """
+
+    def __init__(self, versions: Versions | None, today: date, *, discreet: bool = False) -> None:
+        self.versions = versions
+        self.today = today
+        self.discreet = discreet
+
+    def told(self, body: bytes, version: int) -> bytes:
+        """The bytes to send for a row with this `version`. Raises Untold.
+
+        The newest of what the job knows no way from goes as it is stored: it says truly which version it is.
+        """
+        chain = self.versions
+        if version > NEWEST:
+            return self._lowered(body, version)
+        if version == AS_STORED or chain is None or not chain.older:
+            return body
+        stored = number_of(body)
+        return body if stored == chain.current or stored not in chain.known else self._made(body, chain, chain.current)
+
+    def _lowered(self, body: bytes, version: int) -> bytes:
+        chain = self.versions
+        wanted = None if chain is None else next((one for one in chain.sent if one.number == version), None)
+        if chain is None or wanted is None:
+            why = f"version {version} is sent no more: the job has no down= for it; let it go: recon dead discard"
+            raise Untold(Outcome(kind=OutcomeKind.REJECTED, reason=why))
+        if wanted.over(self.today):
+            why = (
+                f"version {version} ended with its sunset, {wanted.sunset}: set a later sunset= in the job and send it with recon dead "
+                "redrive, or let it go: recon dead discard"
+            )
+            raise Untold(Outcome(kind=OutcomeKind.REJECTED, reason=why))
+        return self._made(body, chain, version)
+
+    def _made(self, body: bytes, chain: Versions, number: int) -> bytes:
+        event = decode(body)
+        stored = event.dataversion
+        sunset = None if number == chain.current else chain.older[number].sunset
+        try:
+            data = event.data
+            if stored != number:
+                data = chain.raised(data, stored)
+                data = chain.lowered(data, number)
+            return replace(event, dataversion=number, data=dict(data), sunset=sunset).encode()
+        except UnknownVersion as error:
+            why = f"it is stored in version {stored}: {error}; let it go: recon dead discard"
+            raise Untold(Outcome(kind=OutcomeKind.REJECTED, reason=why)) from error
+        except Exception as error:  # A job's own functions may raise anything; the event waits until they are mended.
+            said = "" if self.discreet else f": {error}"
+            why = f"up= or down= of the job, from version {stored} to {number}, raised {type(error).__name__}{said}; mend it, then recon publish"
+            raise Untold(Outcome(kind=OutcomeKind.RETRY, reason=why)) from error

@@ -1,0 +1,246 @@
+"""`type = "fold"`: a table of events instead of a table of rows. What is compared is the latest state of each key, folded from its events.
+
+The fold is one SQL statement, so that the database does it, in bulk, within its own memory, and in the one consistent read of the store
+beneath: its bulk ways, its by-key read and its limits hold as they are.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from recon.errors import StoreMismatch
+from recon.job import Sql
+from recon.section import Section
+from recon.stores.base import Scan, Selection, Store, StoreHealth
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LOOKED_AT = 1_000
+"""In so many of the newest events the doctor looks for each field."""
+
+DIALECTS = ("postgresql", "sqlite")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """Where in an event's row what stands: `position` orders the events of a key, `op` says which remove it (`deleted`), `data` is the
+    event's JSON, and `state` the dotted path in it to the item's state, "" for the whole of it.
+    """
+
+    position: str = "position"
+    op: str | None = "type"
+    deleted: tuple[str, ...] = ("deleted",)
+    data: str = "data"
+    state: tuple[str, ...] = ()
+    fold: Literal["replace", "merge"] = "replace"
+
+    @classmethod
+    def of(cls, section: Section, dialect: str) -> "Log":
+        """What a table of recon.toml says. Raises BadSetting."""
+        if dialect not in DIALECTS:
+            raise section.bad("type", f'"fold" reads PostgreSQL and SQLite, not {dialect}')
+        op: str = section.text("op", "type")
+        deleted = section.typed("deleted", list, ["deleted"], words='a list of texts, such as ["order.deleted"]')
+        if not all(isinstance(one, str) for one in deleted):
+            raise section.bad("deleted", 'wants a list of texts, such as ["order.deleted"]')
+        state: str = section.text("state", "")
+        return cls(
+            position=section.text("position", "position"),
+            op=op or None,
+            deleted=tuple(deleted),
+            data=section.text("data", "data"),
+            state=tuple(state.split(".")) if state else (),
+            fold=section.choice("fold", ("replace", "merge"), "replace"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded(Sql):
+    """The fold as the relation that the store beneath reads; `title` is how messages call it."""
+
+    title: str
+
+
+class FoldStore:
+    """The latest state per key of a table of events, over the store that reads the database.
+
+    A job's table is the table of events, its key the column with the item's key. A field's `column` is a dotted path from `state` on; its
+    `expression` is SQL over the columns of the newest event's row. Two events of a key in one position leave open which is the newest:
+    both come, and the key is told as a duplicate.
+    """
+
+    def __init__(self, name: str, inner: Store, log: Log, dialect: str) -> None:
+        self.name = name
+        self.inner = inner
+        self.log = log
+        self.dialect = dialect
+
+    @property
+    def removes(self) -> bool:
+        """Whether there are events that remove their key."""
+        return self.log.op is not None and bool(self.log.deleted)
+
+    def __repr__(self) -> str:
+        return f"FoldStore({self.name}, {self.inner!r})"
+
+    def scan(self, selection: Selection) -> AbstractContextManager[Scan]:
+        return self.inner.scan(self._folded(selection))
+
+    def get_many(self, selection: Selection, keys: Sequence[str]) -> "pa.Table":
+        return self.inner.get_many(self._folded(selection), keys)
+
+    def statements(self, selection: Selection) -> Sequence[str]:
+        return self.inner.statements(self._folded(selection))
+
+    def health(self, selection: Selection | None) -> StoreHealth:
+        """As of the store beneath; a field that none of the newest events has counts as one that cannot be read."""
+        health = self.inner.health(None if selection is None else self._folded(selection))
+        if selection is None or not health.readable_columns:
+            return health
+        absent = self._absent(selection)
+        if not absent:
+            return health
+        what = ", ".join(f"field {name} ({'.'.join(self._path(selection, name))})" for name in absent)
+        detail = f"none of the newest {LOOKED_AT:,} events of {self._title(selection)} has {what} in its column {self.log.data}"
+        return replace(health, readable_columns=False, detail=detail)
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def _absent(self, selection: Selection) -> list[str]:
+        """The fields whose path no event among the newest has; none where there is no event."""
+        names = [name for name, (column, _) in selection.columns.items() if column is not None]
+        words = Words(self.dialect)
+        data = words.json(f"l.{words.name(self.log.data)}")
+        counts = [f"count(CASE WHEN {words.present(data, self._path(selection, name))} THEN 1 END) AS {words.name(name)}" for name in names]
+        kept = f" WHERE {self._not_deleted(words, 'l')}" if self.removes else ""
+        newest = f"SELECT * FROM {self._events(selection, words)} AS l{kept}"
+        newest += f" ORDER BY l.{words.name(self.log.position)} DESC LIMIT {LOOKED_AT}"
+        text = f"SELECT 'x' AS key, count(*) AS recon_events{''.join(f', {count}' for count in counts)} FROM ({newest}) AS l"
+        columns = {one: (one, None) for one in ("recon_events", *names)}
+        asked = Selection(relation=Folded(text=text, params=selection.relation.params, title=self._title(selection)), columns=columns)
+        with self.inner.scan(asked) as scan:
+            (found,) = scan.reader.read_all().to_pylist()
+        return [name for name in names if int(found["recon_events"]) and not int(found[name])]
+
+    # The statement ---------------------------------------------------------------------------------------------------------------
+
+    def _folded(self, selection: Selection) -> Selection:
+        """The selection over the fold, by the same names."""
+        words = Words(self.dialect)
+        text = self._replaced(selection, words) if self.log.fold == "replace" else self._merged(selection, words)
+        relation = Folded(text=text, key="key", params=selection.relation.params, title=self._title(selection))
+        return Selection(relation=relation, columns={name: (name, None) for name in selection.columns}, key_kind=selection.key_kind)
+
+    def _title(self, selection: Selection) -> str:
+        relation = selection.relation
+        if isinstance(relation, Sql):
+            return "the log in the job's SQL"
+        return f"the log {relation.schema}.{relation.name}" if relation.schema else f"the log {relation.name}"
+
+    def _path(self, selection: Selection, name: str) -> tuple[str, ...]:
+        column, _ = selection.columns[name]
+        assert column is not None
+        return (*self.log.state, *column.split("."))
+
+    def _events(self, selection: Selection, words: "Words") -> str:
+        """The log as a relation in brackets."""
+        relation = selection.relation
+        if isinstance(relation, Sql):
+            body = relation.text.strip().rstrip(";").rstrip()
+            return f"({body}\n)"
+        table = words.name(relation.name) if relation.schema is None else f"{words.name(relation.schema)}.{words.name(relation.name)}"
+        return f"(SELECT * FROM {table}{f' WHERE ({relation.where}{chr(10)})' if relation.where else ''})"
+
+    def _not_deleted(self, words: "Words", row: str) -> str:
+        assert self.log.op is not None
+        op = f"{row}.{words.name(self.log.op)}"
+        return f"({op} IS NULL OR {op} NOT IN ({', '.join(map(words.text, self.log.deleted))}))"
+
+    def _columns(self, selection: Selection, words: "Words", row: str) -> Iterator[str]:
+        data = words.json(f"{row}.{words.name(self.log.data)}")
+        for name, (column, expression) in selection.columns.items():
+            value = words.value(data, self._path(selection, name)) if column is not None else f"({expression})"
+            yield f"{value} AS {words.name(name)}"
+
+    def _replaced(self, selection: Selection, words: "Words") -> str:
+        """The newest event of each key has the whole state, unless it removes the key."""
+        key, position = words.name(selection.relation.key), words.name(self.log.position)
+        newest = f"rank() OVER (PARTITION BY l.{key} ORDER BY l.{position} DESC NULLS LAST) AS recon_rank"
+        events = f"SELECT l.*, {newest} FROM {self._events(selection, words)} AS l"
+        kept = f" AND {self._not_deleted(words, 'f')}" if self.removes else ""
+        columns = "".join(f", {one}" for one in self._columns(selection, words, "f"))
+        return f"SELECT f.{key} AS key{columns} FROM ({events}) AS f WHERE f.recon_rank = 1{kept}"
+
+    def _merged(self, selection: Selection, words: "Words") -> str:
+        """Each member of the state as the newest event has it that has it at all, since the key was last removed."""
+        odd = next((name for name, (column, _) in selection.columns.items() if column is None), None)
+        if odd is not None:
+            msg = f'store {self.name}: field {odd} is an SQL expression, which fold = "merge" has no single row for'
+            raise StoreMismatch(msg, hint="give the field a column=, a dotted path into the event's data")
+        key, position = words.name(selection.relation.key), words.name(self.log.position)
+        events = f"SELECT l.* FROM {self._events(selection, words)} AS l"
+        since = ""
+        if self.removes:
+            removed = f"CASE WHEN NOT {self._not_deleted(words, 'l')} THEN l.{position} END"
+            events = f"SELECT l.*, max({removed}) OVER (PARTITION BY l.{key}) AS recon_end FROM {self._events(selection, words)} AS l"
+            since = f" WHERE e.recon_end IS NULL OR e.{position} > e.recon_end"
+        data = words.json(f"e.{words.name(self.log.data)}")
+        newest = f"PARTITION BY e.{key} ORDER BY "
+        columns = []
+        for name in selection.columns:
+            path = self._path(selection, name)
+            there = f"CASE WHEN {words.present(data, path[: len(self.log.state) + 1])} THEN 0 ELSE 1 END, e.{position} DESC NULLS LAST"
+            columns.append(f"first_value({words.value(data, path)}) OVER ({newest}{there}) AS {words.name(name)}")
+        rank = f"rank() OVER ({newest}e.{position} DESC NULLS LAST) AS recon_rank"
+        inner = f"SELECT e.{key} AS key, {rank}{''.join(f', {one}' for one in columns)} FROM ({events}) AS e{since}"
+        return f"SELECT key{''.join(f', {words.name(name)}' for name in selection.columns)} FROM ({inner}) AS g WHERE g.recon_rank = 1"
+
+
+class Words:
+    """What a dialect calls things."""
+
+    def __init__(self, dialect: str) -> None:
+        from sqlalchemy.dialects import postgresql, sqlite
+
+        self.postgres = dialect == "postgresql"
+        made = postgresql.dialect() if self.postgres else sqlite.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy types no dialect's constructor.
+        self._quote = made.identifier_preparer.quote
+
+    def name(self, name: str) -> str:
+        """A column or table, quoted where it needs to be; a colon in it is none of a parameter."""
+        return str(self._quote(name)).replace(":", "\\:")
+
+    def text(self, text: str) -> str:
+        """A text as a literal."""
+        return "'" + text.replace("'", "''").replace(":", "\\:") + "'"
+
+    def json(self, column: str) -> str:
+        """The event's data as JSON, whatever the column is declared as."""
+        return f"CAST({column} AS {'jsonb' if self.postgres else 'TEXT'})"
+
+    def value(self, data: str, path: Sequence[str]) -> str:
+        """What stands there, as text with all its digits; null where nothing does."""
+        where = self._where(path)
+        if self.postgres:
+            return f"{data} #>> {where}"
+        # A number's own text, not the number: SQLite would make a double of 1.10.
+        return f"CASE json_type({data}, {where}) WHEN 'text' THEN json_extract({data}, {where}) WHEN 'null' THEN NULL ELSE {data} -> {where} END"
+
+    def present(self, data: str, path: Sequence[str]) -> str:
+        """Whether something stands there, null included."""
+        where = self._where(path)
+        return f"{data} #> {where} IS NOT NULL" if self.postgres else f"json_type({data}, {where}) IS NOT NULL"
+
+    def _where(self, path: Sequence[str]) -> str:
+        odd = next((part for part in path if not self.postgres and ('"' in part or "\\" in part)), None)
+        if odd is not None:
+            msg = f"a member called {odd!r} cannot be named in a path of SQLite's"
+            raise StoreMismatch(msg, hint="give the field an expression= instead of a column=")
+        quoted = ['"' + part.replace("\\", "\\\\").replace('"', '\\"') + '"' for part in path]
+        if self.postgres:
+            return self.text("{" + ",".join(quoted) + "}")
+        steps = (f"[{part}]" if part.isdigit() else f".{name}" for part, name in zip(path, quoted, strict=True))
+        return self.text("$" + "".join(steps))

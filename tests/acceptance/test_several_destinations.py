@@ -1,0 +1,130 @@
+"""A job with two destinations, through the command line: each has its own progress, and one that is down keeps nothing from the other."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.cli_project import Shell, Shop
+from tests.servers.receiver import Receiver, Reply, receiver
+
+__all__ = ["receiver"]
+
+DOWN = Reply(status=503, headers={"Retry-After": "3600"})
+HOOK = """
+[publishers.hook]
+type = "webhook"
+url = "{url}"
+unsigned = true
+"""
+
+
+@pytest.fixture
+def shell(tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Three orders differ; they are told to a webhook, which heals, and to a file."""
+    shop = Shop.made(tmp_path)
+    toml = (tmp_path / "recon.toml").read_text().replace('publisher = "bus"', 'publisher = ["hook", "bus"]')
+    shop.write("recon.toml", toml + HOOK.format(url=receiver.url))
+    shop.drift()
+    return Shell(shop, monkeypatch, capsys)
+
+
+def told(shell: Shell) -> list[str]:
+    """The ids in the file."""
+    path = shell.shop.folder / "events.jsonl"
+    return [json.loads(line)["id"] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_one_that_is_down_keeps_nothing_from_the_other(shell: Shell, receiver: Receiver) -> None:
+    """The file has its events in the night itself; the webhook's wait, are told by destination, and arrive under the same ids."""
+    receiver.reply = DOWN
+
+    night = shell("run", "orders", "--json")
+
+    body = json.loads(night.out)
+    assert night.code == 6
+    assert [(one["publisher"], one["confirmed"], one["waiting"]) for one in body["deliveries"]] == [("hook", 0, 3), ("bus", 3, 0)]
+    assert body["delivery"] == body["deliveries"][0]
+    first = told(shell)
+    assert len(first) == 3
+    shown = shell("show", body["run"])
+    assert "NOT DELIVERED" in shown.out
+    assert "3 events (hook: 0 accepted, 3 waiting; bus: 3 accepted)" in shown.out
+    story = shell("explain", "orders", "o002").out
+    assert "to hook: waiting" in story
+    assert "to bus: sent" in story
+
+    receiver.reply = Reply(status=200)
+    receiver.requests.clear()
+    done = shell("publish")
+
+    assert (done.code, done.out.count("confirmed")) == (0, 1)
+    assert sorted(event["id"] for event in receiver.events) == sorted(first)
+    assert told(shell) == first
+
+
+def test_delivered_is_what_the_first_destination_confirmed(shell: Shell, receiver: Receiver) -> None:
+    """A correction that only the second one has is not held against the consumer: whatever nights pass, it keeps its id."""
+    shell.shop.write("jobs/orders.py", (shell.shop.folder / "jobs/orders.py").read_text().replace("settle=0", "settle=0, raise_after=1"))
+    receiver.reply = DOWN
+    for day in (1, 2, 3):
+        assert shell("run", "orders", "--slot", f"2026-11-0{day}T03:00:00Z").code == 6
+    assert len(set(told(shell))) == 3
+
+    receiver.reply = Reply(status=200)
+    assert shell("publish", "orders").code == 0
+    assert shell("run", "orders", "--slot", "2026-11-04T03:00:00Z").code == 0
+    assert len(set(told(shell))) == 6
+
+
+def test_a_destination_added_later_gets_what_comes_from_then_on(shell: Shell, receiver: Receiver) -> None:
+    """What went out before is not sent to it by itself; a replay brings it."""
+    toml = (shell.shop.folder / "recon.toml").read_text()
+    shell.shop.write("recon.toml", toml.replace('["hook", "bus"]', '"bus"'))
+    assert shell("run", "orders").code == 0
+    shell.shop.write("recon.toml", toml.replace('["hook", "bus"]', '["bus", "hook"]'))
+    assert receiver.events == []
+    assert shell("replay", "--domain", "orders", "--to", "hook").code == 0
+    assert sorted(event["id"] for event in receiver.events) == sorted(told(shell))
+
+
+def test_every_command_that_names_a_destination_names_both(shell: Shell, receiver: Receiver) -> None:
+    """The list, the event types, the AsyncAPI document and the doctor."""
+    assert "to hook and bus" in shell("list").out
+    assert "to hook and bus" in shell("events").out
+    channels = json.loads(shell("events", "asyncapi").out)["channels"]
+    assert {name: channel["address"] for name, channel in channels.items()} == {"orders": "hook", "orders.bus": "bus", "refunds": None}
+    checks = json.loads(shell("doctor", "orders", "--json").out)["checks"]
+    assert [one["message"].partition(":")[0] for one in checks if one["name"] == "publisher"] == ["hook", "bus"]
+
+
+@pytest.mark.parametrize(
+    ("publisher", "words"),
+    [
+        ('["hook", "hook"]', "is named twice"),
+        ("[]", "wants a name or a list of names"),
+        ('["hook", 3]', "wants a name or a list of names"),
+        ('["hook", "bos"]', "names publisher 'bos', which nobody defines"),
+        ("true", "wants a name or a list of names"),
+    ],
+)
+def test_a_list_that_cannot_be_is_refused(shell: Shell, publisher: str, words: str) -> None:
+    """With the key and its line, before anything is fetched."""
+    toml = (shell.shop.folder / "recon.toml").read_text()
+    shell.shop.write("recon.toml", toml.replace('["hook", "bus"]', publisher))
+    said = shell("run", "orders")
+    assert said.code == 2
+    assert words in said.err + said.out
+    assert "recon.toml:12" in said.err + said.out
+
+
+def test_a_publisher_that_is_gone_keeps_no_other_from_its_events(shell: Shell, receiver: Receiver) -> None:
+    """`recon publish` delivers to the one that is there, and says of the other what it lacks."""
+    receiver.reply = DOWN
+    assert shell("run", "orders").code == 6
+    toml = (shell.shop.folder / "recon.toml").read_text()
+    shell.shop.write("recon.toml", toml.replace('["hook", "bus"]', '"bus"').replace("[publishers.hook]", "[publishers.other]"))
+    done = shell("publish", "--json")
+    (figure,) = json.loads(done.out)["deliveries"]
+    assert (done.code, figure["waiting"]) == (6, 3)
+    assert "no publisher 'hook'" in figure["last_reason"]
