@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -230,13 +231,16 @@ def test_a_broker_with_a_certificate_of_its_own(tmp_path: Path) -> None:
 
 @there
 def test_a_broker_that_takes_few_at_once_is_not_sent_more() -> None:
-    """Its receive maximum is kept to, whatever the batch: a broker ends a connection that goes beyond."""
+    """Its receive maximum is kept to, whatever the batch: with five unanswered the sixth is not sent, and is known not to have been."""
     with Mosquitto(more="max_inflight_messages 5") as server:
         sender = publisher(server.url, subscribers="optional")
-        outcomes = sender.publish(publisher_suite.messages(500), 20.0)
+        outcomes = sender.publish(publisher_suite.messages(300), 20.0)
+        with server.still():
+            waiting = Counter(outcome.kind for outcome in sender.publish(publisher_suite.messages(50), 0.5))
         sender.close()
 
     assert {outcome.kind for outcome in outcomes} == {OutcomeKind.CONFIRMED}
+    assert waiting == {OutcomeKind.UNKNOWN: 5, OutcomeKind.RETRY: 45}
 
 
 @there
