@@ -244,9 +244,10 @@ def test_a_broker_that_takes_few_at_once_is_not_sent_more() -> None:
 
 
 @there
-def test_a_broker_that_stands_still_costs_no_more_than_the_deadline(bench: MqttBench) -> None:
+@pytest.mark.parametrize("pad", [0, 200_000])
+def test_a_broker_that_stands_still_costs_no_more_than_the_deadline(bench: MqttBench, pad: int) -> None:
     """Nothing is answered, so all is UNKNOWN when the time is over, and a new connection is RETRY; once it goes on, all is taken."""
-    batch = publisher_suite.messages(20)
+    batch = publisher_suite.messages(60, pad=pad)
     sender = bench.publisher()
     assert sender.publish(batch[:1], 5.0)[0].kind is OutcomeKind.CONFIRMED
 
