@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from recon.errors import DeliveryError
 from recon.event.cloudevents import PREFIX
-from recon.publishers.aws_fault import of_error
+from recon.publishers.aws_fault import FORBIDDEN, code_of, of_error
 from recon.publishers.base import Message, Outcome, OutcomeKind
 from recon.publishers.extra import needs
 from recon.publishers.headers import REPLAY, wire_of
@@ -133,6 +133,16 @@ class Aws:
             reason = of_error(error, place=place).reason
             hint = "check region, credentials, the name, and what the credentials may do: recon doctor"
             raise DeliveryError(f"{name}: {reason}", hint=hint) from error
+
+    def looked(self, ask: Callable[[Any], Any], *, name: str, place: str) -> Any:
+        """What `asked` answers, or None where the credentials are good and may not ask this: who only sends needs no right to look."""
+        try:
+            return self.asked(ask, name=name, place=place)
+        except DeliveryError as error:
+            response = getattr(error.__cause__, "response", None)
+            if isinstance(response, dict) and code_of(response) in FORBIDDEN:
+                return None
+            raise
 
     def tried(self, place: str, parcels: Sequence[Parcel], send: Callable[[Any, Sequence[Parcel]], Sequence[Outcome]]) -> Sequence[Outcome]:
         """`send`'s outcomes; those of its error where it raises. What is refused as a whole is sent one by one, so that each is judged alone."""
