@@ -63,7 +63,7 @@ class SQSBench:
 def test_keeps_the_contract(aws: AwsServer, check: Any) -> None:
     """What every reader must keep to, over a queue that goes and comes back."""
     aws.proxy.passes()
-    check(SQSBench(aws, 2 if check in SHORT else 60))
+    check(SQSBench(aws, 1 if check in SHORT else 60))
 
 
 @pytest.mark.parametrize("way", ["sqs", "sns", "sns raw", "eventbridge"])
