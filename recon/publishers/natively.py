@@ -34,6 +34,7 @@ from recon.section import Section
 
 #: So many items are read and then posted at a time: a reading is never older than it takes to post so many.
 BATCH = 10
+LATE = "not sent: the time for this delivery was over before the item could be read again"
 
 
 class Neighbours(Protocol):
@@ -85,7 +86,9 @@ class Natively:
         for resource, told in asked.items():
             read = self._read(resource, [str(event.data["key"]) for _, event, _ in told], clock)
             for index, event, job in told:
-                found[index] = self._letter(event, batch[index].type, job, read[str(event.data["key"])], clock)
+                # More may have to be read for it, and one request may take as long as a whole delivery.
+                item = read[str(event.data["key"])]
+                found[index] = _retry(LATE) if clock.over else self._letter(event, batch[index].type, job, item, clock)
         return [found[index] for index in range(len(batch))]
 
     def says(self, job: Job) -> str:
@@ -122,7 +125,7 @@ class Natively:
     def _read(self, resource: str, keys: Sequence[str], clock: "Bounded") -> Mapping[str, Lookup]:
         """Each key's item; UNKNOWN with the reason for those that could not be read in time."""
         wanted = list(dict.fromkeys(keys))
-        why = "the time for this delivery was over before it could be read again"
+        why = LATE
         found: dict[str, Lookup] = {}
         try:
             for one in self.native.read(resource, wanted, clock=clock):
@@ -135,7 +138,8 @@ class Natively:
 
     def _letter(self, event: Event, kind: str, job: Job, read: Lookup, clock: Clock) -> Webhook | Outcome:
         if read.status in {LookupStatus.UNKNOWN, LookupStatus.FORBIDDEN}:
-            return _retry(f"not sent: {self.provider_name} could not be asked for the item as it is now: {read.why}")
+            why = f"not sent: {self.provider_name} could not be asked for the item as it is now: {read.why}"
+            return _retry(LATE if read.why == LATE else why)
         if read.status is LookupStatus.NOT_FOUND and event.operation != "deleted":
             why = f"not sent: the event says {event.operation}, and {self.provider_name} does not find the item any more ({read.why})"
             return _retry(f"{why}; the next night tells whether it is gone")

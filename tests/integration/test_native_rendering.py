@@ -270,6 +270,26 @@ def test_a_provider_that_is_down_holds_nothing_up_and_loses_nothing(tmp_path: Pa
     assert took < 6.0
 
 
+def test_a_provider_that_hangs_is_not_waited_for_item_by_item(tmp_path: Path) -> None:
+    """A third party that answers nothing costs one time limit and not one for each item; every event waits."""
+    with bench(tmp_path, charges=[charge(n) for n in range(10)], slow=1.5) as one:
+        (tmp_path / "recon.toml").write_text((tmp_path / "recon.toml").read_text().replace("tries = 2", 'tries = 2\ntimeout = "1s"'))
+        with Project.find(tmp_path, environ={"STRIPE_API_KEY": "rk_test_1", "NEW": NEW, "HOME": str(tmp_path)}) as project:
+            began = time.monotonic()
+            outcomes = project.publisher("app").publish([message("charges", "charge.updated", f"ch_{n:04}") for n in range(10)], 1.0)
+            took = time.monotonic() - began
+
+    assert kinds(list(outcomes)) == [RETRY] * 10
+    assert one.app.came == []
+    assert took < 5.0
+
+
+def test_older_versions_are_not_sent_beside(tmp_path: Path) -> None:
+    """The webhook has the item as it is now, so that an older version of the event has nothing of its own to say, and is not asked for."""
+    with bench(tmp_path) as one:
+        assert one.project.publisher("app").capabilities.versions is False
+
+
 def test_later_events_of_an_item_wait_for_the_first(tmp_path: Path) -> None:
     """Where the first event of an item is not sent, the second one is not either; another item's goes on."""
     with bench(tmp_path, customers=[customer(2)]) as one:
