@@ -208,16 +208,16 @@ class StripeWebhooks:
         if self._originals and not happened.renewed:
             original = self._original(happened, clock)
             if original is not None:
-                return Webhook(topic=str(msgspec.json.decode(original)["type"]), body=original, headers=headers)
+                return Webhook(id=happened.id, topic=str(msgspec.json.decode(original)["type"]), body=original, headers=headers)
         if topic is None:
             msg = f"Stripe has no event that tells of {happened.resource} {happened.op}"
             raise NoWebhook(f'{msg}; choose one in the publisher\'s table: topics = {{ "TYPE" = "{self.example}" }}')
-        return Webhook(topic=topic, body=self._event(happened, topic), headers=headers)
+        return Webhook(id=happened.id, topic=topic, body=self._event(happened, topic), headers=headers)
 
-    def sign(self, body: bytes, secrets: Sequence[str], *, now: datetime) -> Mapping[str, str]:
+    def sign(self, webhook: Webhook, secrets: Sequence[str], *, now: datetime) -> Mapping[str, str]:
         """`t=…,v1=…`, one v1 for each secret, each over time and body (https://docs.stripe.com/webhooks/signature#verify-manually)."""
         stamp = int(now.timestamp())
-        signed = b"%d." % stamp + body
+        signed = b"%d." % stamp + webhook.body
         made = [f"v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}" for secret in secrets]
         return {"stripe-signature": ",".join([f"t={stamp}", *made])}
 

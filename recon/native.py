@@ -63,8 +63,9 @@ class Happened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """What is posted, all but the signature, which is made for each try. `headers` by lower-case names."""
+    """What is posted, all but the signature, which is made for each try. `id` is the corrective event's; `headers` by lower-case names."""
 
+    id: str
     topic: str
     body: bytes
     headers: Mapping[str, str]
@@ -98,7 +99,7 @@ class Native(Protocol):
         """The webhook. Raises NoWebhook, and ProviderError where more has to be read for it and cannot be."""
         ...
 
-    def sign(self, body: bytes, secrets: Sequence[str], *, now: datetime) -> Mapping[str, str]:
+    def sign(self, webhook: Webhook, secrets: Sequence[str], *, now: datetime) -> Mapping[str, str]:
         """The headers that prove who sends, by lower-case names; `secrets` is not empty, the newest first."""
         ...
 

@@ -96,6 +96,9 @@ class Natively:
         known, why = self._fits(job)
         if known is None:
             raise NoWebhook(why)
+        if not self._provider.can_get(job.resource):
+            msg = f"{job.resource} of {self.provider_name} cannot be read by id, and a webhook has the whole item"
+            raise NoWebhook(msg)
         topics = self.native.topics(job.resource)
         event = job.event or job.resource
         chosen = {op: self._topics.get(f"{event}.{op}") for op in ("created", "updated", "deleted")}

@@ -1,5 +1,6 @@
 """`render = "native"`: what is posted for which event and which state of the item, what is signed, and what is never sent; over real servers."""
 
+import hmac
 import json
 import time
 import uuid
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import standardwebhooks
 import stripe
 from stripe.params import WebhookEndpointCreateParams
 
@@ -20,6 +22,7 @@ from recon.event import Event, event_id
 from recon.native import NoWebhook
 from recon.project import Project
 from recon.publishers.base import Message, Outcome, OutcomeKind
+from tests.acceptance.documents import files_in
 from tests.servers.endpoint import Endpoint, Handler, endpoint
 from tests.servers.scripted import Answer, Call, scripted
 from tests.servers.stripe_events import Account, charge, customer, event, stripe_account
@@ -37,6 +40,9 @@ url = "sqlite:///app.db"
 api_key = {{ env = "STRIPE_API_KEY" }}
 base_url = "{url}"
 tries = 2
+[providers.hub]
+type = "hubspot"
+objects = {{ contacts = ["email"] }}
 [providers.plain]
 type = "rest"
 base_url = "https://plain.example/"
@@ -379,7 +385,8 @@ def test_what_no_webhook_tells_waits_and_says_so(tmp_path: Path, domain: str, ki
 @pytest.mark.parametrize(
     ("publisher", "says"),
     [
-        ('render = "native"\nprovider = "plain"\nsecret = { env = "NEW" }', "types that can: github, shopify, stripe"),
+        ('render = "native"\nprovider = "hub"\nsecret = { env = "NEW" }', "types that can: github, rest, shopify, stripe"),
+        ('render = "native"\nprovider = "plain"\nsecret = { env = "NEW" }', "does not say how its third party's webhooks look"),
         ('render = "native"\nprovider = "nobody"\nsecret = { env = "NEW" }', "nobody"),
         ('render = "native"\nsecret = { env = "NEW" }', "provider: is missing"),
         (STRIPE + 'form = "binary"', "form: has no meaning"),
@@ -488,6 +495,96 @@ def test_github_names_what_changed(tmp_path: Path, event: str, before: dict[str,
         assert body["changes"] == {"repository": {"name": {"from": "hallo"}}}
     assert uuid.UUID(headers["x-github-delivery"])
     assert headers["x-hub-signature"].startswith("sha1=")
+
+
+REST_TOML = """
+[providers.shop]
+type = "rest"
+base_url = "{url}/"
+[providers.shop.resources.orders]
+path = "orders"
+records = "data"
+key = "ref.id"
+get = "orders/{{key}}"
+paging = {{ rule = "single" }}
+"""
+REST = 'render = "native"\nprovider = "shop"\nsecret = { env = "NEW" }\n'
+ORDER = b'{"ref": {"id": "o1"}, "total": 19.90, "note": "1.0"}'
+
+
+def shop(call: Call) -> Answer:
+    """Two orders, one of them deleted."""
+    return {"/orders/o1": Answer(ORDER), "/orders/o2": Answer({}, status=410)}.get(call.path, Answer({}, status=404))
+
+
+@contextmanager
+def rest_bench(folder: Path, webhooks: str, publisher: str = REST, secret: str = NEW) -> Iterator[Bench]:
+    """A REST API that declares its webhooks so."""
+    write_job(folder, "orders", "shop.orders", "order", fields='Field("total")')
+    with scripted(shop) as server, bench(folder, publisher + REST_TOML.format(url=server.url) + webhooks) as one:
+        environ = {"STRIPE_API_KEY": "x", "NEW": secret, "HOME": str(folder)}
+        with Project.find(folder, environ=environ) as project:
+            yield Bench(project, one.app, one.account)
+
+
+def test_any_rest_api_that_signs_with_an_hmac(tmp_path: Path) -> None:
+    """The declaration in the docs: the record byte for byte in its body, its headers, its topics by operation, and its signature."""
+    with rest_bench(tmp_path, files_in("native-webhooks.md")["rest-webhooks.toml"]) as one:
+        outcomes = one.publish(message("orders", "order.updated", "o1"), message("orders", "order.deleted", "o2"))
+        says = one.project.publisher("app").says(one.project.job("orders"))  # type: ignore[attr-defined]  # beside the protocol
+
+    assert kinds(outcomes) == [CONFIRMED] * 2
+    (headers, body), (_, gone) = one.app.came
+    assert body == b'{"event":"order.changed","sent_at":"2026-11-25T03:00:00Z","data":' + ORDER + b"}"
+    assert json.loads(gone) == {"event": "order.removed", "sent_at": "2026-11-25T03:00:00Z", "data": {"id": "o2", "deleted": True}}
+    assert (headers["x-shop-topic"], bool(uuid.UUID(headers["x-shop-delivery"]))) == ("order.changed", True)
+    stamp, signature = (part.partition("=")[2] for part in headers["x-shop-signature"].split(","))
+    assert signature == hmac.new(NEW.encode(), f"{stamp}.".encode() + body, "sha256").hexdigest()
+    assert abs(int(stamp) - time.time()) < 60
+    assert "order.created as order.placed, order.updated as order.changed" in says
+
+
+def test_a_third_party_that_keeps_to_standard_webhooks(tmp_path: Path) -> None:
+    """Declared as the docs say, its signature is taken by the reference library; the body is the record alone, a deletion its key."""
+    lines = ['[providers.shop.webhooks]\nid_header = "webhook-id"\ntimestamp_header = "webhook-timestamp"']
+    lines += [files_in("native-webhooks.md")["standard-webhooks.toml"], 'topics.orders = { updated = "order.changed", deleted = "gone" }']
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw1yJ5cQ0hZ1o="
+    with rest_bench(tmp_path, "\n".join(lines), secret=secret) as one:
+        events = [message("orders", f"order.{op}", key) for op, key in (("updated", "o1"), ("deleted", "o2"), ("created", "o1"))]
+        outcomes = one.publish(*events)
+
+    (headers, body), (_, gone) = one.app.came
+    standardwebhooks.Webhook(secret).verify(body, headers)
+    assert body == ORDER
+    assert json.loads(gone) == {"ref": {"id": "o2"}}
+    assert kinds(outcomes) == [CONFIRMED, CONFIRMED, RETRY]
+    assert "names no topic for what was created" in outcomes[2].reason
+
+
+@pytest.mark.parametrize(
+    ("webhooks", "says"),
+    [
+        ("", "topics: is missing"),
+        ('topics.things = { created = "x" }', "things: is no resource"),
+        ('topics.orders = { created = "x", dropped = "y" }', "dropped: is not a setting"),
+        ('topics.orders = { created = "x" }\nsignature = { over = "{body}" }', "signature] header: is missing"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S", over = "{timestamp}" }', "leaves the body out"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S", value = "v1" }', "leaves the signature out"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X S" }', "is no name of a header"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S", over = "{secret}.{body}" }', "has a place that it cannot have"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S" }\nbody = { a = "{record}!" }', "stands alone"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S" }\nbody = { a = "{who}" }', "has {who}"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S" }\nbody = { a = "b" }', "leaves {record} out"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S", key = "base64" }', "the secret is no base64"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S" }\nheader = "X"', "header: is not a setting"),
+    ],
+)
+def test_a_declaration_that_cannot_be_is_refused(tmp_path: Path, webhooks: str, says: str) -> None:
+    """Each mistake in `[providers.NAME.webhooks]` is refused by its key when the publisher is made."""
+    with rest_bench(tmp_path, f"[providers.shop.webhooks]\n{webhooks}", secret="no base64!") as one, pytest.raises(BadSetting) as caught:
+        one.project.publisher("app")
+    assert says in str(caught.value)
+    assert "no base64!" not in str(caught.value)
 
 
 def test_what_the_doctor_says(tmp_path: Path) -> None:
