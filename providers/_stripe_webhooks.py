@@ -19,6 +19,7 @@ from recon.clock import Clock
 from recon.errors import InvalidPage
 from recon.fetch.lookup import Reader
 from recon.fetch.page import Lookup
+from recon.fetch.path import segments
 from recon.native import JSON, Happened, NoWebhook, Webhook, agree, whole
 
 if TYPE_CHECKING:
@@ -288,6 +289,7 @@ class Undelivered:
         self._lock = threading.Lock()
         #: By prefix when it was read, and the newest event's id by that of its object.
         self._known: dict[str, tuple[float, Mapping[str, str]]] = {}
+        self._told = False
 
     def newest(self, prefix: str, key: str, clock: Clock) -> bytes | None:
         """The newest such event of an object, as Stripe has it; None where there is none. Raises ProviderError where it cannot be asked."""
@@ -342,7 +344,10 @@ def _nested(before: Mapping[str, Any]) -> Mapping[str, Any]:
     """Values by dotted path as Stripe nests them (https://docs.stripe.com/api/events/object#event_object-data-previous_attributes)."""
     made: dict[str, Any] = {}
     for path, value in before.items():
-        *way, last = path.split(".")
+        *way, last = segments(path)
+        if any(name.isdigit() for name in (*way, last)):
+            # An item of a list has no place of its own there.
+            continue
         at = made
         for name in way:
             at = at.setdefault(name, {}) if isinstance(at.get(name, {}), dict) else {}

@@ -45,6 +45,8 @@ class Happened:
     topic: str | None = None
     #: What the target held of that which differs, by path in the record, where it is of the same JSON type as the record's own.
     before: Mapping[str, Any] = field(default_factory=dict)
+    #: The paths of all that differs.
+    changed: frozenset[str] = frozenset()
     #: The paths of all that is compared.
     paths: tuple[str, ...] = ()
     #: An earlier event of this item was delivered and did not heal it.
@@ -54,11 +56,6 @@ class Happened:
     def now(self) -> Any:
         """The record, decoded; None where the item is deleted."""
         return None if self.record is None else msgspec.json.decode(self.record)
-
-    @property
-    def changed(self) -> frozenset[str]:
-        """The paths of what differs, where the target held something else."""
-        return frozenset(self.before)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,11 +78,14 @@ class Natively:
         found: dict[int, Webhook | Outcome] = {}
         asked: dict[str, list[tuple[int, Event, Job]]] = {}
         for index, message in enumerate(batch):
+            event = _decoded(message)
             job, why = self._job(message.domain)
-            if job is None:
+            if event is None:
+                found[index] = Outcome(kind=OutcomeKind.REJECTED, reason="this is no corrective event: it names no item by its key")
+            elif job is None:
                 found[index] = _retry(why)
-                continue
-            asked.setdefault(job.resource, []).append((index, decode(message.body), job))
+            else:
+                asked.setdefault(job.resource, []).append((index, event, job))
         for resource, told in asked.items():
             read = self._read(resource, [str(event.data["key"]) for _, event, _ in told], clock)
             for index, event, job in told:
@@ -114,7 +117,10 @@ class Natively:
         job = self._beside.job(domain)
         if job is None:
             return None, f"no job of the domain {domain!r} is on, so it is not known which item this is; switch it on, then: recon publish"
-        return self._fits(job)
+        try:
+            return self._fits(job)
+        except ReconError as error:
+            return None, f"not sent: {error}"
 
     def _fits(self, job: Job) -> tuple[Job | None, str]:
         if job.direction != "inbound":
@@ -155,16 +161,17 @@ class Natively:
             return _retry(f"not sent: {error}")
         except ReconError as error:
             return _retry(f"not sent: {self.provider_name}: {error}")
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
             return _retry(f"not sent: {self.provider_name} answered an item that cannot be rendered: {error}")
 
     @staticmethod
     def _happened(event: Event, job: Job, op: Operation, topic: str | None, record: bytes | None) -> Happened:
         before: dict[str, Any] = {}
+        changed = [one for one in job.fields if one.name in event.data.get("changed", ())]
         if op == "updated" and record is not None:
             now, held = msgspec.json.decode(record), event.data.get("before") or {}
             # What was translated or normalized is in the store's words, which the third party's own webhook would not use.
-            plain = [one for one in job.fields if one.name in event.data.get("changed", ()) and not one.mapping and one.normalize is None]
+            plain = [one for one in changed if not one.mapping and one.normalize is None]
             before = {one.at: held[one.name] for one in plain if one.name in held and alike(now, one.at, held[one.name])}
         return Happened(
             id=event.id,
@@ -175,6 +182,7 @@ class Natively:
             record=record,
             topic=topic,
             before=before,
+            changed=frozenset(one.at for one in changed),
             paths=tuple(one.at for one in job.compared),
             renewed=bool(event.data.get("supersedes")),
         )
@@ -222,6 +230,15 @@ def unquoted(answer: bytes, letter: Webhook, key: str) -> bytes:
         for form in forms_of(value) if len(value) >= SHORTEST else ():
             text = text.replace(form, "…")
     return text.encode()
+
+
+def _decoded(message: Message) -> Event | None:
+    """The event in a message; None where there is none with an item's key in it."""
+    try:
+        event = decode(message.body)
+    except ValueError:
+        return None
+    return event if isinstance(event.data, dict) and isinstance(event.data.get("key"), str) else None
 
 
 def _texts(value: Any) -> list[str]:

@@ -94,7 +94,7 @@ def write_job(folder: Path, domain: str, where: str, kind: str, *, fields: str, 
 @contextmanager
 def bench(folder: Path, publisher: str = STRIPE, handle: Handler = accept, **held: Any) -> Iterator[Bench]:
     """The bench, with jobs for charges, customers and balance transactions."""
-    charges = 'Field("amount", "integer"), Field("status"), Field("refunded", path="refunded.by")'
+    charges = 'Field("amount", "integer"), Field("status"), Field("refunded", path="refunded.by"), Field("line", path="lines.0")'
     write_job(folder, "charges", "stripe.charges", "charge", fields=charges)
     write_job(folder, "customers", "stripe.customers", "customer", fields='Field("email", personal=True), Field("name")')
     write_job(folder, "balances", "stripe.balance_transactions", "balance", fields='Field("status")')
@@ -195,12 +195,32 @@ def test_what_is_so_now_is_sent(tmp_path: Path, kind: str, there: str, told: str
 
 def test_what_the_application_had_stands_in_previous_attributes(tmp_path: Path) -> None:
     """Of what differs the application's own value is told, nested as Stripe nests it, and left out where it is of another kind than Stripe's."""
-    now = charge(1, refunded={"by": "bob"})
-    before = {"amount": "999", "status": "pending", "refunded": "alice"}
+    now = charge(1, refunded={"by": "bob"}, lines=["b"])
+    before = {"amount": "999", "status": "pending", "refunded": "alice", "line": "a"}
     with bench(tmp_path, charges=[now]) as one:
-        one.publish(message("charges", "charge.updated", "ch_0001", before=before, changed=["amount", "refunded"]))
+        one.publish(message("charges", "charge.updated", "ch_0001", before=before, changed=["amount", "refunded", "line"]))
 
     assert one.bodies[0]["data"]["previous_attributes"] == {"refunded": {"by": "alice"}}
+
+
+def test_a_translated_field_still_chooses_the_topic(tmp_path: Path) -> None:
+    """A status that the job translates into the application's words differs all the same: the topic is by it, and no word of ours is told as Stripe's."""
+    with bench(tmp_path, charges=[charge(1)]) as one:
+        write_job(tmp_path, "mapped", "stripe.charges", "charge", fields='Field("status", mapping={"succeeded": "paid"})')
+        one.publish(message("mapped", "charge.updated", "ch_0001", before={"status": "open"}, changed=["status"]))
+
+    (body,) = one.bodies
+    assert body["type"] == "charge.succeeded"
+    assert "previous_attributes" not in body["data"]
+
+
+def test_what_is_no_event_costs_itself_and_not_its_batch(tmp_path: Path) -> None:
+    """A body that names no item is refused for good; its neighbour is sent."""
+    good = message("customers", "customer.updated", "cus_0001")
+    with bench(tmp_path, customers=[customer(1)]) as one:
+        outcomes = one.publish(replace(good, partitionkey="x", body=b"{}"), good)
+
+    assert kinds(outcomes) == [REJECTED, CONFIRMED]
 
 
 TRUE = event(1, "charge.succeeded", charge(1))
