@@ -140,11 +140,11 @@ def test_each_version_of_each_event_ends_once_and_in_its_order(tmp_path_factory,
 
     with State.open(f"sqlite:///{path}", clock=clock) as state:
         nights = Nights(state, clock)
-        sent_in_both(nights, "1", "2", "3")
+        sent_in_both(nights, "1", "2")
         with state.begin() as conn:
             for row in conn.execute(select(outbox)).mappings().all():
                 event = conn.execute(select(events).where(events.c.id == row["event_id"])).mappings().one()
-                for number in range(1, 5):
+                for number in range(1, 4):
                     name = f"{row['partitionkey']}-{number}"
                     if not row["version"]:
                         conn.execute(events.insert().values({**event, "id": name}))
@@ -159,8 +159,8 @@ def test_each_version_of_each_event_ends_once_and_in_its_order(tmp_path_factory,
         assert faults == []
         with state.read() as conn:
             assert {(row.event_id, row.version): row.state for row in conn.execute(select(outbox))} == ended
-    assert len(ended) == 30
-    assert all([name[-1] for name in names[1:]] == list("1234") for names in line.values())
+    assert len(ended) == 16
+    assert all([name[-1] for name in names[1:]] == list("123") for names in line.values())
 
 
 def test_a_dead_letter_of_one_version_is_not_hidden_by_the_other(nights: Nights) -> None:
