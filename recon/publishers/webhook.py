@@ -67,7 +67,7 @@ class WebhookPublisher:
         if section.choice("render", RENDERS, "events") == "native":
             self._natively = _native(section, self._clock)
             self._secrets = _secrets(section, _signing_text, hint=None)
-            self.capabilities = Capabilities(batch=BATCH, ordered=True)
+            self.capabilities = Capabilities(batch=BATCH, ordered=True, versions=False)
         else:
             self._keys = _secrets(section, key_of, hint=MAKE_ONE)
             self.capabilities = Capabilities(batch=max(100, self.batch), ordered=True)
