@@ -126,7 +126,7 @@ def _applied(connection: Connection, rows: Rows, change: Change) -> bool:
             raise Conflict("the row is gone")
         if row is not None:
             return _written(connection, rows, change, row)
-        if rows.insert(connection, change):
+        if rows.insert(connection, change.key, change.wanted):
             return True
     raise Conflict("another session inserts the same row")
 

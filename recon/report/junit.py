@@ -104,7 +104,7 @@ def _delivery(figures: RunFigures) -> Check:
     for one in lacking:
         to, reason = f"{one.publisher}: " if len(deliveries) > 1 else "", f": {one.last_reason}" if one.last_reason else ""
         told = [f"{one.waiting:,} waiting, {one.dead:,} refused for good"]
-        told += [f"{old.waiting:,} waiting, {old.dead:,} refused in version {old.version}" for old in one.older]
+        told += [f"{other.waiting:,} waiting, {other.dead:,} refused in version {other.version}" for other in one.older]
         said.append(f"{to}{'; '.join(told)}{reason}")
     return Check("delivery", "failure", "; ".join(said))
 

@@ -333,7 +333,7 @@ def listing(
         yield line(f"… {count - limit:,} more:  recon report {figures.run} -f jsonl has all")
     if not count:
         yield line("  no discrepancy fits" if figures.discrepancies else f"  no discrepancy; the verdict is {figures.verdict.value}")
-    lacking = any(one.waiting or one.dead for one in figures.delivered)
+    lacking = any(one.undelivered for one in figures.delivered)
     if lacking or (figures.plan is not None and figures.plan.state in DECIDABLE):
         yield ()
         yield from _verdict(figures, None)

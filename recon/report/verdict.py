@@ -161,10 +161,11 @@ def _delivered(figures: RunFigures, plan: PlanFigure, deliveries: Sequence[Deliv
     several = len(deliveries) > 1
     told = [f"{f'{one.publisher}: ' if several else ''}{', '.join(_counts(one))}" for one in deliveries]
     lacking = [one for one in deliveries if one.undelivered]
+    each: list[DeliveryFigure | OlderFigure] = [*deliveries, *(older for one in deliveries for older in one.older)]
     steps = [Step("reason", f"{f'{one.publisher}: ' if several else ''}{one.last_reason}") for one in lacking if one.last_reason]
-    if any(one.waiting or any(old.waiting for old in one.older) for one in deliveries):
+    if any(one.waiting for one in each):
         steps.append(_publish(figures))
-    if any(one.dead or any(old.dead for old in one.older) for one in deliveries):
+    if any(one.dead for one in each):
         steps.append(Step("next", "mend what the reason says; what still differs then is told again by the next run"))
         steps.append(Step("inspect", f"recon dead list --domain {figures.domain}", command=True))
     word = "NOT DELIVERED" if lacking else "EMITTED"
@@ -180,8 +181,7 @@ def _counts(delivery: DeliveryFigure) -> list[str]:
         parts.append(f"{delivery.waiting:,} waiting")
     if delivery.dead:
         parts.append(f"{delivery.dead:,} refused for good")
-    parts += [_older(one) for one in delivery.older]
-    return parts
+    return [*parts, *map(_older, delivery.older)]
 
 
 def _older(one: OlderFigure) -> str:
