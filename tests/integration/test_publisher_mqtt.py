@@ -23,7 +23,7 @@ from recon.secret import Secret
 from recon.section import Section
 from recon.testing import publisher_suite
 from tests.integration.state.world import changed
-from tests.integration.whole_path import Nights, migrated_file, nights, stored
+from tests.integration.three_nights import Nights, migrated_file, nights, stored
 from tests.servers.authority import Authority
 from tests.servers.mosquitto import Mosquitto, Subscriber, there
 
