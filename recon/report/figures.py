@@ -181,6 +181,45 @@ class DeliveryFigure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unheeded:
+    """A correction that was delivered, and whose discrepancy is there all the same: the consumer has not acted, or something undid it."""
+
+    key: str
+    #: On how many nights it was found, and how often its events were confirmed since the first; when last, and by which destinations.
+    nights: int
+    deliveries: int = 0
+    last_at: datetime | None = None
+    publishers: tuple[str, ...] = ()
+    #: The ids of those events, oldest first.
+    events: tuple[str, ...] = ()
+    #: Whether it is told under a new id from now on.
+    raised: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convergence:
+    """What a look says of corrections that had been delivered before it: healed only where both sides were seen to agree."""
+
+    healed: int = 0
+    persisting: int = 0
+    #: Delivered, and not to be judged by this look.
+    unknown: int = 0
+    #: Of the persisting, those that are told under a new id from now on.
+    raised: int = 0
+    #: The longest time between the first delivery of one that healed and the look that saw it, in seconds.
+    healed_within: float | None = None
+    #: The persisting ones that were found on the most nights.
+    unheeded: tuple[Unheeded, ...] = ()
+    #: Whether the run looked at these and at nothing else (`recon run --verify`).
+    alone: bool = False
+
+    @property
+    def delivered(self) -> int:
+        """How many corrections it is about."""
+        return self.healed + self.persisting + self.unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunPoint:
     """A past run, for the sparkline and the index."""
 
@@ -295,6 +334,8 @@ class RunFigures:
     delivery: DeliveryFigure | None = None
     #: At each destination, in the order in which the job names them.
     deliveries: tuple[DeliveryFigure, ...] = ()
+    #: What became of corrections that were delivered before this run looked; None where there were none.
+    convergence: Convergence | None = None
     problem: Problem | None = None
     #: Stage name to seconds, in the order they ran.
     stages: Mapping[str, float] | None = None

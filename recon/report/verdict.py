@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from recon.discrepancy import DiscrepancyKind
+from recon.report import convergence
 from recon.report.figures import DeliveryFigure, GuardFigure, OlderFigure, PlanFigure, RunFigures, Verdict
 from recon.report.raising import raising
 from recon.report.words import doubts, moment, partial, percent, plural, roles
@@ -37,10 +38,11 @@ class Statement:
 
 def statement(figures: RunFigures) -> Statement:
     """What to say of this run. CLEAN is said of `Verdict.CLEAN` and of nothing else; a problem is told whatever the verdict."""
-    told = _told(figures)
+    looked = convergence.verified(figures)
+    told = Statement(*looked) if looked is not None else _told(figures)
     if figures.problem is not None and not any(step.text == figures.problem.message for step in told.steps):
         told = replace(told, steps=(*told.steps, *_problem(figures)))
-    return told
+    return replace(told, steps=(*told.steps, *(Step(label, text) for label, text in convergence.lines(figures))))
 
 
 def _told(figures: RunFigures) -> Statement:
