@@ -4,6 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Half of a test's time is waiting, for a server or for a process that it started: two workers for each core, eight at most.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; echo $$((2 * n)))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench soak reliability lock audit sbom clean
@@ -16,7 +18,7 @@ demo: $(VENV)/.runtime  ## Set up, then five nights on a pretended third party
 
 test: $(VENV)/.dev  ## Set up, then the whole suite (APT=0 leaves Debian's packages alone)
 	@sh scripts/extras
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff and mypy --strict
 	@$(BIN)/ruff check .

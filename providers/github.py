@@ -10,6 +10,7 @@ from recon.errors import MissingSecret, Refused
 from recon.fetch.page import Page
 from recon.http_provider import Action, Rule
 from recon.job import Scalar
+from recon.native import Native
 from recon.provider import Listing
 
 API_VERSION = "2022-11-28"
@@ -77,8 +78,9 @@ class GitHub(HTTPProvider):
 
     Limits (https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api): 5,000 requests an hour to a token, 900 points a
     minute (a read is one), and one request at a time, as GitHub asks for. A 404 may mean no access: absence is only believed beside a known
-    item that is found with the same token. Conditional requests, which cost nothing where nothing changed, need the bodies of the night before:
-    none are kept, so none are sent.
+    item that is found with the same token. Conditional requests, which cost nothing where nothing changed
+    (https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api), are not sent: a 304 has no body, so its page would have to be
+    an earlier night's, and the certificate would no longer say what was fetched.
     """
 
     base_url = "https://api.github.com/"
@@ -161,6 +163,13 @@ class GitHub(HTTPProvider):
         owner = body.get("owner")
         login = owner.get("login") if isinstance(owner, dict) else None
         return isinstance(login, str) and login.lower() != self.owner.lower()
+
+    def native(self, section: Section) -> Native:
+        """GitHub's own webhooks, for a publisher with `render = "native"`; they take no settings of their own."""
+        from ._github_webhooks import GitHubWebhooks  # noqa: PLC0415 - only who sends webhooks needs it; a copy of this file does without
+
+        del section
+        return GitHubWebhooks(self)
 
     def warnings(self) -> list[str]:
         """What `recon doctor` should say about the token, from what it is called; empty where there is none yet."""

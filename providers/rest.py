@@ -29,7 +29,7 @@ class Rest(HTTPProvider):
     """A third party as `[providers.NAME]` declares it: HTTPProvider's own keys, and a table per resource.
 
     `[providers.NAME.resources.RESOURCE]` takes `path`, `records` and `paging`, and may take `key`, `get`, `get_record`,
-    `get_params`, `params`, `deleted`, `merged`, `without`, `total`, `link`, `lag`, `ranges`, `shards`, `parallel`,
+    `get_body`, `get_params`, `params`, `method`, `body`, `deleted`, `merged`, `without`, `total`, `link`, `lag`, `ranges`, `shards`, `parallel`,
     `page_size`, `batch`, `cursor_age` and `passes`. What a key means stands with `recon.fetch.resource.Resource`,
     what a paging rule means with `recon.fetch.paging`. Nothing is guessed: a paging rule is always named.
 
@@ -54,7 +54,9 @@ def read_resource(section: Section) -> Resource:
     except BadSetting as error:
         error.hint = error.hint or RECORDS_HINT
         raise
-    get = _template(section, "get")
+    method = section.choice("method", ("GET", "POST"), "GET")
+    body, get_body = section.mapping("body", None), section.mapping("get_body", None)
+    get = _word(section, "get", None) if get_body is not None else _template(section, "get")
     declared = {
         "key": _word(section, "key", "id"),
         "get_record": section.text("get_record", ""),
@@ -76,12 +78,15 @@ def read_resource(section: Section) -> Resource:
         "passes": section.integer("passes", None, low=1),
     }
     section.finish()
+    if body is not None and method == "GET":
+        raise section.bad("body", "is a document, which a list by GET is not asked for with", hint='write method = "POST" beside it')
     if get is None:
-        for key in ("get_record", "get_params", "deleted", "merged", "batch"):
+        for key in ("get_record", "get_body", "get_params", "deleted", "merged", "batch"):
             if key in section.table:
                 raise section.bad(key, 'says something of a read by id, and there is no get = "…/{key}"')
     try:
-        return Resource(path=path, records=records, get=get, **declared)
+        posted = (body or {}) if method == "POST" else None
+        return Resource(path=path, records=records, get=get, get_body=get_body, body=posted, **declared)
     except ValueError as error:
         msg = f"{section.file.name} [{section.path}]: {error}"
         raise BadSetting(msg) from None

@@ -22,9 +22,12 @@ from recon.fetch.oauth import OAuth2
 from recon.fetch.origin import BadUrl, Origins, parse_url
 from recon.fetch.page import Lookup, LookupStatus, Page
 from recon.fetch.partition import Planner
+from recon.fetch.quota import Points
 from recon.fetch.session import Session
+from recon.fetch.told import COST
 from recon.fetch.transport import Response
 from recon.graphql_provider import GraphQLProvider
+from recon.native import Native
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +50,10 @@ MORE = "pageInfo { hasNextPage endCursor }"
 #: (https://shopify.dev/docs/apps/build/apis/graphql-admin/rate-limits); of a list no more than 25,000 can be paged through
 #: (https://shopify.dev/docs/api/usage/limits).
 PAGE, NESTED_PAGE, MOST, IDS = 250, 10, 25_000, 50
+#: Points that come back in a second, by the shop's plan; the bucket holds what comes back in twenty, and one query may ask for 1,000
+#: (https://shopify.dev/docs/apps/build/apis/graphql-admin/rate-limits).
+PLANS: Mapping[str, float] = {"standard": 100.0, "advanced": 200.0, "plus": 1000.0, "enterprise": 2000.0}
+BUCKET, DEAREST = 20, 1000.0
 FIRST_SHOPS = int(datetime(2006, 1, 1, tzinfo=UTC).timestamp())
 
 MONEY = "shopMoney { amount currencyCode } presentmentMoney { amount currencyCode }"
@@ -131,12 +138,12 @@ class Shopify(GraphQLProvider):
     """A shop's lists, whole: by a bulk operation, or page by page with `bulk = false`.
 
     Settings beside HTTPProvider's own: `shop` (`acme`, or `acme.myshopify.com`); `token`, by default `{ env = "SHOPIFY_TOKEN" }`, of an
-    app that may read and no more, or `client_id` and `client_secret` of an app made in the Dev Dashboard; `api_version`; `ids`: `gid` (`gid://shopify/Order/1`, the default) or `numeric` (`1`); `bulk`, and of it
+    app that may read and no more, or `client_id` and `client_secret` of an app made in the Dev Dashboard; `api_version`; `plan`; `ids`: `gid` (`gid://shopify/Order/1`, the default) or `numeric` (`1`); `bulk`, and of it
     `bulk_poll`, `bulk_busy`, `bulk_wait`; `downloads`, the origins of its files; and `resources.NAME` with `fields`, `nested`, `filter`.
 
     A bulk operation is begun by a mutation, and changes nothing of the shop: it writes a file that only this app can fetch. The list page by
-    page takes terms of Shopify's search for its ranges, which is an index and may lag behind. Points are learned from each answer's cost
-    (100, 200, 1,000 or 2,000 a second by plan, https://shopify.dev/docs/apps/build/apis/graphql-admin/rate-limits).
+    page takes terms of Shopify's search for its ranges, which is an index and may lag behind. Points are learned from each answer's cost;
+    `plan` says how many come back in a second before the first answer does.
 
     A deleted object is null where it is asked for by id. So is an order that the app may not see: without `read_all_orders` those older
     than 60 days (https://shopify.dev/docs/api/usage/access-scopes). No listing of orders is whole then, and no order is told missing.
@@ -153,8 +160,11 @@ class Shopify(GraphQLProvider):
         self.base_url = f"https://{self.shop}.myshopify.com/admin/api/{self.api_version}/graphql.json"
         super().__init__(section)
         once = Session(self.session.origins, self.auth, replace(self.terms, policy=replace(self.terms.policy, tries=1)), counts=self.meter)
+        if self.plan is not None:
+            restored = PLANS[self.plan]
+            self.session.expect(Points(name=COST, capacity=restored * BUCKET, available=restored * BUCKET, restored=restored, cost=DEAREST))
         self.exports = Exports(self.asker, Asker(once, self.look), self.downloads)
-        self._once = once
+        self._others = [once]
         self._rights: frozenset[str] | None = None
 
     def configure(self, section: Section) -> None:
@@ -164,6 +174,7 @@ class Shopify(GraphQLProvider):
                 "auth", "Shopify signs in its own way", hint='write token = { env = "SHOPIFY_TOKEN" }, or client_id and client_secret'
             )
         self.auth = _signs(section, self.base_url)
+        self.plan: str | None = section.choice("plan", tuple(PLANS), None)
         self.numeric = section.choice("ids", ("gid", "numeric"), "gid") == "numeric"
         self.bulk: bool = section.flag("bulk", True)
         self.poll, self.busy = section.duration("bulk_poll", 10.0), section.duration("bulk_busy", 600.0)
@@ -245,6 +256,15 @@ class Shopify(GraphQLProvider):
             else:
                 yield answer
 
+    def native(self, section: Section) -> Native:
+        """Shopify's own webhooks, for a publisher with `render = "native"`."""
+        from ._shopify_webhooks import ShopifyWebhooks  # noqa: PLC0415 - only who sends webhooks needs it; a copy of this file does without
+
+        del section  # They take no settings of their own.
+        made = ShopifyWebhooks(self)
+        self._others.append(made.session)
+        return made
+
     def wire_id(self, resource: str, key: str) -> str:
         """The global id of a key."""
         return f"gid://shopify/{self.kinds[resource].type}/{key}" if self.numeric else key
@@ -282,7 +302,8 @@ class Shopify(GraphQLProvider):
 
     def close(self) -> None:
         super().close()
-        self._once.close()
+        for other in self._others:
+            other.close()
         self.downloads.close()
 
 

@@ -10,6 +10,7 @@ from recon.errors import MissingSecret
 from recon.fetch.narrowing import Ranges, Shards
 from recon.http_provider import Action, Request, Rule
 from recon.job import Scalar
+from recon.native import Native
 
 API_VERSION = "2026-04-22.dahlia"
 """The version that the shipped jobs were written against. A version stays available, so a pinned one never changes a shape overnight
@@ -148,6 +149,17 @@ class Stripe(HTTPProvider):
             return None
         folders = [DASHBOARD, *([self.account] if self.account else []), *(["test"] if kind.endswith("_test_") else [])]
         return "/".join([*folders, page.replace("{key}", quote(key, safe=""))])
+
+    def native(self, section: Section) -> Native:
+        """Stripe's own webhooks, for a publisher with `render = "native"`."""
+        from ._stripe_webhooks import StripeWebhooks  # noqa: PLC0415 - only who sends webhooks needs it; a copy of this file does without
+
+        return StripeWebhooks(self, section)
+
+    @property
+    def live(self) -> bool:
+        """Whether the key is of live mode."""
+        return "_live_" in (self._key_kind() or "")
 
     def warnings(self) -> list[str]:
         """What `recon doctor` should say about the key; empty where there is none yet, which doctor finds by itself."""

@@ -7,6 +7,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from recon.clock import Clock
 from recon.duration import seconds_of
 from recon.errors import BadRequest
@@ -195,11 +197,14 @@ class HTTPProvider:
     def scope(self, resource: str) -> Mapping[str, str]:
         """What is asked for, for the certificate: the account's place, where its credential comes from, the API's version, the filters. Never a secret."""
         version = {name: value for name, value in self.headers.items() if "version" in name.lower()}
+        declared = self.resource(resource)
+        filters = [f"{name}={wire(value)}" for name, value in sorted(declared.params.items())]
+        filters += [] if declared.body is None else [msgspec.json.encode(declared.body, order="sorted").decode()]
         told = {
             "account": self.base_url,
             "credential": self.auth.origin if self.auth is not None else "",
             "api_version": ", ".join(f"{name}: {value}" for name, value in sorted(version.items())),
-            "filters": "&".join(f"{name}={wire(value)}" for name, value in sorted(self.resource(resource).params.items())),
+            "filters": "&".join(filters),
         }
         return {name: self.session.mask(text) for name, text in told.items() if text}
 
@@ -219,6 +224,7 @@ class HTTPProvider:
             (
                 *(self.base_url, headers, declared.path, declared.records, declared.without, declared.key),
                 *(declared.paging, sorted(declared.params.items()), *narrowed),
+                *(() if declared.body is None else (declared.body,)),
             )
         )
 
@@ -233,7 +239,8 @@ class HTTPProvider:
     def _endpoint(self, path: str) -> str:
         """The resource whose list, or an item of it, a path leads to: what a rate that is `each` endpoint's is counted by."""
         base = self.session.origins.base.path.rstrip("/")
-        places = [resource.path if resource.path.startswith("/") else f"{base}/{resource.path}" for resource in self.catalogue.values()]
+        paths = [resource.path.partition("?")[0] for resource in self.catalogue.values()]
+        places = [path_ if path_.startswith("/") else f"{base}/{path_}" for path_ in paths]
         return max((place for place in places if path == place or path.startswith(f"{place.rstrip('/')}/")), key=len, default="")
 
     def close(self) -> None:

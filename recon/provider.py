@@ -54,7 +54,10 @@ class Provider(Protocol):
 
 
 class Optional(Protocol):
-    """What a provider may have beside `Provider`; each method is looked for by its name, and left out means the plain case."""
+    """What a provider may have beside `Provider`; each method is looked for by its name, and left out means the plain case.
+
+    Where its third party's webhooks can be sent, it has `native` as well: `recon.native.Renders`.
+    """
 
     def planner(self, listing: Listing) -> Planner | None:
         """How the listing is cut into parts that may be fetched side by side; None: in one."""

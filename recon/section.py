@@ -21,7 +21,8 @@ class Section:
     Leaves that are secrets by reference are `SecretRef`s already. `take` and its kin remember which keys were asked for; `finish`
     raises BadSetting for the others, with the nearest known key. `place` tells where a key (dotted, below this table) came
     from: `recon.toml:14`, `env RECON__PROVIDERS__SHOP__TIMEOUT`; without it the file's name stands alone. `environ` is what a plug-in's own
-    default of `{ env = "NAME" }` reads (see `reference`): the process's environment, unless the project adds its .env.
+    default of `{ env = "NAME" }` reads (see `reference`): the process's environment, unless the project adds its .env. `beside` is what a
+    publisher may know of the project around it (`recon.publishers.natively.Neighbours`), None outside of a project.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Section:
         folder: Path,
         place: Callable[[str], str] | None = None,
         environ: Mapping[str, str] | None = None,
+        beside: Any = None,
     ) -> None:
         self.name = name
         self.file = file
@@ -42,6 +44,7 @@ class Section:
         self.folder = folder
         self.place = place
         self.environ = environ
+        self.beside = beside
         self._known: set[str] = set()
 
     def where(self, key: str) -> str:

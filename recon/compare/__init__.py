@@ -4,13 +4,14 @@
 suspects again. Importing this loads DuckDB and Arrow: import it where it is used.
 """
 
-from recon.compare.diff import Comparison, compare
+from recon.compare.diff import CONTROLS, Comparison, compare
 from recon.compare.kept import drop, keep, kept, mark_of
 from recon.compare.limits import Limits, engine_faults
 from recon.compare.look import Look, listed, listed_look, second_look
 from recon.compare.snapshot import Snapshot, seal
 
 __all__ = [
+    "CONTROLS",
     "Comparison",
     "Limits",
     "Look",

@@ -11,7 +11,7 @@ independent. Rows of different keys are taken for one another with a probability
 ten million each), a changed row for its old self with one of changed rows / 2**64 (5e-13 if all ten million have changed).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,8 +91,8 @@ class Comparison:
         return self.controls[0] if self.controls else None
 
 
-def compare(job: Job, snapshot: Snapshot, scan: Scan, *, limits: Limits, whole: bool = True) -> Comparison:
-    """Streams the store's side past the snapshot.
+def compare(job: Job, snapshot: Snapshot, scan: Scan, *, limits: Limits, whole: bool = True, no_controls: Sequence[str] = ()) -> Comparison:
+    """Streams the store's side past the snapshot. `no_controls` are keys that prove nothing of the listing, so they are none of its `controls`.
 
     With `whole=False` the snapshot holds a part of what the provider has: that a row of the store is not in it says nothing, so such
     rows are no suspects, and are counted as `unjudged`.
@@ -105,7 +105,7 @@ def compare(job: Job, snapshot: Snapshot, scan: Scan, *, limits: Limits, whole: 
     engine = connect(limits, snapshot.folder)
     try:
         intake = Intake(engine, job, "store")
-        return _Work(engine, job, snapshot, scan, stream, whole).run(intake)
+        return _Work(engine, job, snapshot, scan, stream, whole, no_controls).run(intake)
     except (duckdb.Error, OSError) as error:
         if stream.fault is not None:
             stream.demand_whole(job.domain)
@@ -135,6 +135,7 @@ class _Work:
     scan: Scan
     stream: Watched
     whole: bool
+    no_controls: Sequence[str]
 
     def run(self, intake: Intake) -> Comparison:
         store = self._store_sql(intake)
@@ -316,13 +317,16 @@ class _Work:
         return [*self.snapshot.unreadable, *found][:SHOWN]
 
     def _controls(self) -> tuple[str, ...]:
+        self.engine.register("no_control", pa.table({"key": pa.array(self.no_controls, pa.string())}))
         equal = self._all(
             f"select key from {self._source(place=True)} p where file_row_number not in (select _place from unmatched where _place is not null) "
-            f"and key not in (select key from aside) limit {CONTROLS}"
+            f"and key not in (select key from aside) and key not in (select key from no_control) limit {CONTROLS}"
         )
         if equal:
             return tuple(str(key) for (key,) in equal)
-        rest = self._all(f"select key from {self._source()} p where key not in (select key from suspects) limit {CONTROLS}")
+        rest = self._all(
+            f"select key from {self._source()} p where key not in (select key from suspects) and key not in (select key from no_control) limit {CONTROLS}"
+        )
         if not rest and self.snapshot.set_aside is not None:
             rest = self._all(f"select key from read_parquet({_quoted(self.snapshot.set_aside)}) limit 1")
         return tuple(str(key) for (key,) in rest)

@@ -12,7 +12,9 @@ from recon.doctor.third_party import third_party
 from recon.errors import BadSetting, ReconError, StoreMismatch
 from recon.heartbeat import Heartbeat
 from recon.job import Job
+from recon.native import NoWebhook
 from recon.project import Project
+from recon.publishers.base import Says
 from recon.secret import SecretRef
 from recon.stores.base import Selection
 
@@ -93,7 +95,15 @@ def _publisher(project: Project, job: Job, name: str) -> Iterator[Check]:
         hint = f'name one: publisher = "…" in [jobs.{job.domain}]'
         yield ok("publisher", f"none is named, so discrepancies are reported and nothing is sent ({hint})", job.domain)
         return
-    yield ok("publisher", f"{name}: {project.publisher(name).health()}", job.domain)
+    publisher = project.publisher(name)
+    yield ok("publisher", f"{name}: {publisher.health()}", job.domain)
+    try:
+        told = publisher.says(job) if isinstance(publisher, Says) else None
+    except NoWebhook as error:
+        yield fail("webhook", BadSetting(f"{name}: {error}"), job.domain)
+    else:
+        if told is not None:
+            yield ok("webhook", f"{name}: {told}", job.domain)
 
 
 def _schedule(job: Job, clock: Clock) -> Iterator[Check]:

@@ -85,12 +85,13 @@ def _proof(spool: Spool) -> str:
     notes = "".join(f"; {note}" for note in told[:NAMED]) + more
     if len(live) == 1:
         return f"{live[0].proof}{notes}"
+    again = any(part.partition.turn > 1 for part in live)
     if all(part.partition.ranged for part in live):
-        how = "ranges that meet from open to open"
-    elif any(part.partition.turn > 1 for part in live):
+        how = "ranges that meet from open to open" + (" in every pass" if again else "")
+    elif again and not any(part.partition.narrowed for part in live):
         how = "passes over the whole"
     else:
-        how = "parts as declared"
+        how = "parts as declared" + (" in every pass" if again else "")
     return f"{spool.pages:,} pages in {len(live):,} {how}, each to its end{notes}"
 
 

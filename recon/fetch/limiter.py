@@ -108,6 +108,11 @@ class Limiter:
             self._hold(rates)
             self._changed.notify_all()
 
+    def expect(self, points: Points) -> None:
+        """A bucket of points that is known of before any answer tells how it stands."""
+        with self._changed:
+            self._quota.expect(points)
+
     def _hold(self, rates: Sequence[Rate]) -> None:
         if new := [rate for rate in rates if rate not in self._rates]:
             self._rates = (*self._rates, *new)

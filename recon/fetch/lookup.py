@@ -7,10 +7,13 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from recon.clock import Clock
-from recon.errors import BadRequest, ForeignOrigin, ProviderError
+from recon.errors import BadRequest, ForeignOrigin, InvalidPage, ProviderError
 from recon.fetch.batch import Batches, safe
-from recon.fetch.cut import LINE_ENDS, holds, key_of, loose, raw_record
+from recon.fetch.cut import LINE_ENDS, Cutter, holds, key_of, loose, raw_record
+from recon.fetch.document import KEY, filled
 from recon.fetch.origin import Location
 from recon.fetch.page import Lookup, LookupStatus
 from recon.fetch.path import ABSENT, at_path
@@ -32,7 +35,7 @@ class Reader:
         self._deleted = deleted
         self._failures = 0
         batch = resource.batch
-        self._batches = None if batch is None else Batches(session, batch, resource.key, self._judged_item, self._read)
+        self._batches = None if batch is None else Batches(session, batch, resource, self._judged_item, self._read)
 
     def read_many(self, keys: Sequence[str], clock: Clock) -> Iterator[Lookup]:
         """An answer per key, in order. Raises only for what concerns every key: a missing secret, a foreign origin."""
@@ -81,7 +84,7 @@ class Reader:
             # As a path these mean the listing or the folder above it, not an item.
             return _unknown(key, f"the key {key!r} cannot stand in a URL")
         try:
-            response = self._session.get(self._place(key), params=self._resource.get_params, clock=clock)
+            response = self._asked(key, clock)
         except ForeignOrigin:
             raise
         except ProviderError as error:
@@ -89,6 +92,12 @@ class Reader:
             return _unknown(key, str(error))
         self._failures = 0
         return self._judge(key, response)
+
+    def _asked(self, key: str, clock: Clock) -> Response:
+        place, params, body = self._place(key), self._resource.get_params, self._resource.get_body
+        if body is None:
+            return self._session.get(place, params=params, clock=clock)
+        return self._session.post(place, msgspec.json.encode(filled(body, {KEY: key})), params=params, clock=clock)
 
     def _place(self, key: str) -> Location:
         assert self._resource.get is not None
@@ -108,6 +117,8 @@ class Reader:
         return _unknown(key, why)
 
     def _found(self, key: str, body: bytes) -> Lookup:
+        if self._resource.get_body is not None and isinstance(at_path(loose(body), self._resource.get_record), list):
+            return self._among(key, body)
         record = raw_record(body, self._resource.get_record)
         if record is None:
             where = f"no readable object at {self._resource.get_record!r}" if self._resource.get_record else "no readable object"
@@ -116,6 +127,19 @@ class Reader:
         if whole is ABSENT:
             return _unknown(key, "the body cannot be read as a whole")
         return self._judged_record(key, record, whole)
+
+    def _among(self, key: str, body: bytes) -> Lookup:
+        """The item in what a search by its key found. An empty answer says that there is none; others beside it say nothing of it."""
+        try:
+            cut = Cutter(self._resource.get_record).cut(body, "the answer")
+        except InvalidPage as error:
+            return _unknown(key, self._session.mask(error.message))
+        mine = [item for item in cut.items if key_of(item, self._resource.key) == key]
+        if len(mine) == 1:
+            return self._judged_item(key, mine[0])
+        if not cut.items and not cut.unread:
+            return Lookup(key=key, status=LookupStatus.NOT_FOUND, why="a search for it finds nothing")
+        return _unknown(key, f"a search for it finds {len(cut.items) + len(cut.unread):,} items, {len(mine):,} of them under its key")
 
     def _judged_item(self, key: str, item: bytes) -> Lookup:
         """The same of an item among several: it stands for its own body."""

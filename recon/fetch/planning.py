@@ -4,7 +4,7 @@ Each planner answers from the parts that were begun or ended, and from them alon
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recon.fetch.edges import DAY, shown
 from recon.fetch.listing import Listing
@@ -161,8 +161,58 @@ class PassPlan:
         return Partition(name=f"pass {turn}", turn=turn)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """The parts of another plan, each passed over several times, where their pages shift while items come and go.
+
+    A part's next pass begins once the one before has ended. Where every part is one page, each is one answer of one moment: ranges need
+    no second one then. Shards do, since what was in one of them may be in another by the time that is asked for.
+    """
+
+    inner: RangePlan | ShardPlan
+    passes: int
+
+    @property
+    def ranged(self) -> bool:
+        """As of `Planner`."""
+        return self.inner.ranged
+
+    def following(self, parts: Sequence[Part]) -> Partition | None:
+        """As of `Planner`."""
+        first = [part for part in parts if part.partition.turn == 1]
+        following = self.inner.following(first)
+        if following is not None:
+            return following
+        if not (any(map(_long, first)) or (not self.ranged and len(first) > 1)):
+            return None
+        for part in parts:
+            turn = part.partition.turn + 1
+            if part.proof is not None and turn <= self.passes and not any(_covers(part.partition, one.partition, turn) for one in parts):
+                return _turned(part.partition, turn)
+        return None
+
+    def split(self, partition: Partition) -> tuple[Partition, Partition] | None:
+        """As the other plan cuts it, within its pass."""
+        halves = self.inner.split(partition) if isinstance(self.inner, RangePlan) else None
+        return None if halves is None else (_turned(halves[0], partition.turn), _turned(halves[1], partition.turn))
+
+
+def _covers(whole: Partition, one: Partition, turn: int) -> bool:
+    """Whether `one` is of this pass, and is the ground of `whole` or a piece of it."""
+    if one.turn != turn or one.shard != whole.shard:
+        return False
+    (low, high), (from_, to) = _key(whole), _key(one)
+    return low <= from_ and to <= high
+
+
+def _turned(partition: Partition, turn: int) -> Partition:
+    """The same ground in another pass."""
+    name = partition.name.removesuffix(f", pass {partition.turn}")
+    return replace(partition, name=name if turn == 1 else f"{name}, pass {turn}", turn=turn)
+
+
 def planner_of(resource: Resource, listing: Listing, *, lag: float) -> Planner | None:
-    """How a listing is cut: by its ranges, its shards, or passes over the whole. None: in one.
+    """How a listing is cut: by its ranges, its shards, or passes over the whole; parts whose pages shift are passed over several times. None: in one.
 
     A job that gives a bound or a shard's parameter itself cuts the listing its own way, and then it is fetched in one.
     """
@@ -170,9 +220,11 @@ def planner_of(resource: Resource, listing: Listing, *, lag: float) -> Planner |
     ranges, shards = (None, None) if listing.serial else (resource.ranges, resource.shards)
     if ranges is not None and not {ranges.low, ranges.high} & given.keys():
         # Not before the lag: what a listing may not show yet belongs to the part that is open above.
-        return RangePlan(ranges=ranges, now=int(listing.clock.now().timestamp() - lag))
+        cut: RangePlan | ShardPlan = RangePlan(ranges=ranges, now=int(listing.clock.now().timestamp() - lag))
+        return Repeated(inner=cut, passes=resource.turns) if resource.turns > 1 else cut
     if shards is not None and shards.param not in given:
-        return ShardPlan(shards=shards)
+        cut = ShardPlan(shards=shards)
+        return Repeated(inner=cut, passes=resource.turns) if resource.turns > 1 else cut
     return PassPlan(passes=resource.turns) if resource.turns > 1 else None
 
 

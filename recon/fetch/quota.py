@@ -39,6 +39,10 @@ class Quota:
         elif told.remaining is not None and told.resets_in is not None:
             self._windows.setdefault(told.name, _Window()).note(told, told.remaining, now + told.resets_in, under_way)
 
+    def expect(self, points: Points) -> None:
+        """A bucket as it is until an answer says how it stands: full."""
+        self._points.setdefault(points.name, _Points(points, -math.inf, 0))
+
     def ready_at(self, now: float) -> float:
         """When what is left lets a request through."""
         return max((one.ready_at(now) for one in self._all()), default=now)

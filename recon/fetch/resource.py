@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from recon.duration import seconds_of
+from recon.fetch.document import KEY, holds_mark, placed
 from recon.fetch.narrowing import Batch, PageSize, Ranges, Shards
-from recon.fetch.paging import Paginator
+from recon.fetch.paging import LinkHeader, NextUrlInBody, NextUrlInHeader, Paginator
 from recon.job import Scalar
 
 
@@ -24,11 +25,16 @@ class Resource:
     records: str
     #: Dotted path of a record's key.
     key: str = "id"
+    #: The document that the list is asked for with by POST, where it is: the parameters of each page, of the resource and of the job are put
+    #: into it by their dotted paths. None: it is asked for by GET, with them in the query.
+    body: Mapping[str, object] | None = None
     #: Path of one item, `charges/{key}`; the key is percent-encoded. None: items cannot be read by id.
     get: str | None = None
-    #: Dotted path of the record in that body; "" where the body itself is the record.
+    #: The document that one item is asked for with by POST: `"{key}"`, whole, becomes the key. Such a `get` needs no `{key}`.
+    get_body: Mapping[str, object] | None = None
+    #: Dotted path of the record in that body; "" where the body itself is the record. By POST it may be a list, which is empty where there is none.
     get_record: str = ""
-    #: Query parameters of the listing; the job's own are laid over them.
+    #: Parameters of the listing; the job's own are laid over them.
     params: Mapping[str, Scalar] = field(default_factory=dict)
     #: Query parameters of a read by id.
     get_params: Mapping[str, Scalar] = field(default_factory=dict)
@@ -55,12 +61,12 @@ class Resource:
     batch: Batch | None = None
     #: For how long a cursor leads on: `"5m"`, or seconds; None: for as long as any.
     cursor_age: str | float | None = None
-    #: How often the listing is passed over; by default twice where its pages shift while items come and go, else once.
+    #: How often the listing, or each part of it, is passed over; by default twice where its pages shift while items come and go, else once.
     passes: int | None = None
 
     @property
     def turns(self) -> int:
-        """How often it is passed over, where it is fetched in one."""
+        """How often it, or each part of it, is passed over."""
         return self.passes or (2 if self.drifts else 1)
 
     @property
@@ -70,10 +76,11 @@ class Resource:
         return (self.passes or 0) > 1 or (counted and (self.passes != 1 or getattr(self.paging, "overlap", 0) > 0))
 
     def __post_init__(self) -> None:
-        for name, text in (("get", self.get), ("link", self.link)):
+        for name, text in (("get", None if self.get_body is not None else self.get), ("link", self.link)):
             if text is not None and "{key}" not in text:
                 msg = f"{name}={text!r} has no {{key}} in it"
                 raise ValueError(msg)
+        self._refuse_odd_documents()
         seconds_of(self.lag)
         if self.cursor_age is not None:
             seconds_of(self.cursor_age)
@@ -88,3 +95,23 @@ class Resource:
             if path and not all(path.split(".")):
                 msg = f"{path!r} is no dotted path"
                 raise ValueError(msg)
+
+    @property
+    def method(self) -> str:
+        """How the list is asked for."""
+        return "GET" if self.body is None else "POST"
+
+    def _refuse_odd_documents(self) -> None:
+        if self.get_body is not None and (self.get is None or not holds_mark(self.get_body, KEY)):
+            msg = "get_body needs a get that it is sent to" if self.get is None else 'get_body has no "{key}" in it'
+            raise ValueError(msg)
+        if self.body is None:
+            return
+        if isinstance(self.paging, NextUrlInBody | NextUrlInHeader | LinkHeader):
+            msg = "a list that is asked for by POST has no next URL: its paging is none, cursor, last_id, page or offset"
+            raise ValueError(msg)
+        named = [getattr(self.paging, name, None) for name in ("param", "size_param", "limit_param")]
+        cut = [] if self.ranges is None else [self.ranges.low, self.ranges.high]
+        cut += [] if self.shards is None else [self.shards.param]
+        cut += [] if self.size is None else [self.size.param]
+        placed(self.body, dict.fromkeys([*self.params, *(name for name in (*named, *cut) if name)], 0))

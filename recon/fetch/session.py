@@ -17,6 +17,7 @@ from recon.fetch.classify import Action, Classifier, change_wanted
 from recon.fetch.limiter import Limiter, limiters
 from recon.fetch.listing import Meter
 from recon.fetch.origin import BadUrl, Location, Origins, parse_url
+from recon.fetch.quota import Points
 from recon.fetch.rate import Rate
 from recon.fetch.refusal import error_words, inert
 from recon.fetch.retry import Policy, Retrier
@@ -100,6 +101,10 @@ class Session:
     def declare(self, *rates: Rate) -> None:
         """Further rates hold from here on: what only the credential tells, which is read no sooner than it is needed."""
         self._limiter.hold(rates)
+
+    def expect(self, points: Points) -> None:
+        """A bucket of points of the account's that is known of before any answer tells how it stands."""
+        self._limiter.expect(points)
 
     def get(self, location: Location, *, params: Mapping[str, Scalar] | None = None, clock: Clock) -> Response:
         """The final answer to a GET; as of `ask`."""

@@ -22,6 +22,9 @@ FAMILIES = ("x-ratelimit", "ratelimit", "x-rate-limit", "x-hubspot-ratelimit")
 LIMIT, REMAINING = ("limit", "max"), ("remaining",)
 #: Seconds left, whatever their size; milliseconds; and the one that may be either seconds or a moment.
 RESET_AFTER, RESET_MS, RESET = ("reset-after",), ("reset-ms", "interval-milliseconds"), ("reset",)
+COST = "cost"
+"""The name of the points that Shopify counts a query's cost by."""
+
 #: How far from either end of a body a cost is looked for.
 EDGE = 4096
 ITEM = re.compile(r'\s*(?:"([^"]*)"|([^";,=\s]+))\s*((?:;[^,]*)?)')
@@ -155,6 +158,6 @@ def _cost(body: bytes) -> Points | None:
         capacity, available, restored = (float(status[name]) for name in ("maximumAvailable", "currentlyAvailable", "restoreRate"))
         # What was asked for is what must be there before it runs; what it really cost is known only afterwards.
         asked = cost.get("requestedQueryCost") or cost.get("actualQueryCost") or 1.0
-        return Points(name="cost", capacity=capacity, available=available, restored=restored, cost=max(1.0, float(asked)))
+        return Points(name=COST, capacity=capacity, available=available, restored=restored, cost=max(1.0, float(asked)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, ValueError, AttributeError):
         return None

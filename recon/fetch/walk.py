@@ -4,11 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from recon.clock import Clock
 from recon.duration import seconds_of, words_of
-from recon.errors import CursorExpired, FilterIgnored, InvalidPage, ItemRefused, PageTooLarge
+from recon.errors import BadRequest, CursorExpired, FilterIgnored, InvalidPage, ItemRefused, PageTooLarge
 from recon.fetch.cut import Cut, Cutter, holds, key_of
+from recon.fetch.document import placed
 from recon.fetch.edges import bounds
+from recon.fetch.origin import Location
 from recon.fetch.page import Checkpoint, End, Page, Unread
 from recon.fetch.partition import Partition
 from recon.fetch.path import ABSENT
@@ -109,8 +113,8 @@ class Walk:
 
     def _page(self, ask: Ask) -> tuple[Page, Ask | None]:
         location = self._place if ask.url is None else self._session.origins.check(ask.url)
-        subject = f"GET {location.path}, page {ask.page:,}"
-        response = self._session.get(location, params=ask.params, clock=self._clock)
+        subject = f"{self._resource.method} {location.path}, page {ask.page:,}"
+        response = self._asked(location, ask)
         if response.status != 200:
             if 200 <= response.status < 300:
                 msg = f"{subject} -> {response.status}: a page of records comes with 200"
@@ -144,6 +148,17 @@ class Walk:
             notes=notes,
         )
         return page, following
+
+    def _asked(self, location: Location, ask: Ask) -> Response:
+        """The answer to a page's request: its parameters in the query, or put into the document that is posted."""
+        body = self._resource.body
+        if body is None:
+            return self._session.get(location, params=ask.params, clock=self._clock)
+        try:
+            document = msgspec.json.encode(placed(body, ask.params))
+        except ValueError as error:
+            raise BadRequest(str(error), hint="a parameter's name is its dotted path in the resource's body") from None
+        return self._session.post(location, document, clock=self._clock)
 
     def _checkpoint(self, ask: Ask) -> Checkpoint:
         """The request of the page after this one, and when its cursor was given, where that counts."""

@@ -74,19 +74,19 @@ def drain(
     The figure counts what this call did; `waiting` is what is left, to be delivered by the next call. A receiver that asks for time
     (RETRY, `after` honoured) or gives no usable answer (UNKNOWN) leaves the event waiting, and later events of the same key behind
     it; REJECTED makes it a dead letter. `veils` says how a domain's values may be shown: what a receiver quotes of a personal one is not
-    kept. `heals` says of a domain whether a confirmation by this destination counts as delivered, which it does where it is not given.
-    `versions` has the versions of a domain's events, None where no job declares them; without it all is told as it is stored.
-    Raises LostLease where another process took the delivery over, StateError and LocalFault
-    for the state database; never for the destination.
+    kept. `versions` has the versions of a domain's events, None where no job declares them; without it all is told as it is stored.
+    `heals` says of a domain whether a confirmation by this destination counts as delivered, which it does where it is not given.
+    Raises LostLease where another process took the delivery over, StateError and LocalFault for the state database; never for the
+    destination.
     """
     until = clock.monotonic() + deadline
     counts = Counts()
     reason = ""
     breaker = Breaker()
     for one in _domains(state, name) if domain is None else [domain]:
-        healing = heals is None or heals(one)
         veil = veils(one) if veils is not None else None
         chain = versions(one) if versions is not None else None
+        healing = heals is None or heals(one)
         work = _Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, veil, chain, heals=healing)
         try:
             work.run()
@@ -113,7 +113,7 @@ class _Drain:
         veil: Veil | None,
         versions: Versions | None,
         *,
-        heals: bool,
+        heals: bool = True,
     ) -> None:
         self.state = state
         self.publisher = publisher

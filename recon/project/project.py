@@ -14,6 +14,7 @@ from recon.job import Job
 from recon.project.inventory import Entry, inventory
 from recon.project.jobs import Broken, Jobs, read_jobs
 from recon.project.loading import PROJECT, SHIPPED, open_package, shipped_folder
+from recon.project.neighbours import Neighbours
 from recon.project.plugins import Types
 from recon.provider import Provider
 from recon.publishers.base import Publisher
@@ -162,6 +163,7 @@ class Project:
                 raise UnknownName(
                     msg, hint=f"did you mean {near[0]!r}?" if near else f"write a table [{room}.{name}] in {self.settings.file.name}"
                 )
+            section.beside = Neighbours(self)
             self._open[room, name] = self.types[room].build(section)
         return self._open[room, name]
 

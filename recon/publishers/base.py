@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from recon.job import Job
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
@@ -95,4 +97,13 @@ class Publisher(Protocol):
 
     def close(self) -> None:
         """Flush and let go."""
+        ...
+
+
+@runtime_checkable
+class Says(Protocol):
+    """What a publisher may have beside `Publisher`."""
+
+    def says(self, job: Job) -> str | None:
+        """For `recon doctor`: what goes out for a job's events where that is not the events themselves. Raises NoWebhook where nothing would."""
         ...

@@ -7,6 +7,11 @@ from recon.section import Section
 
 def needs(section: Section, module: str, extra: str) -> None:
     """Raises BadSetting where the library is not installed, with the command that installs it."""
-    if find_spec(module) is None:
+    try:
+        found = find_spec(module) is not None
+    except ModuleNotFoundError:
+        # Of a dotted name the package above is not there either.
+        found = False
+    if not found:
         why = f"needs the library {module}, which is not installed"
         raise section.bad("type", why, hint=f'pip install "nightly-recon[{extra}]"')

@@ -10,6 +10,7 @@ from recon.publishers.address import Address
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.extra import needs
 from recon.publishers.fitting import fitting
+from recon.publishers.rounds import in_rounds
 from recon.section import Section
 
 if TYPE_CHECKING:
@@ -29,8 +30,13 @@ return false
 """
 """Adds an entry unless its token was seen: in one step, so that a repeat after a lost answer cannot stand in the stream twice."""
 
-BUSY = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "OOM", "MISCONF", "NOREPLICAS")
-"""Errors that speak of the server and not of the event. https://redis.io/docs/latest/develop/reference/protocol-spec/ (read 2026-11)"""
+LASTING = ("WRONGTYPE", "permission")
+"""Words of errors that somebody has to mend; the others pass, as a full memory or a change of master does.
+
+None of them is about the event: a wrong setting must not turn a night's events into dead letters.
+https://redis.io/docs/latest/develop/reference/protocol-spec/ (read 2026-11)
+"""
+FAULT_SECONDS = 300.0
 
 
 class RedisPublisher:
@@ -59,7 +65,9 @@ class RedisPublisher:
     def publish(self, batch: Sequence[Message], deadline: float) -> Sequence[Outcome]:
         # Whoever closes waits for the call in hand, which its deadline ends.
         with self._lock:
-            return fitting(batch, MAX_BYTES, lambda small: self._sent(small, time.monotonic() + deadline))
+            until = time.monotonic() + deadline
+            # A server that refuses one event may take the next: those of one key go one after another.
+            return fitting(batch, MAX_BYTES, lambda small: in_rounds(small, lambda part: self._sent(part, until)))
 
     def _sent(self, batch: Sequence[Message], until: float) -> Sequence[Outcome]:
         import redis
@@ -69,7 +77,7 @@ class RedisPublisher:
         except (redis.ConnectionError, redis.TimeoutError) as error:
             return [Outcome(kind=OutcomeKind.RETRY, reason=f"no connection: {_said(error)}")] * len(batch)
         except redis.RedisError as error:
-            return [Outcome(kind=OutcomeKind.RETRY, reason=_said(error), after=300.0)] * len(batch)
+            return [Outcome(kind=OutcomeKind.RETRY, reason=_said(error), after=FAULT_SECONDS)] * len(batch)
         try:
             with client.pipeline(transaction=False) as pipe:
                 for message in batch:
@@ -130,8 +138,8 @@ def _outcome(answer: Any) -> Outcome:
     """What one command's answer says of its event."""
     if isinstance(answer, Exception):
         said = _said(answer)
-        kind = OutcomeKind.RETRY if said.startswith(BUSY) or "command is not allowed when used memory" in said else OutcomeKind.REJECTED
-        return Outcome(kind=kind, reason=said)
+        after = FAULT_SECONDS if any(word in said for word in LASTING) else None
+        return Outcome(kind=OutcomeKind.RETRY, reason=said, after=after)
     return Outcome(kind=OutcomeKind.CONFIRMED, duplicate=answer is None)
 
 

@@ -1,8 +1,10 @@
-"""`type = "webhook"`: events by HTTP POST, as CloudEvents JSON, signed after Standard Webhooks."""
+"""`type = "webhook"`: events by HTTP POST, as CloudEvents JSON signed after Standard Webhooks, or as a third party's own webhooks."""
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,10 +14,13 @@ from recon.errors import DeliveryError
 from recon.event import binary, decode
 from recon.event.cloudevents import BATCHED, STRUCTURED
 from recon.event.eventbridge import delivered
+from recon.job import Job
+from recon.native import Webhook
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
+from recon.publishers.natively import BATCH, Natively, seconds_until, unquoted
 from recon.publishers.post import Answer, Poster
 from recon.publishers.signing import key_of, sign
-from recon.publishers.verdict import of_answer
+from recon.publishers.verdict import ENDPOINT_SECONDS, of_answer
 from recon.secret import Secret, SecretRef
 from recon.section import Section
 
@@ -23,9 +28,12 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 #: Headers that are ours to set.
 RESERVED = {"content-type", "content-length", "host", "webhook-id", "webhook-timestamp", "webhook-signature", "recon-replay-id"}
 FORMS = ("structured", "binary", "eventbridge")
+RENDERS = ("events", "native")
 TIMEOUT_SECONDS = 15.0
 #: How long an endpoint that answered 410 is left alone.
 GONE_SECONDS = 3600.0
+MAKE_ONE = "make one: python -c \"import base64,secrets;print('whsec_'+base64.b64encode(secrets.token_bytes(32)).decode())\""
+Made = TypeVar("Made", str, bytes)
 
 
 class WebhookPublisher:
@@ -37,6 +45,9 @@ class WebhookPublisher:
     outcome of its own status, and one that is not listed is UNKNOWN. A batch refused with a 4xx is sent again one by one, so that one bad event
     does not condemn its neighbours. After an event that did not arrive, later ones of the same key are not sent in the same call, so
     order per key holds. `recon.publishers.verdict` has the table of status to outcome.
+
+    `render = "native"` sends each correction as the webhook of the third party that `provider` names, in its shape and with its
+    signature (`recon.publishers.natively`); `secret` is then the text that the third party signs with.
     """
 
     def __init__(self, section: Section, *, clock: Clock | None = None) -> None:
@@ -46,12 +57,23 @@ class WebhookPublisher:
         self.form: str = section.choice("form", FORMS, "structured")
         if self.form != "structured" and self.batch > 1:
             raise section.bad("batch", f"is {self.batch}, and only the structured form has batches", hint="leave out batch, or form")
-        self.capabilities = Capabilities(batch=max(100, self.batch), ordered=True)
-        self._keys = _keys(section)
         self._timeout: float = section.duration("timeout", TIMEOUT_SECONDS)
         self._clock = clock or SystemClock()
         self._gone_until = 0.0
-        headers = _headers(section)
+        self._natively: Natively | None = None
+        self._keys: list[bytes] = []
+        self._secrets: list[str] = []
+        if section.choice("render", RENDERS, "events") == "native":
+            self._natively = _native(section, self._clock)
+            self._secrets = _secrets(section, _signing_text, hint=None)
+            self.capabilities = Capabilities(batch=BATCH, ordered=True)
+        else:
+            self._keys = _secrets(section, key_of, hint=MAKE_ONE)
+            self.capabilities = Capabilities(batch=max(100, self.batch), ordered=True)
+        if self._natively is not None and len(self._secrets) > 1 and not self._natively.native.several:
+            why = f"{self._natively.native.name} signs with one secret at a time"
+            raise section.bad("secrets", why, hint="write secret with the one that the endpoint checks now")
+        headers = _headers(section, self._natively.native.headers if self._natively is not None else frozenset())
         section.finish()
         self._poster = Poster(self.url, headers)
 
@@ -61,16 +83,21 @@ class WebhookPublisher:
         stuck: set[str] = set()
         stop: Outcome | None = None
         waiting = list(range(len(batch)))
+        letters = self._natively.letters(batch, seconds_until(until)) if self._natively is not None else []
         while waiting:
             index = waiting[0]
+            letter = letters[index] if letters else None
             if stop is not None:
                 outcomes[waiting.pop(0)] = stop
             elif batch[index].partitionkey in stuck:
                 reason = f"an earlier event of {batch[index].subject} has to arrive first"
                 outcomes[waiting.pop(0)] = Outcome(kind=OutcomeKind.RETRY, reason=reason)
+            elif isinstance(letter, Outcome):
+                outcomes[waiting.pop(0)] = letter
+                stuck.add(batch[index].partitionkey)
             else:
                 chunk = self._chunk(batch, waiting, stuck)
-                found, stop = self._send([batch[i] for i in chunk], until)
+                found, stop = self._send([batch[i] for i in chunk], until, letter)
                 for i, outcome in zip(chunk, found, strict=True):
                     outcomes[i] = outcome
                     if outcome.kind in {OutcomeKind.RETRY, OutcomeKind.UNKNOWN}:
@@ -86,6 +113,10 @@ class WebhookPublisher:
             raise DeliveryError(msg, hint="check the url, the network from this machine, and the receiver's certificate")
         return f"{_origin(self.url)} takes connections"
 
+    def says(self, job: Job) -> str | None:
+        """What goes out for a job's events where that is not the events themselves; raises NoWebhook where nothing would."""
+        return self._natively.says(job) if self._natively is not None else None
+
     def close(self) -> None:
         self._poster.close()
 
@@ -93,7 +124,7 @@ class WebhookPublisher:
         free = [i for i in waiting if batch[i].partitionkey not in stuck]
         return free[: self.batch]
 
-    def _send(self, messages: Sequence[Message], until: float) -> tuple[list[Outcome], Outcome | None]:
+    def _send(self, messages: Sequence[Message], until: float, letter: Webhook | None = None) -> tuple[list[Outcome], Outcome | None]:
         """One POST: each message's outcome, and the outcome for all that follow where going on makes no sense."""
         left = min(self._timeout, until - time.monotonic())
         if self._clock.monotonic() < self._gone_until:
@@ -102,12 +133,14 @@ class WebhookPublisher:
         if left <= 0:
             late = Outcome(kind=OutcomeKind.RETRY, reason="not sent: the time for this delivery was over")
             return [late] * len(messages), late
-        answer = self._post(messages, left)
+        answer = self._post(messages, left) if letter is None else self._post_native(messages[0], letter, left)
         if answer.status == 410:
             self._gone_until = self._clock.monotonic() + GONE_SECONDS
             gone = Outcome(kind=OutcomeKind.RETRY, reason=GONE, after=GONE_SECONDS)
             return [gone] * len(messages), gone
         outcomes, stop = of_answer(answer, [m.id for m in messages], now=self._clock.now())
+        if letter is not None and answer.status == 400:
+            return [_doubted(outcomes[0])], None
         if len(messages) > 1 and answer.status is not None and 400 <= answer.status < 500 and stop is None and outcomes[0].after is None:
             # Which of them it meant is not known: a 409 may be about one of them, as may a 400.
             return self._one_by_one(messages, until)
@@ -146,6 +179,35 @@ class WebhookPublisher:
             headers["webhook-signature"] = sign(self._keys, message_id=message_id, timestamp=stamp, body=body)
         return self._poster.post(body, headers, seconds)
 
+    def _post_native(self, message: Message, letter: Webhook, seconds: float) -> Answer:
+        """The third party's webhook, signed for this try. What the receiver says of it is kept without what it quotes of the item."""
+        assert self._natively is not None
+        signed: Mapping[str, str] = {}
+        if self._secrets:
+            signed = self._natively.native.sign(letter.body, self._secrets, now=self._clock.now())
+        replay = {} if message.replay is None else {"recon-replay-id": message.replay}
+        answer = self._poster.post(letter.body, {**letter.headers, **signed, **replay}, seconds)
+        if answer.status is not None and 200 <= answer.status < 300:
+            # An ordinary handler may answer anything: a list in it is none of statuses.
+            return replace(answer, body=b"")
+        return replace(answer, body=unquoted(answer.body, letter, message.partitionkey))
+
+
+def _native(section: Section, clock: Clock) -> Natively:
+    """The rendering of webhooks; what has no meaning beside it is refused."""
+    for key in ("form", "batch"):
+        if key in section.table:
+            raise section.bad(key, 'has no meaning beside render = "native": the third party sends one event at a time, in its own form')
+    return Natively(section, clock)
+
+
+def _doubted(outcome: Outcome) -> Outcome:
+    """A handler of webhooks answers 400 to a signature that it does not take, as the vendors' examples do: not the event's fault."""
+    why = (
+        f"{outcome.reason} (a handler says so of a signature that it does not take: check the secret in recon.toml, and the receiver's log)"
+    )
+    return Outcome(kind=OutcomeKind.RETRY, reason=why, after=outcome.after or ENDPOINT_SECONDS)
+
 
 GONE = (
     "the receiver answered 410: this endpoint is gone for good. Nothing more is sent there for an hour; the events wait in the outbox and "
@@ -176,14 +238,14 @@ def _url(section: Section) -> str:
     return url
 
 
-def _keys(section: Section) -> list[bytes]:
-    """The signing keys: `secret`, or `secrets` while one is being changed for another."""
+def _secrets(section: Section, made: Callable[[str], Made], *, hint: str | None) -> list[Made]:
+    """What is signed with: `secret`, or `secrets` while one is being changed for another, the newest first; none where `unsigned`."""
     one = section.secret("secret", None)
     many = section.typed("secrets", list, [], words="a list of secrets by reference")
     unsigned: bool = section.flag("unsigned", False)
     if (one is not None) + bool(many) + unsigned != 1:
-        hint = 'secret = { env = "HOOK_SECRET" }; while changing it secrets = [{ env = "NEW" }, { env = "OLD" }]; or unsigned = true'
-        raise section.bad("secret", "exactly one of secret, secrets and unsigned is wanted", hint=hint)
+        ways = 'secret = { env = "HOOK_SECRET" }; while changing it secrets = [{ env = "NEW" }, { env = "OLD" }]; or unsigned = true'
+        raise section.bad("secret", "exactly one of secret, secrets and unsigned is wanted", hint=ways)
     found = [] if one is None else [one]
     for item in many:
         secret = item
@@ -195,17 +257,24 @@ def _keys(section: Section) -> list[bytes]:
             raise section.bad("secrets", "a secret is given by reference only", hint='write [{ env = "NEW" }, { env = "OLD" }]')
         found.append(secret)
     try:
-        return [key_of(secret.reveal()) for secret in found]
+        return [made(secret.reveal()) for secret in found]
     except ValueError as error:
-        hint = "make one: python -c \"import base64,secrets;print('whsec_'+base64.b64encode(secrets.token_bytes(32)).decode())\""
         raise section.bad("secrets" if many else "secret", str(error), hint=hint) from None
 
 
-def _headers(section: Section) -> dict[str, str]:
+def _signing_text(secret: str) -> str:
+    """A third party's secret, which is a text as it stands."""
+    if not secret.strip():
+        msg = "is empty: anybody could sign with it"
+        raise ValueError(msg)
+    return secret
+
+
+def _headers(section: Section, own: frozenset[str]) -> dict[str, str]:
     sub = section.sub("headers")
     headers: dict[str, str] = {}
     for name in sub.table:
-        if name.lower() in RESERVED:
+        if name.lower() in RESERVED | own:
             raise sub.bad(name, "is set by the publisher itself")
         value = sub.text_or_secret(name)
         if (

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Connection
+
 from recon.errors import LostLease
 from recon.outbox import Outbox
 from recon.outbox.delivery import drain
@@ -13,6 +15,21 @@ if TYPE_CHECKING:
 
 PUBLISH_SECONDS = 60.0
 """How long one run tries to deliver to one destination; what is left then waits in the outbox for the next run or `recon publish`."""
+
+
+def older_in(night: "Night", conn: Connection) -> dict[str, list[int]]:
+    """The older versions that are sent beside the newest tonight, by destination, by the state database's clock; one that has ended is told of."""
+    chain = night.job.chain
+    if not chain.sent:
+        return {}
+    today = night.state.now(conn).date()
+    for one in chain.sent:
+        if one.over(today):
+            night.progress.note(
+                f"{night.job.domain}: version {one.number} is sent no more: its sunset was {one.sunset}; take down= and sunset= out of the job"
+            )
+    takers = [name for name in night.job.publishers if night.project.publisher(name).capabilities.versions]
+    return {name: [one.number for one in chain.sent_on(today)] for name in takers}
 
 
 def deliver(night: "Night") -> tuple[DeliveryFigure, ...]:

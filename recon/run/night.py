@@ -19,7 +19,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from recon.clock import Clock
-from recon.compare import Comparison, Limits, Snapshot, compare
+from recon.compare import CONTROLS, Comparison, Limits, Snapshot, compare
 from recon.confirm import Confirmation, Sifted
 from recon.discrepancy import Discrepancy
 from recon.duration import seconds_of
@@ -34,6 +34,7 @@ from recon.ledger.flights import keep_in
 from recon.outbox import Outbox
 from recon.personal import Veil
 from recon.plan import Plans
+from recon.plan.let_go import let_go
 from recon.progress import Progress
 from recon.project import Project
 from recon.redact import redact
@@ -173,7 +174,9 @@ class Night:
     def _compared(self, snapshot: Snapshot) -> Comparison:
         with self.stage("compare"), self.project.store(self.job.store).scan(Selection.of(self.job)) as scan:
             begun = self.clock.monotonic()
-            comparison = compare(self.job, snapshot, scan, limits=self.limits, whole=partial.whole(self))
+            doubt = let_go(self.state, self.job.domain, most=CONTROLS)
+            comparison = compare(self.job, snapshot, scan, limits=self.limits, whole=partial.whole(self), no_controls=doubt.keys)
+            comparison.controls += tuple(key for key in doubt.known_before if key not in comparison.controls)
             self.account.store = StoreRead(
                 store=self.job.store,
                 relation=getattr(self.job.table, "name", "SQL text"),
@@ -290,21 +293,8 @@ class Night:
         assert self.account.plan is not None
         self._advance_in(conn, RunState.EMITTED, plan_checksum=self.account.plan.checksum)
         if not self.dry and self.job.publishers:
-            older = {name: self._older_in(conn, name) for name in self.job.publishers if self.job.chain.sent}
+            older = delivering.older_in(self, conn)
             Outbox(self.state).enqueue_in(conn, self.claim, self.claim.run.id, *self.job.publishers, older=older)
-
-    def _older_in(self, conn: Connection, publisher: str) -> list[int]:
-        """The older versions that are sent beside the newest tonight, by the state database's clock; one that has ended is told of."""
-        if not self.project.publisher(publisher).capabilities.versions:
-            return []
-        chain = self.job.chain
-        today = self.state.now(conn).date()
-        for one in chain.sent:
-            if one.over(today):
-                self.progress.note(
-                    f"{self.job.domain}: version {one.number} is sent no more: its sunset was {one.sunset}; take down= and sunset= out of the job"
-                )
-        return [one.number for one in chain.sent_on(today)]
 
     # -- out into the world ------------------------------------------------------------------------------------------------
 

@@ -219,6 +219,16 @@ class Runs:
         found = self._list(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(1))
         return found[0] if found else None
 
+    def first_whole(self, domain: str) -> Run | None:
+        """The oldest such run."""
+        found = self._list(select(runs).where(*_whole(domain)).order_by(runs.c.started_at, runs.c.id).limit(1))
+        return found[0] if found else None
+
+    def whole_before(self, domain: str, moment: datetime, *, limit: int) -> list[Run]:
+        """The newest such runs that began before `moment`, newest first."""
+        query = select(runs).where(*_whole(domain), runs.c.started_at < moment)
+        return self._list(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit))
+
     def largest_source(self, domain: str, *, days: float = 7) -> int | None:
         """The most records that the source held at a believed whole run of the last `days`; where there is none, at the last one of all.
 

@@ -15,6 +15,7 @@ def test_orders_are_compared_by_status():
 | `MemoryStore`         | a store in memory, for jobs that read a table                                       |
 | `sqlite_store`        | a real SQLite store from rows, for jobs with SQL of their own                       |
 | `RecordingPublisher`  | keeps what it is given; outcomes can be scripted                                    |
+| `MemorySubscription`, `MemoryReader` | a broker's subscription in memory, and what reads it                 |
 | `FixedClock`          | a clock that only a test moves; sleeping moves it                                   |
 | `check_events`        | fails where an event type changed without a new version                              |
 | `section`             | a table of recon.toml, to construct a provider, store or publisher from             |
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from recon.testing.conformance import Finding, check_provider
     from recon.testing.events import check_events
     from recon.testing.fault_server import FaultServer
+    from recon.testing.reader import MemoryReader, MemorySubscription
     from recon.testing.store import MemoryStore, sqlite_store
 
 __all__ = [
@@ -46,7 +48,9 @@ __all__ = [
     "Finding",
     "FixedClock",
     "Found",
+    "MemoryReader",
     "MemoryStore",
+    "MemorySubscription",
     "RecordingPublisher",
     "ThirdParty",
     "check_events",
@@ -60,7 +64,9 @@ _LAZY = {
     "FaultServer": "recon.testing.fault_server",
     "Finding": "recon.testing.conformance",
     "Found": "recon.testing.compare",
+    "MemoryReader": "recon.testing.reader",
     "MemoryStore": "recon.testing.store",
+    "MemorySubscription": "recon.testing.reader",
     "ThirdParty": "recon.demo.third_party",
     "check_events": "recon.testing.events",
     "check_provider": "recon.testing.conformance",

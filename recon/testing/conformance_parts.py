@@ -44,7 +44,7 @@ def check_parts(subject: Subject, both: Servers, told: Told) -> Iterator[Any]:
             )
         if doubled:
             yield told(f"more than one part holds {', '.join(doubled)}", "a range includes its low end and not its high one")
-        if planner.ranged and (gap := _gap([part.partition for part in parts])):
+        if planner.ranged and (gap := _gap([part.partition for part in parts if part.partition.turn == 1])):
             yield told(gap, "ranges run from open to open, each beginning where another ends")
         yield from _unfiltered(provider, subject, both, parts, told)
     finally:

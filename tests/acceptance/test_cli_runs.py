@@ -241,7 +241,7 @@ def test_a_due_run_that_could_not_be_made_stays_due(shop: Shop, recon: Shell) ->
 
 def test_undelivered_events_wait_and_are_published_later(shop: Shop, recon: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """A destination that is down ends the run with 6; recon publish says what waits, and delivers once it is back."""
-    monkeypatch.setattr("recon.run.night.PUBLISH_SECONDS", 0.3)
+    monkeypatch.setattr("recon.run.delivering.PUBLISH_SECONDS", 0.3)
     monkeypatch.setattr("recon.run.PUBLISH_SECONDS", 0.3)
     shop.drift()
     blocker = shop.folder / "events.jsonl"

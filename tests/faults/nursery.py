@@ -160,14 +160,14 @@ def _command(order: dict[str, Any], folder: Path, place: Path) -> int:
 
 def _shorten(order: dict[str, Any]) -> None:
     """A test has no minute to wait for a lease, nor two for a lock."""
-    from recon.run import night
+    from recon.run import delivering
     from recon.state import engine, lease
 
     if order.get("busy"):
         engine.BUSY_SECONDS = order["busy"]
         engine.IDLE_SECONDS = 0.5
     engine.SILENT_SECONDS = order.get("silent", engine.SILENT_SECONDS)
-    night.PUBLISH_SECONDS = order.get("deliver", night.PUBLISH_SECONDS)
+    delivering.PUBLISH_SECONDS = order.get("deliver", delivering.PUBLISH_SECONDS)
     if ttl := order.get("ttl"):
         acquire = lease.acquire
         lease.acquire = lambda state, conn, domain, owner, _ttl=0.0: acquire(state, conn, domain, owner, ttl)

@@ -17,8 +17,8 @@ from recon.errors import BadSetting, DeliveryError
 from recon.event import Event
 from recon.publishers.apply import ApplyPublisher
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
-from recon.publishers.wire import same
 from recon.section import Section
+from recon.upsert.wire import same
 from tests.servers.postgres import PASSWORD
 
 DDL = {

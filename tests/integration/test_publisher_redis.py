@@ -1,6 +1,7 @@
 """Redis Streams against a real Valkey server: the contract of every publisher, and what is its own."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,19 +115,63 @@ def test_wrong_settings_are_refused(table: dict[str, Any], says: str) -> None:
         publisher(**{"url": "redis://127.0.0.1:1/0", **table})
 
 
-def test_a_wrong_key_of_the_server_is_told_apart_from_a_bad_event(valkey: ValkeyServer) -> None:
-    """A stream's name that holds something else refuses the event for good, with the server's words."""
+def test_what_is_wrong_with_the_server_condemns_no_event(valkey: ValkeyServer) -> None:
+    """A name that holds something else and a user who may not write are the destination's faults: RETRY in a while, with the server's words."""
     with redis.Redis.from_url(valkey.url) as client:
         client.flushall()
         client.set(STREAM, "a text")
-    sender = publisher(valkey.url)
+        client.execute_command("ACL", "SETUSER", "reader", "on", ">word", "~*", "&*", "+@read", "+ping", "+eval", "+info")
+    sender, limited = publisher(valkey.url), publisher(valkey.url.replace("//", "//reader:word@"), stream="other")
 
-    (outcome,) = sender.publish(publisher_suite.messages(1), 5.0)
+    (wrong,), (denied,) = (one.publish(publisher_suite.messages(1), 5.0) for one in (sender, limited))
     sender.close()
+    limited.close()
 
-    assert outcome.kind is OutcomeKind.REJECTED
-    assert "WRONGTYPE" in outcome.reason
+    assert (wrong.kind, denied.kind) == (OutcomeKind.RETRY, OutcomeKind.RETRY)
+    assert "WRONGTYPE" in wrong.reason
+    assert "permission" in denied.reason.lower()
+    assert wrong.after
+    assert denied.after
 
 
 def _fields(message: Message) -> dict[str, Any]:
     return {name: getattr(message, name) for name in Message.__dataclass_fields__}
+
+
+def test_nothing_passes_an_event_of_its_key_that_was_not_taken(valkey: ValkeyServer) -> None:
+    """One stream refuses, another takes: the second event of the key waits for the first, and other keys go on."""
+    ValkeyBench(valkey)
+    first, second, other = publisher_suite.messages(3)
+    second = replace(second, partitionkey=first.partitionkey, type="order.deleted")
+    sender = publisher(valkey.url, stream="s.{op}")
+    with redis.Redis.from_url(valkey.url) as client:
+        client.set("s.updated", "a text")
+        outcomes = sender.publish([first, second, replace(other, type="order.deleted")], 5.0)
+        sent = client.xlen("s.deleted")
+        client.delete("s.updated")
+    again = sender.publish([first, second], 5.0)
+    sender.close()
+
+    assert [outcome.kind for outcome in outcomes] == [OutcomeKind.RETRY, OutcomeKind.RETRY, OutcomeKind.CONFIRMED]
+    assert "has to arrive first" in outcomes[1].reason
+    assert sent == 1
+    assert [outcome.kind for outcome in again] == [OutcomeKind.CONFIRMED] * 2
+
+
+def test_a_server_out_of_memory_condemns_no_event(valkey: ValkeyServer) -> None:
+    """The client takes the word OOM off what the server says; it is RETRY all the same, and taken once there is room."""
+    bench = ValkeyBench(valkey)
+    batch = publisher_suite.messages(3)
+    sender = bench.publisher()
+    with redis.Redis.from_url(valkey.url) as client:
+        client.config_set("maxmemory", 1)
+        try:
+            outcomes = sender.publish(batch, 5.0)
+        finally:
+            client.config_set("maxmemory", 0)
+    again = sender.publish(batch, 5.0)
+    sender.close()
+
+    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.RETRY}
+    assert "used memory" in outcomes[0].reason
+    assert {outcome.kind for outcome in again} == {OutcomeKind.CONFIRMED}

@@ -310,11 +310,12 @@ def plan_apart(stack: ExitStack) -> None:
 
     def hold(self: Any, *args: Any, **options: Any) -> int:
         code: int = real(self, *args, **options)
-        if self.job.publisher is not None and not self.dry:
+        if self.job.publishers and not self.dry:
             with self.state.begin() as conn:
                 outbox, run = Outbox(self.state), self.claim.run
                 outbox._store(conn, run.domain, run.id, self.state.now(conn))
-                outbox._queue(conn, run.id, self.job.publisher, self.state.now(conn))
+                for name in self.job.publishers:
+                    outbox._queue(conn, run.id, name, self.state.now(conn), 0)
         return code
 
     swap(stack, Night, "hold", hold)

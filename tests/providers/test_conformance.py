@@ -27,6 +27,7 @@ from recon.testing import check_provider, section
 from recon.testing.conformance_parts import check_parts
 from recon.testing.faultlab.trial import Servers, Subject, servers
 from tests.fetch_matrix.kinds import made
+from tests.integration.fetched import rest
 
 Make = Callable[[str], Provider]
 #: The standard library's client, which the naive providers stand on, leaves a socket to the collector where a server resets it.
@@ -42,6 +43,19 @@ def shopify(url: str) -> Shopify:
     return Shopify(section("shopify", shop="acme", token=Secret("shpat_0123456789abcdef"), bulk=False, base_url=base))
 
 
+BY_POST = """
+path = "orders/search"
+method = "POST"
+body = { query = { status = "any" }, page = { size = 100 } }
+records = "data"
+paging = { rule = "cursor", param = "page.after", at = "next" }
+page_size = { param = "page.size", size = 4 }
+get = "orders/get"
+get_body = { order = { id = "{key}" } }
+ranges = { at = "created", low = "query.since", high = "query.until", form = "iso" }
+batch = { path = "orders/many", body = { ids = "{keys}" }, records = "data", size = 3 }
+"""
+
 RECORDS: dict[str, Callable[[int], dict[str, Any]]] = {
     "shopify, page by page": lambda n: {"id": f"gid://shopify/ProductVariant/{n}", "sku": f"s{n}"}
 }
@@ -53,6 +67,7 @@ SHIPPED: dict[str, tuple[Make, str]] = {
     "rest by a cursor": (lambda url: made("cursor", url), "orders"),
     "graphql by edges": (lambda url: made("graphql, edges", url), "orders"),
     "rest by pages": (lambda url: made("page, pages", url), "orders"),
+    "rest by POST": (lambda url: rest(f"{url}/v1/", BY_POST), "orders"),
 }
 
 

@@ -27,6 +27,8 @@ def hubspot(monkeypatch: pytest.MonkeyPatch, url: str, **settings: Any) -> HubSp
 
 def crm(call: Call) -> Answer:
     """Contacts as HubSpot lists and reads them; 401 and 402 were merged into 900, 403 answers with another that does not say so."""
+    if call.path.endswith("/batch/read"):
+        return batch_read(call)
     key = call.path.rsplit("/", 1)[1]
     records = GONE if call.query.get("archived") == "true" else LIVE
     if key != "contacts":
@@ -36,6 +38,30 @@ def crm(call: Call) -> Answer:
     start = int(call.query.get("after", "0"))
     more = {"paging": {"next": {"after": str(start + 100), "link": "x"}}} if start + 100 < len(records) else {}
     return Answer({"results": records[start : start + 100], **more})
+
+
+def batch_read(call: Call) -> Answer:
+    """Those of the ids that there are; with 207 where some are not, as HubSpot says it."""
+    asked = json.loads(call.body)
+    assert asked["properties"] == ["email", "hs_merged_object_ids"]
+    keys = [one["id"] for one in asked["inputs"]]
+    records = GONE if call.query.get("archived") == "true" else LIVE
+    found = [record for record in records if record["id"] in keys]
+    left = sorted({*keys} - {str(record["id"]) for record in found})
+    told = {"numErrors": 1, "errors": [{"category": "OBJECT_NOT_FOUND", "context": {"ids": left}}]} if left else {}
+    return Answer({"status": "COMPLETE", "results": found, **told}, status=207 if left else 200)
+
+
+def test_many_are_read_by_few_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred contacts by two requests; three archived ones among a hundred cost one each, and one for all three among the archived."""
+    with scripted(crm) as server:
+        provider = hubspot(monkeypatch, server.url)
+        live = list(provider.get_many("contacts", [str(n) for n in range(1, 201)], clock=ManualClock()))
+        whole = len(server.calls)
+        mixed = list(provider.get_many("contacts", [str(n) for n in range(1, 98)] + ["301", "302", "303"], clock=ManualClock()))
+        provider.close()
+    assert (whole, {one.status.value for one in live}) == (2, {"found"})
+    assert (len(server.calls) - whole, [one.status.value for one in mixed[-4:]]) == (1 + 3 + 1, ["found", "deleted", "deleted", "deleted"])
 
 
 def test_contacts_come_whole_with_the_properties_declared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,6 +171,7 @@ def test_how_a_list_is_narrowed_ends_where_it_is_read() -> None:
             {"paging": {"rule": "offset", "limit_param": "n", "size": 9, "total": "t"}, "page_size": {"param": "n", "size": 5}},
             f"{HERE}] page_size: says what size in paging says already",
         ),
+        ({"body": {"a": 1}}, f"{HERE}] body: is a document, which a list by GET is not asked for with"),
         ({"batch": {"path": "s", "records": "", "size": 9}}, f"{HERE}] batch: wants exactly one of param"),
         ({"batch": {"path": "s", "records": "", "size": 9, "body": {"ids": []}}}, f'{HERE}.batch] body: has no "{{keys}}" in it'),
         ({"batch": PARTS["batch"], "get": None}, f"{HERE}] batch: says something of a read by id"),

@@ -12,6 +12,8 @@ from recon.clock import SystemClock
 from recon.errors import BadSetting, CursorExpired, InvalidPage, Refused, Unreachable
 from recon.fetch.page import LookupStatus, Page
 from recon.fetch.partition import Partition
+from recon.fetch.quota import Points
+from recon.fetch.session import Session
 from recon.provider import Listing
 from tests.providers.graphql_table import shopify
 from tests.providers.listing import whole
@@ -433,6 +435,15 @@ def test_doctor_starts_no_export_and_is_told_of_the_rights(shop: Shop, monkeypat
     other.close()
     assert "read_all_orders" in hidden
     assert "write_products" in writes
+
+
+def test_the_plan_says_how_fast_before_the_first_answer_does(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The account's bucket is expected to hold what comes back in twenty seconds, of which a query may ask for 1,000; without a plan nothing is."""
+    expected: list[Points] = []
+    monkeypatch.setattr(Session, "expect", lambda _, points: expected.append(points))
+    for plan in ({}, {"plan": "standard"}, {"plan": "plus"}):
+        shopify(shop, monkeypatch, **plan).close()
+    assert [(one.capacity, one.restored, one.cost) for one in expected] == [(2000, 100, 1000), (20000, 1000, 1000)]
 
 
 def test_links_lead_to_the_admin(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ class Call:
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,21 @@ def scripted(answer: Callable[[Call], Answer]) -> Iterator[Scripted]:
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            call = Call(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), {k.lower(): v for k, v in self.headers.items()})
+            headers = {k.lower(): v for k, v in self.headers.items()}
+            asked = self.rfile.read(int(headers.get("content-length", 0)))
+            call = Call(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), headers, asked)
             calls.append(call)
             sent = answer(call)
             body = sent.body if isinstance(sent.body, bytes) else json.dumps(sent.body).encode()
             self.send_response(sent.status)
             for name, value in {"Content-Type": "application/json", **sent.headers}.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
+            if "Content-Length" not in sent.headers:
+                self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - the base class names it so
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
             """Says nothing."""

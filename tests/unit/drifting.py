@@ -24,7 +24,10 @@ Move = tuple[str, int]
 
 @dataclass(slots=True)
 class Drifting:
-    """The records by place, which grows with each insertion and is never used again. `script` has the moves before each request in turn."""
+    """The records by place, which grows with each insertion and is never used again. `script` has the moves before each request in turn.
+
+    A listing can be narrowed by `from` and `to`, and by `half`.
+    """
 
     rule: str
     records: dict[int, int]
@@ -76,7 +79,13 @@ class Drifting:
                 self.records[place] += 1
 
     def _page(self, query: dict[str, str]) -> object:
-        places = sorted(self.records, reverse=self.newest)
+        low, high = int(query.get("from", 0)), int(query.get("to", 1 << 62))
+        places = [
+            place
+            for place in sorted(self.records, reverse=self.newest)
+            if low <= place < high and query.get("half", half(place)) == half(place)
+        ]
+        count = len(places)
         start = int(query["offset"]) if "offset" in query else (int(query["page"]) - 1) * self.size if "page" in query else 0
         after = next((int(query[name].lstrip("k")) for name in ("after", "cursor") if name in query), None)
         if after is not None:
@@ -85,8 +94,8 @@ class Drifting:
         self.shown.update(part)
         following = str(part[-1]) if part and more else None
         rows = [record(place, self.records[place]) for place in (reversed(part) if self.reordered else part)]
-        pages = max(1, -(-len(self.records) // self.size))
-        return {"data": rows, "more": more, "meta": {"total": len(self.records), "pages": pages, "next": following}}
+        pages = max(1, -(-count // self.size))
+        return {"data": rows, "more": more, "meta": {"total": count, "pages": pages, "next": following}}
 
 
 def key_of(place: int) -> str:
@@ -96,7 +105,12 @@ def key_of(place: int) -> str:
 
 def record(place: int, amount: int) -> dict[str, object]:
     """The item as the third party writes it."""
-    return {"id": key_of(place), "amount": amount}
+    return {"id": key_of(place), "place": place, "half": half(place), "amount": amount}
+
+
+def half(place: int) -> str:
+    """The shard that the item at this place belongs to."""
+    return "odd" if place % 2 else "even"
 
 
 def differences(source: dict[int, int], target: dict[int, int], places: Iterable[int]) -> dict[str, str]:

@@ -75,11 +75,12 @@ def _json(status: int, document: object) -> Response:
 
 
 def read(shelf: Shelf, keys: Sequence[str], width: int = 1, **batch: Any) -> list[tuple[str, LookupStatus]]:
-    """What `get_many` answers, four keys a request."""
+    """What `get_many` answers, four keys a request if nothing else is said."""
     provider = HTTPProvider(section("shop", base_url="http://127.0.0.1:9/", concurrency=width, tries=1))
-    declared = Batch(path="search", records="data", size=4, **batch)
+    declared = Batch(path="search", records="data", **{"size": 4, **batch})
+    paging = LastId(param="after", more="more")
     provider.catalogue = {
-        "orders": Resource(path="orders", records="data", get="orders/{key}", paging=LastId(param="after"), batch=declared)
+        "orders": Resource(path="orders", records="data", get="orders/{key}", total="total", paging=paging, batch=declared)
     }
     provider.session.through(shelf, chance=random.Random(1))
     answers = [(one.key, one.status) for one in provider.get_many("orders", keys, clock=ManualClock())]
@@ -126,3 +127,46 @@ def test_where_the_keys_are_ignored_nothing_is_taken_for_absent() -> None:
     shelf = Shelf(ignores=True)
     assert read(shelf, ["k1", "k8", "gone"], param="id", absent="not_found") == [("k1", FOUND), ("k8", FOUND), ("gone", NOT_FOUND)]
     assert sorted(shelf.single) == ["gone", "k1", "k8"]
+
+
+class Cut(Shelf):
+    """Answers for several are cut at five items, or say in one way or another that there are more."""
+
+    def __init__(self, more: dict[str, Any] | None = None, link: str = "", page: int = 100) -> None:
+        super().__init__(strange=False)
+        self.more, self.link, self.page = more or {}, link, page
+
+    def send(self, request: Request) -> Response:
+        response = super().send(request)
+        if request.path.startswith("/orders/"):
+            return response
+        body = json.loads(response.body)
+        answer = _json(200, {"data": body["data"][: self.page], **self.more})
+        return Response(status=200, headers={**answer.headers, "link": self.link}, body=answer.body, wire_bytes=answer.wire_bytes)
+
+
+@pytest.mark.parametrize(
+    "shelf",
+    [Cut(page=5), Cut({"more": True}, page=3), Cut({"total": 9}, page=3), Cut(link='<https://x.example/2>; rel="next"', page=3)],
+    ids=["as long as a page", "says more", "counts more", "links on"],
+)
+def test_an_answer_that_may_be_cut_proves_no_absence(shelf: Cut) -> None:
+    """Nine keys asked for, and an answer that may be one page of several: what it lacks is read alone, and is there."""
+    keys = [f"k{n}" for n in (0, 1, 2, 4, 5, 6, 7, 8, 9)]
+    assert read(shelf, [*keys, "gone"], size=10, param="id", absent="not_found") == [*((key, FOUND) for key in keys), ("gone", NOT_FOUND)]
+    assert "gone" in shelf.single
+
+
+def test_what_has_another_answer_is_read_alone() -> None:
+    """207 says that some of them have none: those that came are taken, where absence needs a read of its own anyway; else it is no answer."""
+
+    class Some(Shelf):
+        def send(self, request: Request) -> Response:
+            response = super().send(request)
+            alone = request.path.startswith("/orders/")
+            return response if alone else Response(status=207, headers=response.headers, body=response.body, wire_bytes=response.wire_bytes)
+
+    for absent, several in (("unknown", 1), ("not_found", 5)):
+        shelf = Some(strange=False)
+        assert read(shelf, ["k0", "k1", "gone"], param="id", absent=absent) == [("k0", FOUND), ("k1", FOUND), ("gone", NOT_FOUND)]
+        assert len(shelf.several) == several

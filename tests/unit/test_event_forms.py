@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recon.event import Event, batched, binary, entry, structured
 from recon.event.cloudevents import of_wire
-from recon.event.eventbridge import ENTRY_BYTES, delivered, size_of
+from recon.event.eventbridge import ENTRY_BYTES, delivered, of_delivered, size_of
 from tests.unit.test_event import event
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -52,6 +52,28 @@ def test_every_form_reads_back_as_the_event(events: list[Event]) -> None:
         assert of_wire(*binary(one, prefix="ce_"), prefix="ce_") == [one]
         assert binary(one) == binary(one)
     assert of_wire(*batched(events)) == events
+
+
+@given(one=EVENTS, micro=st.integers(0, 999_999))
+def test_an_event_reads_back_from_behind_eventbridge(one: Event, micro: int) -> None:
+    """What a rule hands to its target reads back as the very event, though AWS cuts the time and puts its own account, region and id there."""
+    ours = replace(one, time=one.time.replace(microsecond=micro), source="/recon/shop.example/orders")
+    told = json.loads(msgspec.json.encode(delivered(ours)))
+    behind = {**told, "id": "aws", "time": told["time"][:19] + "Z", "account": "123456789012", "region": "eu-central-1"}
+
+    assert of_delivered(told) == ours
+    assert of_delivered(behind) == ours
+    assert of_delivered(behind).encode() == ours.encode()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{}, {"detail": None}, {"detail": {"state": "running"}}, {**delivered(event()), "resources": []}, {**delivered(event()), "detail": []}],
+)
+def test_another_systems_eventbridge_event_is_refused(told: dict[str, Any]) -> None:
+    """What AWS's own services send to the same target raises ValueError and nothing else."""
+    with pytest.raises(ValueError, match="not an event of this system"):
+        of_delivered(told)
 
 
 @pytest.mark.parametrize(

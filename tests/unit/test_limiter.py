@@ -209,6 +209,21 @@ def test_a_declared_rate_is_kept_over_any_stretch() -> None:
     assert clock.elapsed == pytest.approx(199 / 25 * 1.02, abs=0.01)
 
 
+def test_points_that_are_expected_hold_until_an_answer_tells() -> None:
+    """A full bucket of 2,000 lets two dear requests through and the third when enough came back; what an answer says takes its place, once for all."""
+    clock, limiter = ManualClock(), Limiter(width=10)
+    bucket = Points(name="cost", capacity=2000, available=2000, restored=100, cost=1000)
+    limiter.expect(bucket)
+    times = [limiter.take(clock).at for _ in range(3)]
+    assert [at - times[0] for at in times] == pytest.approx([0, 0, 10])
+    limiter.passed(Turn(at=times[0]), clock, [Points(name="cost", capacity=2000, available=2000, restored=100, cost=10)])
+    limiter.expect(bucket)
+    before = clock.elapsed
+    for _ in range(5):
+        limiter.take(clock)
+    assert clock.elapsed == before
+
+
 def test_several_rates_hold_together_and_an_endpoints_is_its_own() -> None:
     """A hundred a second over all, ten for each endpoint: the one that is reached first holds."""
     clock, limiter = ManualClock(), Limiter([Rate(requests=30), Rate(requests=10, each="endpoint")])

@@ -3,11 +3,12 @@
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
+from recon.fetch.document import KEY, filled
 from recon.fetch.narrowing import Batch, Ranges
 from recon.fetch.paging import CursorInBody, LastId, LinkHeader, NextUrlInBody, NextUrlInHeader, Offset, PageNumber, Single
 from recon.fetch.path import ABSENT, at_path, segments
@@ -89,8 +90,12 @@ class Api:
 
     def __call__(self, asked: Asked) -> Answer:
         """The answer to one request: a page, an item, or 404."""
+        if self.resource.get_body is not None and (key := self._wanted(asked)) is not None:
+            return self.on_item(asked, self._item(key))
         if asked.path == self.place(self.resource.path):
-            return self._listing(asked)
+            if asked.method != self.resource.method:
+                return page({"error": {"message": "another method is wanted"}}, 405)
+            return self._listing(asked if self.resource.body is None else in_query(asked))
         batch = self.resource.batch
         if batch is not None and asked.path == self.place(batch.path):
             return self.on_item(asked, self._several(asked, batch))
@@ -238,12 +243,21 @@ class Api:
 
     def _named(self, path: str) -> str | None:
         template = self.resource.get
-        if template is None:
+        if template is None or self.resource.get_body is not None:
             return None
         before, _, after = self.place(template).partition("{key}")
         if not path.startswith(before) or not path.endswith(after) or len(path) <= len(before) + len(after):
             return None
         return unquote(path[len(before) : len(path) - len(after)])
+
+    def _wanted(self, asked: Asked) -> str | None:
+        """The key that a document asks for; None where it is another one than the resource sends for an item."""
+        if asked.method != "POST" or asked.path != self.place(self.resource.get or ""):
+            return None
+        sent = json.loads(asked.body)
+        keys = [key for record in self.records if filled(self.resource.get_body, {KEY: (key := self.key(record))}) == sent]
+        gone = [key for key in self.deleted if filled(self.resource.get_body, {KEY: key}) == sent]
+        return next(iter([*keys, *gone]), None if asked.path == self.place(self.resource.path) else "")
 
     def _item(self, key: str) -> Answer:
         if key in self.deleted:
@@ -301,6 +315,18 @@ def _number(value: Any, ranges: Ranges) -> float:
         moment = datetime.fromisoformat(str(value))
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return float(value)
+
+
+def in_query(asked: Asked) -> Asked:
+    """A request whose document's values stand in its query, under their dotted paths."""
+
+    def leaves(value: Any, path: str) -> list[tuple[str, Any]]:
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+        if inner is None:
+            return [(path, str(value).lower() if isinstance(value, bool) else value)]
+        return [leaf for name, one in inner for leaf in leaves(one, f"{path}.{name}" if path else str(name))]
+
+    return replace(asked, target=f"{asked.path}?{urlencode(leaves(json.loads(asked.body), ''))}")
 
 
 def keys_in(sent: Any, template: Any, each: str | None) -> list[str]:

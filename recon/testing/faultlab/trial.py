@@ -53,7 +53,7 @@ class Law(StrEnum):
     GOES_ON = "a fetch that was interrupted must go on from `listing.resume` alone"
     ORIGIN = "hold every URL that the API gives against the origins (session.origins.check), and follow no redirect"
     SECRET = "mask what an answer may quote: session.mask, session.masked"  # noqa: S105 - a sentence about secrets
-    WRITES = "nothing is ever written at the third party; a POST that only reads is declared: the resource's batch"
+    WRITES = "nothing is ever written at the third party; a POST that only reads is declared: the resource's body, get_body or batch"
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,10 @@ class Subject:
         """Whether a request can only read."""
         if isinstance(self.declared, Connection):
             return asked.method == "POST" and not asked.body.lstrip().startswith(b'{"query":"mutation')
-        batch = self.declared.batch
-        by_post = batch is not None and batch.body is not None and asked.path == self.base + batch.path
+        declared = self.declared
+        batch = declared.batch if declared.batch is not None and declared.batch.body is not None else None
+        posted = (declared.body is not None and declared.path, declared.get_body is not None and declared.get, batch and batch.path)
+        by_post = any(path and asked.path == self.base + path for path in posted)
         return asked.method in ("GET", "HEAD") or (asked.method == "POST" and by_post)
 
     def places(self, fault: Fault) -> tuple[str, ...]:

@@ -1,0 +1,74 @@
+"""The way to a RabbitMQ server: one connection and one channel, made when they are wanted, and its errors in words."""
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from recon.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from aio_pika.abc import AbstractChannel, AbstractConnection
+
+CLOSE_SECONDS = 2.0
+
+
+class Link:
+    """A connection with a channel. Its coroutines run on one event loop, one at a time."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.url = url
+        self.name = name
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+
+    async def channel(self, seconds: float) -> "AbstractChannel":
+        """An open channel with confirms, of a new connection where the old one is gone. Raises what aio-pika raises, and TimeoutError."""
+        import aio_pika
+
+        if self._connection is not None and self._channel is not None and not self._channel.is_closed:
+            return self._channel
+        if self._connection is not None:
+            # A channel is closed by itself over a fault of its own, or because the connection is gone, which that does not always tell.
+            with suppress(Exception):
+                self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+                return self._channel
+        await self.drop()
+        # Not aio-pika's robust connection: what it does by itself in the background is nobody's outcome.
+        self._connection = await aio_pika.connect(self.url, timeout=seconds, client_properties={"connection_name": self.name})
+        self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+        return self._channel
+
+    async def drop(self) -> None:
+        """Closes the connection; nothing of what it still held is sent after."""
+        import asyncio
+
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            with suppress(Exception):  # It is let go of; what is wrong with it has been said.
+                await asyncio.wait_for(connection.close(), CLOSE_SECONDS)
+
+
+def origin(url: str) -> str:
+    """The server's address without the login."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "") + parts.path
+
+
+def said(error: BaseException) -> str:
+    """An error of aio-pika in words."""
+    if isinstance(error, TimeoutError):
+        return "no answer within the time"
+    text = str(error) or repr(error)
+    return "".join(c for c in text[:300] if c.isprintable())
+
+
+def unreachable(who: str, url: str, error: BaseException) -> DeliveryError:
+    """What is wrong with the way there, with the way out."""
+    from aiormq.exceptions import AuthenticationError, ConnectionNotAllowed, ProbableAuthenticationError
+
+    msg = f"{who}: {origin(url)}: {said(error)}"
+    if isinstance(error, AuthenticationError | ProbableAuthenticationError):
+        return DeliveryError(msg, hint="check the user and the password in the url; `guest` may come from the server's own machine only")
+    if isinstance(error, ConnectionNotAllowed):
+        return DeliveryError(msg, hint="check the virtual host in the url (amqp://host/vhost), and that the user may use it")
+    return DeliveryError(msg, hint="check the url, that the server runs, and that it can be reached from here")

@@ -1,0 +1,211 @@
+"""One connection to an MQTT 5 broker, driven by whoever holds it: no thread of its own, and no repeats of its own."""
+
+import ssl
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from recon.section import Section
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client
+    from paho.mqtt.reasoncodes import ReasonCode
+
+PORTS = {"mqtt": 1883, "mqtts": 8883}
+KEEPALIVE_SECONDS = 60
+IDLE_SECONDS = 30.0
+"""A connection that nobody drove for longer is made anew: the broker may have ended it, since nobody said that we live."""
+STEP_SECONDS = 0.5
+IN_FLIGHT = 1000
+ANY = 65_535
+LATE = "not sent: the time for this delivery was over"
+
+# https://docs.oasis-open.org/mqtt/mqtt/v5.0/os/mqtt-v5.0-os.html#_Toc3901079, table 3-1 (read 2026-11)
+NOT_LET_IN = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}
+"""Protocol, client id, user or password, right, ban, method of authentication: somebody has to mend them."""
+
+
+class NotConnected(Exception):
+    """No connection; the words say why. `lasting`: somebody has to mend a setting first, so there is no hurry to try again."""
+
+    def __init__(self, why: str, *, lasting: bool = False) -> None:
+        super().__init__(why)
+        self.lasting = lasting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """Where a broker is and as whom we come."""
+
+    host: str
+    port: int
+    tls: bool
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    client_id: str = ""
+    ca: Path | None = None
+
+    @classmethod
+    def of(cls, section: Section) -> "Broker":
+        """The broker that a table of recon.toml names; raises BadSetting."""
+        url = str(section.text_or_secret("url"))
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise section.bad("url", "is not a URL", hint="mqtt://host:1883, mqtts://host:8883") from None
+        if parts.scheme not in PORTS or not parts.hostname:
+            raise section.bad("url", "is no address of an MQTT broker", hint="mqtt://host:1883, mqtts://host:8883")
+        user: str | None = section.text("user", None)
+        secret = section.secret("password", None)
+        if user is not None and parts.username is not None:
+            raise section.bad("user", "stands in the url as well: once is enough")
+        if secret is not None and user is None:
+            raise section.bad("user", "is missing: a password goes with a user")
+        ca: str | None = section.text("ca", None)
+        if ca is not None and not (section.folder / ca).is_file():
+            raise section.bad("ca", f"there is no file {ca}", hint="the authority's certificate in PEM, relative to recon.toml's folder")
+        if ca is not None and parts.scheme != "mqtts":
+            raise section.bad("ca", "is of no use to mqtt://, which is not encrypted", hint="write mqtts://")
+        return cls(
+            host=parts.hostname,
+            port=port or PORTS[parts.scheme],
+            tls=parts.scheme == "mqtts",
+            user=unquote(parts.username) if parts.username is not None else user,
+            password=unquote(parts.password) if parts.password is not None else None if secret is None else secret.reveal(),
+            client_id=section.text("client_id", ""),
+            ca=None if ca is None else section.folder / ca,
+        )
+
+    @property
+    def place(self) -> str:
+        """The address, for a person."""
+        return f"{self.host}:{self.port}"
+
+
+class MqttLink:
+    """`open`, `send`, `answered`, `close`. What is on its way when the connection ends stays unanswered."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        #: The broker's answers by the id of the packet.
+        self.answers: dict[int, ReasonCode] = {}
+        self.lost = ""
+        #: The largest packet that the broker takes; None where it names no limit.
+        self.max_packet: int | None = None
+        self._client: Client
+        self._greeted: tuple[Any, Any] | None = None
+        self._window = IN_FLIGHT
+        self._flying = 0
+        self._used = 0.0
+
+    @property
+    def usable(self) -> bool:
+        """Whether the connection stands, as far as we know."""
+        return not self.lost and time.monotonic() - self._used < IDLE_SECONDS
+
+    def open(self, seconds: float) -> None:
+        """Connects, with a session that ends with the connection: the outbox knows what was not confirmed. Raises NotConnected."""
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+        until = time.monotonic() + seconds
+        self._client = client = Client(
+            CallbackAPIVersion.VERSION2, self.broker.client_id, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False
+        )
+        client.connect_timeout = max(0.05, seconds)
+        client.max_inflight_messages_set(0)  # The client knows no bound that the broker names, so the bound is kept here.
+        client.on_connect = self._on_connect
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        if self.broker.user is not None:
+            client.username_pw_set(self.broker.user, self.broker.password)
+        try:
+            if self.broker.tls:
+                client.tls_set_context(ssl.create_default_context(cafile=None if self.broker.ca is None else str(self.broker.ca)))
+            client.connect(self.broker.host, self.broker.port, KEEPALIVE_SECONDS, clean_start=True)
+            while self._greeted is None and not self.lost and (left := until - time.monotonic()) > 0:
+                self._step(left)
+        except (OSError, ValueError) as error:
+            raise NotConnected(f"no connection to {self.broker.place}: {_said(error)}") from error
+        self._welcomed()
+
+    def send(self, topic: str, body: bytes, properties: Any, until: float) -> int | None:
+        """Hands one message over, as soon as the broker may be sent another one: the id of its packet.
+
+        None where the connection is gone or the time is over: it was not sent. Raises ValueError for what is no topic.
+        """
+        from paho.mqtt.enums import MQTTErrorCode
+
+        while self._flying >= self._window:
+            if self.lost or (left := until - time.monotonic()) <= 0:
+                return None
+            self._step(left)
+        sent = self._client.publish(topic, body, qos=1, properties=properties)
+        self._used = time.monotonic()
+        if sent.rc == MQTTErrorCode.MQTT_ERR_NO_CONN:
+            self.lost = self.lost or "the connection is gone"
+            return None
+        self._flying += 1
+        return sent.mid
+
+    def unsent(self) -> str:
+        """Why a message was not sent."""
+        return f"not sent: {self.lost}" if self.lost else LATE
+
+    def answered(self, until: float) -> None:
+        """Until all that was sent is answered, the connection ends or the time is over."""
+        while self._flying > 0 and not self.lost and (left := until - time.monotonic()) > 0:
+            self._step(left)
+
+    def close(self) -> None:
+        """Says goodbye where that can be done at once, and lets go."""
+        if not self.lost:
+            self._client.disconnect()
+        self.lost = self.lost or "closed"
+        # The client's own close waits for its thread, of which there is none.
+        socket = self._client.socket()
+        if socket is not None:
+            socket.close()
+
+    def _step(self, seconds: float) -> None:
+        from paho.mqtt.client import error_string
+        from paho.mqtt.enums import MQTTErrorCode
+
+        result = self._client.loop(min(seconds, STEP_SECONDS))
+        self._used = time.monotonic()
+        if result != MQTTErrorCode.MQTT_ERR_SUCCESS and not self.lost:
+            self.lost = error_string(result)
+
+    def _welcomed(self) -> None:
+        if self._greeted is None:
+            why = self.lost or "no answer within the time"
+            self.close()
+            raise NotConnected(f"no connection to {self.broker.place}: {why}")
+        reason, properties = self._greeted
+        if reason.value >= 0x80:
+            self.close()
+            if reason.value in NOT_LET_IN:
+                raise NotConnected(f"{self.broker.place} does not let us in: {reason}; check user, password and client_id", lasting=True)
+            raise NotConnected(f"no connection to {self.broker.place}: {reason}")
+        if getattr(properties, "MaximumQoS", 1) < 1:
+            self.close()
+            raise NotConnected(f"{self.broker.place} confirms nothing: it takes QoS 0 only", lasting=True)
+        self.max_packet = getattr(properties, "MaximumPacketSize", None)
+        self._window = min(IN_FLIGHT, getattr(properties, "ReceiveMaximum", ANY))
+
+    def _on_connect(self, client: "Client", userdata: Any, flags: Any, reason: "ReasonCode", properties: Any) -> None:  # noqa: ARG002 - the library's signature
+        self._greeted = (reason, properties)
+
+    def _on_publish(self, client: "Client", userdata: Any, packet: int, reason: "ReasonCode", properties: Any) -> None:  # noqa: ARG002 - the library's signature
+        self.answers[packet] = reason
+        self._flying -= 1
+
+    def _on_disconnect(self, client: "Client", userdata: Any, flags: Any, reason: "ReasonCode", properties: Any) -> None:  # noqa: ARG002 - the library's signature
+        self.lost = self.lost or f"the broker ended the connection: {reason}"
+
+
+def _said(error: Exception) -> str:
+    return "".join(c for c in str(error)[:200] if c.isprintable()) or type(error).__name__

@@ -1,0 +1,149 @@
+"""Where a NATS server is and as whom we come: what the publisher and the reader share."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from recon.section import Section
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+SCHEMES = ("nats", "tls")
+RETRY_SECONDS = 0.05
+"""Between two tries at the same address within one connection attempt."""
+CLOSING_SECONDS = 1.0
+
+
+class NotConnected(Exception):
+    """No connection; the words say why. `lasting`: somebody has to mend a setting first, so there is no hurry to try again."""
+
+    def __init__(self, why: str, *, lasting: bool = False) -> None:
+        super().__init__(why)
+        self.lasting = lasting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NatsServer:
+    """One server, or several of one cluster, and the credentials: at most one of user and password, token, nkey and credentials."""
+
+    urls: tuple[str, ...] = field(repr=False)
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    #: The seed of an nkey, `SU…`.
+    nkey: str | None = field(default=None, repr=False)
+    #: What stands in a `.creds` file.
+    credentials: str | None = field(default=None, repr=False)
+    #: A file with the authority that signed the server's certificate.
+    ca: Path | None = None
+
+    @classmethod
+    def of(cls, section: Section) -> "NatsServer":
+        """The server that a table of recon.toml names; raises BadSetting."""
+        urls = tuple(one.strip() for one in str(section.text_or_secret("url")).split(",") if one.strip())
+        if not urls or not all(_is_url(one) for one in urls):
+            raise section.bad(
+                "url", "is no address of a NATS server", hint="nats://host:4222, tls://host:4222; several of a cluster with commas"
+            )
+        secrets = {name: section.secret(name, None) for name in ("password", "token", "nkey", "credentials")}
+        user: str | None = section.text("user", None)
+        ways = [name for name in ("user", "token", "nkey", "credentials") if (user if name == "user" else secrets[name]) is not None]
+        if len(ways) > 1:
+            raise section.bad(ways[1], f"stands beside {ways[0]}: one way to say who we are is enough")
+        if (user is None) is not (secrets["password"] is None):
+            raise section.bad("user" if user is None else "password", "is missing: user and password go together")
+        if ways in (["nkey"], ["credentials"]) and find_spec("nkeys") is None:
+            raise section.bad(ways[0], "needs the library nkeys, which is not installed", hint='pip install "nats-py[nkeys]"')
+        ca: str | None = section.text("ca", None)
+        if ca is not None and not (section.folder / ca).is_file():
+            raise section.bad("ca", f"there is no file {ca}", hint="the authority's certificate in PEM, relative to recon.toml's folder")
+        revealed = {name: None if secret is None else secret.reveal() for name, secret in secrets.items()}
+        return cls(urls=urls, user=user, ca=None if ca is None else section.folder / ca, **revealed)
+
+    @property
+    def place(self) -> str:
+        """The addresses without who we are, for a person."""
+        return ", ".join(f"{parts.hostname}:{parts.port or 4222}" for parts in map(urlsplit, self.urls))
+
+    async def connected(
+        self, seconds: float, *, on_error: Callable[[Exception], Awaitable[None]], on_closed: Callable[[], Awaitable[None]]
+    ) -> "Client":
+        """A connection that does not mend itself: what was on its way when it broke must not be sent behind our back. Raises NotConnected."""
+        from nats.aio.client import Client
+
+        errors: list[Exception] = []
+
+        async def noted(error: Exception) -> None:
+            errors.append(error)
+            await on_error(error)
+
+        client = Client()
+        try:
+            async with asyncio.timeout(seconds):
+                await client.connect(**self._options(seconds), error_cb=noted, closed_cb=on_closed)
+        except (
+            Exception
+        ) as error:  # The client passes on whatever its libraries raise; every one of them means that there is no connection.
+            await closed(client)
+            raise self._reason([*errors, error]) from error
+        return client
+
+    def _options(self, seconds: float) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "servers": list(self.urls),
+            "name": "nightly-recon",
+            "allow_reconnect": False,
+            "max_reconnect_attempts": 1,
+            "reconnect_time_wait": RETRY_SECONDS,
+            "connect_timeout": seconds,
+            "user": self.user,
+            "password": self.password,
+            "token": self.token,
+            "nkeys_seed_str": self.nkey,
+        }
+        if self.credentials is not None:
+            from nats.aio.client import RawCredentials
+
+            options["user_credentials"] = RawCredentials(self.credentials)
+        if self.ca is not None:
+            options["tls"] = ssl.create_default_context(cafile=str(self.ca))
+        return options
+
+    def _reason(self, errors: list[Exception]) -> NotConnected:
+        """Why there is no connection: what the server said, else what the network did, else that nothing came in time."""
+        from nats.errors import NoServersError
+
+        said = [one for one in errors if not isinstance(one, NoServersError)] or errors
+        words = next((text for one in said if (text := words_of(one))), "no answer within the time")
+        if "authorization" in words.lower() or "authentication" in words.lower():
+            return NotConnected(f"{self.place} does not let us in: {words}; check user, password, token or credentials", lasting=True)
+        return NotConnected(f"no connection to {self.place}: {words}")
+
+
+async def closed(client: "Client") -> None:
+    """Closes a connection, with what that may take bounded: a peer that reads nothing must not hold us."""
+    try:
+        async with asyncio.timeout(CLOSING_SECONDS):
+            await client.close()
+    except Exception:  # noqa: BLE001 - it is given up all the same, and what it says changes nothing
+        return
+
+
+def words_of(error: BaseException) -> str:
+    """An error in a line."""
+    text = "".join(c for c in str(error) if c.isprintable()).removeprefix("nats: ").strip("' ")[:200]
+    return text or ("" if isinstance(error, TimeoutError) else type(error).__name__)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in SCHEMES and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False

@@ -1,0 +1,281 @@
+"""NATS JetStream against a real server: the contract of every publisher, and what is its own."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+
+from recon.errors import BadSetting, DeliveryError
+from recon.event.cloudevents import of_wire
+from recon.publishers.base import Message, OutcomeKind
+from recon.publishers.nats import NatsPublisher
+from recon.secret import Secret
+from recon.section import Section
+from recon.testing import publisher_suite
+from tests.servers.nats import NatsTestServer
+
+_names = count(1)
+NKEYS = find_spec("nkeys") is not None
+
+
+def publisher(url: str, **more: Any) -> NatsPublisher:
+    """The publisher as a table of recon.toml makes it."""
+    return NatsPublisher(Section(name="bus", file=Path("recon.toml"), path="publishers.bus", table={"url": url, **more}, folder=Path()))
+
+
+def secret(word: str) -> Secret:
+    """As a reference is, once it is read."""
+    return Secret(word)
+
+
+class NatsBench:
+    """A stream of its own on the server, of one subject with all below it."""
+
+    def __init__(self, server: NatsTestServer, **settings: Any) -> None:
+        self.server = server
+        self.subject = f"s{next(_names)}"
+        self.stream = self.subject.upper()
+        self.server.start()
+        settings = {"subjects": [self.subject, f"{self.subject}.>"], **settings}
+        self.server.ask(lambda js: js.add_stream(name=self.stream, **settings))
+
+    def publisher(self, **more: Any) -> NatsPublisher:
+        return publisher(self.server.url, **{"subject": self.subject, "stream": self.stream, **more})
+
+    def messages(self) -> Sequence[Msg]:
+        """What the stream holds, in its order."""
+
+        async def read(js: JetStreamContext) -> list[Msg]:
+            state = (await js.stream_info(self.stream)).state
+            if not state.messages:
+                return []
+            reading = await js.subscribe(">", stream=self.stream, ordered_consumer=True)
+            return [await reading.next_msg(5.0) for _ in range(state.messages)]
+
+        return self.server.ask(read)
+
+    def arrived(self) -> Sequence[publisher_suite.Arrived]:
+        events = [of_wire(msg.headers or {}, msg.data)[0] for msg in self.messages()]
+        return [publisher_suite.Arrived(id=event.id, key=event.partitionkey, body=event.encode()) for event in events]
+
+    def refused(self) -> Message | None:
+        return publisher_suite.messages(1, pad=self.server.max_payload)[0]
+
+    def stop(self) -> bool:
+        self.server.kill()
+        return True
+
+    def start(self) -> None:
+        self.server.start()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[NatsTestServer]:
+    """One server for this file."""
+    with NatsTestServer() as running:
+        yield running
+
+
+@pytest.mark.parametrize("check", publisher_suite.CHECKS, ids=publisher_suite.name_of)
+def test_keeps_the_contract(server: NatsTestServer, check: Any) -> None:
+    """What every publisher must keep to, over a server that is killed and comes back."""
+    if check is publisher_suite.an_event_larger_than_it_takes_is_refused:
+        # The server says its limit when it greets: `a_refused_event_costs_itself_alone` goes beyond it.
+        with pytest.raises(publisher_suite.Skipped):
+            check(NatsBench(server))
+        return
+    check(NatsBench(server))
+
+
+def test_a_repeat_stands_in_the_stream_once(server: NatsTestServer) -> None:
+    """Sent twice under one token it is one message, and the second answer says so; a later night's token makes it another."""
+    bench = NatsBench(server)
+    (one,) = publisher_suite.messages(1)
+    sender = bench.publisher()
+
+    first, again = (sender.publish([one], 5.0)[0] for _ in range(2))
+    later = sender.publish([replace(one, emission=2)], 5.0)[0]
+    sender.close()
+
+    assert [(o.kind, o.duplicate) for o in (first, again, later)] == [
+        (OutcomeKind.CONFIRMED, False),
+        (OutcomeKind.CONFIRMED, True),
+        (OutcomeKind.CONFIRMED, False),
+    ]
+    assert [arrived.id for arrived in bench.arrived()] == [one.id, one.id]
+
+
+@pytest.mark.parametrize("form", ["structured", "binary"])
+def test_both_forms_tell_the_same_event(server: NatsTestServer, form: str) -> None:
+    """The attributes are `ce-` headers beside the stored bytes, or beside the data alone; a replay says so in a header, not in the body."""
+    bench = NatsBench(server)
+    (one,) = publisher_suite.messages(1)
+    sender = bench.publisher(form=form)
+
+    (outcome,) = sender.publish([replace(one, replay="01REPLAY")], 5.0)
+    sender.close()
+
+    assert outcome.kind is OutcomeKind.CONFIRMED, outcome.reason
+    (msg,) = bench.messages()
+    assert msg.headers is not None
+    assert msg.headers["ce-id"] == one.id
+    assert msg.headers["ce-origin"] == "reconciliation"
+    assert msg.headers["recon-replay-id"] == "01REPLAY"
+    assert (msg.data == one.body) is (form == "structured")
+    assert [event.encode() for event in of_wire(msg.headers, msg.data)] == [one.body]
+
+
+def test_the_subject_may_follow_the_event(server: NatsTestServer) -> None:
+    """Members lead to a subject of their own; what would mean something in a subject is taken out of them."""
+    bench = NatsBench(server)
+    (one,) = publisher_suite.messages(1)
+    sender = bench.publisher(subject=f"{bench.subject}.{{entity}}.{{op}}.{{key}}")
+
+    outcomes = sender.publish([replace(one, partitionkey="a.b *>")], 5.0)
+    said = sender.health()
+    sender.close()
+
+    assert [outcome.kind for outcome in outcomes] == [OutcomeKind.CONFIRMED]
+    assert [msg.subject for msg in bench.messages()] == [f"{bench.subject}.order.updated.a_b___"]
+    assert f"takes {bench.subject}.*.*.* into the stream {bench.stream}" in said
+
+
+def test_a_subject_that_no_stream_takes_waits_for_one(server: NatsTestServer) -> None:
+    """Nothing is dead-lettered over a stream that is missing or another one: RETRY says what to make, and so does health."""
+    bench = NatsBench(server)
+    (one,) = publisher_suite.messages(1)
+    for settings, said, health in (
+        ({"subject": "nowhere", "stream": None}, "no stream takes the subject nowhere", "no stream takes nowhere"),
+        ({"stream": "OTHER"}, f"the stream OTHER is not the one that takes {bench.subject}", "no stream OTHER that takes"),
+    ):
+        sender = bench.publisher(**settings)
+        (outcome,) = sender.publish([one], 5.0)
+        with pytest.raises(DeliveryError, match=health) as error:
+            sender.health()
+        sender.close()
+
+        assert outcome.kind is OutcomeKind.RETRY
+        assert said in outcome.reason
+        assert "nats stream add" in str(error.value.hint)
+    assert not bench.arrived()
+
+
+def test_what_the_stream_itself_refuses(server: NatsTestServer) -> None:
+    """Larger than the stream's own limit is REJECTED with the figures; a full stream is RETRY, and nothing of that key passes it."""
+    bench = NatsBench(server, max_msg_size=4000, max_msgs=3, discard="new")
+    small = publisher_suite.messages(6, keys=2)
+    (large,) = publisher_suite.messages(1, pad=5000)
+    sender = bench.publisher()
+
+    refused, *taken = sender.publish([large, *small], 10.0)
+    sender.close()
+
+    assert refused.kind is OutcomeKind.REJECTED
+    assert f"{len(large.body):,} bytes" in refused.reason
+    kinds = [outcome.kind for outcome in taken]
+    assert kinds == [OutcomeKind.CONFIRMED] * 3 + [OutcomeKind.RETRY] * 3
+    assert "maximum messages exceeded" in taken[3].reason
+    assert "has to arrive first" in taken[5].reason
+    assert [arrived.id for arrived in bench.arrived()] == [one.id for one in small[:3]]
+
+
+USERS = """
+authorization { users: [
+  { user: all, password: secret }
+  { user: few, password: secret, permissions: { publish: ["open.>"], subscribe: ["_INBOX.>"] } }
+] }
+"""
+
+
+def test_who_we_are_and_what_we_may() -> None:
+    """A wrong password and a subject we may not publish to are the destination's faults: RETRY with the way out, at once and not at the deadline."""
+    batch = publisher_suite.messages(3)
+    with NatsTestServer(more=USERS) as server:
+        server.ask(lambda js: js.add_stream(name="OPEN", subjects=["open.>"]), user="all", password="secret")
+        stranger = publisher(server.url, user="few", password=secret("wrong"), subject="open.a")
+        outcomes = stranger.publish(batch, 20.0)
+        with pytest.raises(DeliveryError, match="does not let us in"):
+            stranger.health()
+        stranger.close()
+
+        assert {outcome.kind for outcome in outcomes} == {OutcomeKind.RETRY}
+        assert "check user, password" in outcomes[0].reason
+        assert outcomes[0].after
+
+        limited = publisher(server.url, user="few", password=secret("secret"), subject="{domain}.a")
+        begun = time.monotonic()
+        outcomes = limited.publish(
+            [replace(one, domain=domain) for one, domain in zip(batch, ("open", "closed", "open"), strict=True)], 20.0
+        )
+        said = limited.health()
+        limited.close()
+
+        assert [outcome.kind for outcome in outcomes] == [OutcomeKind.CONFIRMED, OutcomeKind.RETRY, OutcomeKind.CONFIRMED]
+        assert "the user may not publish to closed.a" in outcomes[1].reason
+        assert time.monotonic() - begun < 15
+        assert "could not be asked" in said
+
+
+def test_a_token_opens_as_well() -> None:
+    """The token is a way in, and a wrong one is said to be wrong."""
+    with NatsTestServer(more='authorization { token: "open sesame" }') as server:
+        right, wrong = (publisher(server.url, token=secret(word), subject="x") for word in ("open sesame", "sesame"))
+        (outcome,) = right.publish(publisher_suite.messages(1), 5.0)
+        (refused,) = wrong.publish(publisher_suite.messages(1), 5.0)
+        right.close()
+        wrong.close()
+
+    assert "no stream takes the subject x" in outcome.reason
+    assert "does not let us in" in refused.reason
+    assert "sesame" not in refused.reason
+
+
+def test_a_server_that_stands_still_costs_no_more_than_the_deadline(server: NatsTestServer) -> None:
+    """Nothing is answered, so all is UNKNOWN when the time is over; once it goes on, each event is there once."""
+    bench = NatsBench(server)
+    batch = publisher_suite.messages(20)
+    sender = bench.publisher()
+    assert sender.publish(batch[:1], 5.0)[0].kind is OutcomeKind.CONFIRMED
+
+    with server.still():
+        begun = time.monotonic()
+        outcomes = sender.publish(batch, 1.0)
+        took = time.monotonic() - begun
+    again = sender.publish(batch, 10.0)
+    sender.close()
+
+    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.UNKNOWN}
+    assert took < 3.5
+    assert {outcome.kind for outcome in again} == {OutcomeKind.CONFIRMED}
+    assert sorted(arrived.id for arrived in bench.arrived()) == sorted(one.id for one in batch)
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"url": "http://x"}, "is no address of a NATS server"),
+        ({"url": "nats://a, ftp://b"}, "is no address of a NATS server"),
+        ({"subject": "a..b"}, "is no subject to publish to"),
+        ({"subject": "recon.>"}, "is no subject to publish to"),
+        ({"subject": "a.{tenant}"}, "has {tenant}, which no event has"),
+        ({"user": "x"}, "password: is missing"),
+        ({"password": secret("y")}, "user: is missing"),
+        ({"token": "plain"}, "by reference only"),
+        ({"user": "x", "password": secret("y"), "token": secret("z")}, "stands beside user"),
+        pytest.param({"credentials": secret("x")}, "needs the library nkeys", marks=pytest.mark.skipif(NKEYS, reason="nkeys is installed")),
+        ({"ca": "nowhere.pem"}, "there is no file nowhere.pem"),
+        ({"form": "avro"}, "is none of structured, binary"),
+        ({"topic": "x"}, "topic"),
+    ],
+)
+def test_wrong_settings_are_refused(table: dict[str, Any], says: str) -> None:
+    """Each mistake in the table is named with its key."""
+    with pytest.raises(BadSetting, match=says):
+        publisher(**{"url": "nats://127.0.0.1:1", **table})
