@@ -160,6 +160,20 @@ class OlderFigure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """Keys that stand still at a destination: their oldest event was tried and not taken, and later ones wait behind it."""
+
+    keys: int
+    behind: int
+    #: The one that has stood longest: its item, since when, how often it was tried, and what was answered last.
+    domain: str
+    key: str
+    since: datetime
+    attempts: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFigure:
     """What became of the events at one destination: confirmed means that the receiving server said so.
 
@@ -173,6 +187,10 @@ class DeliveryFigure:
     dead: int = 0
     last_reason: str = ""
     older: tuple[OlderFigure, ...] = ()
+    #: What stands still; None where nothing does.
+    parked: Parked | None = None
+    #: What waits for this destination in all domains, where that is more than `[delivery] backlog`.
+    backlog: int = 0
 
     @property
     def undelivered(self) -> int:

@@ -19,7 +19,7 @@ from recon.report.words import fell_short
 from recon.run.account import Account, stored
 from recon.run.approval import approve, reject, resumed, send_approved
 from recon.run.attic import Pruned, prune, tidy
-from recon.run.delivering import PUBLISH_SECONDS
+from recon.run.delivering import PUBLISH_SECONDS, with_backlog
 from recon.run.night import Night
 from recon.run.order import Order, claim, left_to_finish
 from recon.run.shelf import items, shelve, veil_of
@@ -168,7 +168,7 @@ def publish(project: Project, state: State, domain: str | None, *, clock: Clock,
             versions=functools.partial(chain_of, project),
         )
         done.append(figure)
-    return done
+    return with_backlog(project, state, done)
 
 
 def _heals(project: Project, publisher: str, domain: str) -> bool:
