@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -174,8 +175,9 @@ class StripeWebhooks:
     """Stripe's webhooks: the event object, `Stripe-Signature`, and the undelivered event itself where it is still to be had.
 
     `originals` (default true): of an object's events of the last 30 days that some endpoint did not take, the newest is sent as Stripe has it,
-    provided that its object holds what the object holds now in all that is compared, and that it is of the provider's own `api_version`:
-    an event keeps the version that it was made in (https://docs.stripe.com/api/events/list). A correction that is sent anew because an
+    provided that its object holds what the object holds now in all that is compared, that it is of the type that the settings chose, where they
+    did, and that it is of the provider's own `api_version`: an event keeps the version that it was made in
+    (https://docs.stripe.com/api/events/list). A correction that is sent anew because an
     earlier one did not heal has an id of its own, so that a handler which remembers the original's is reached.
     """
 
@@ -266,12 +268,16 @@ class StripeWebhooks:
         if found is None:
             return None
         event = msgspec.json.decode(found)
-        if event.get("api_version") != self._provider.api_version:
+        kind, told = str(event["type"]), event["data"]["object"]
+        # Another version has another shape, and an endpoint for connected accounts is told of which account; a chosen type is meant.
+        of_ours = (event.get("api_version"), event.get("account")) == (self._provider.api_version, self._provider.account)
+        if not of_ours or happened.topic not in {None, kind}:
             return None
         if happened.record is None:
-            return found if str(event["type"]).endswith(".deleted") else None
-        same = not str(event["type"]).endswith(".deleted") and agree(event["data"]["object"], happened.now, happened.paths)
-        return found if same else None
+            return found if kind.endswith(".deleted") else None
+        # A subscription that has ended is there still.
+        possible = happened.resource == "subscriptions" or not kind.endswith(".deleted")
+        return found if possible and agree(told, happened.now, happened.paths) else None
 
 
 class Undelivered:
@@ -293,7 +299,7 @@ class Undelivered:
         if key not in ids:
             return None
         session = self._provider.session
-        answer = session.get(session.origins.resolve(f"events/{ids[key]}"), clock=clock)
+        answer = session.get(session.origins.resolve(f"events/{quote(ids[key], safe='')}"), clock=clock)
         if answer.status == 404:
             return None
         if answer.status != 200:

@@ -7,7 +7,6 @@ its way to one destination: waiting, sent, dead (refused for good) or withdrawn 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, literal, select, update

@@ -4,14 +4,14 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from recon.errors import DeliveryError
-from recon.event import Event
-from recon.event.cloudevents import PLAIN, PREFIX, STRUCTURED
+from recon.event.cloudevents import PREFIX
 from recon.publishers.aws_fault import of_error
 from recon.publishers.base import Message, Outcome, OutcomeKind
 from recon.publishers.extra import needs
+from recon.publishers.headers import REPLAY, wire_of
 from recon.publishers.keyed import Parcel, hashed
 from recon.secret import Secret, SecretRef
 from recon.section import Section
@@ -28,6 +28,15 @@ GROUP = re.compile(r"[!-~]{1,128}")
 """MessageGroupId and MessageDeduplicationId: up to 128 letters, digits and punctuation of ASCII.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html (read 2026-11)
+"""
+ATTRIBUTES = (
+    "content-type",
+    *(f"{PREFIX}{name}" for name in ("id", "type", "source", "subject", "dataversion", "partitionkey", "account", "region")),
+    REPLAY,
+)
+"""As many as there is room for: SQS takes ten, and SNS hands no more on to a queue.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html (read 2026-11)
 """
 UNWANTED = re.compile("[\ufffe\uffff]")
 """What UTF-8 and JSON allow and SQS refuses: it takes the characters of XML 1.0. Control characters are escaped in JSON as it is."""
@@ -156,21 +165,10 @@ def text_of(body: bytes) -> str:
     return UNWANTED.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode())
 
 
-def attributes_of(message: Message, event: Event) -> dict[str, dict[str, str]]:
-    """What filters and readers may want beside the body, as String attributes. There is room for ten; the body has them all."""
-    wanted = {
-        f"{PREFIX}id": event.id,
-        f"{PREFIX}type": event.type,
-        f"{PREFIX}source": event.source,
-        f"{PREFIX}subject": event.subject,
-        f"{PREFIX}dataversion": str(event.dataversion),
-        f"{PREFIX}partitionkey": event.partitionkey,
-        f"{PREFIX}account": event.account,
-        f"{PREFIX}region": event.region,
-        "recon-replay-id": message.replay,
-    }
-    texts = {name: quote(value, safe=PLAIN) for name, value in wanted.items() if value}
-    return {name: {"DataType": "String", "StringValue": text} for name, text in {"content-type": STRUCTURED, **texts}.items()}
+def attributes_of(message: Message) -> dict[str, dict[str, str]]:
+    """What filters and readers may want beside the body, as String attributes. There is room for ten; the body has them all. Raises ValueError."""
+    headers, _ = wire_of(message, "structured")
+    return {name: {"DataType": "String", "StringValue": headers[name]} for name in ATTRIBUTES if headers.get(name)}
 
 
 def size_of(body: str, attributes: Mapping[str, Mapping[str, str]]) -> int:

@@ -13,6 +13,7 @@ before it is sent, and what is sent is what the third party says now:
 | any              | no answer, no leave to read       | nothing, RETRY                                                |
 """
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -209,7 +210,8 @@ def unquoted(answer: bytes, letter: Webhook, key: str) -> bytes:
     The key stays, which the event's own veil hides where it is personal.
     """
     text = answer.decode("utf-8", "replace")
-    for value in sorted(set(_texts(msgspec.json.decode(letter.body))) - {key, letter.topic}, key=len, reverse=True):
+    plain = {key, letter.topic, *re.split(r"\W", letter.topic)}
+    for value in sorted(set(_texts(msgspec.json.decode(letter.body))) - plain, key=len, reverse=True):
         for form in forms_of(value) if len(value) >= SHORTEST else ():
             text = text.replace(form, "…")
     return text.encode()

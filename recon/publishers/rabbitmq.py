@@ -131,6 +131,7 @@ class RabbitPublisher:
             channel = await self._link.channel(CONNECT_SECONDS)
             exchange = await self._target(channel, {self._key(messages[index]) for index in indices})
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing has been sent
+            await self._link.drop()
             self._halt = f"not sent: {unreachable(f'publisher {self.name}', self._link.url, error).message}"
             for index in indices:
                 outcomes[index] = Outcome(kind=OutcomeKind.RETRY, reason=self._halt)

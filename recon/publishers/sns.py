@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from recon.event import decode
 from recon.publishers.address import Address
 from recon.publishers.aws import BATCH, ENTRIES, Aws, attributes_of, group_of, size_of, text_of
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
@@ -73,7 +72,7 @@ class SNSPublisher:
             self._aws.close()
 
     def _parcel(self, message: Message) -> Parcel:
-        body, attributes = text_of(message.body), attributes_of(message, decode(message.body))
+        body, attributes = text_of(message.body), attributes_of(message)
         topic = self._topic(message)
         entry: dict[str, Any] = {"Message": body, "MessageAttributes": attributes}
         if topic.endswith(FIFO):

@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from recon.event import decode
 from recon.publishers.address import Address
 from recon.publishers.aws import BATCH, ENTRIES, Aws, attributes_of, group_of, size_of, text_of
 from recon.publishers.aws_fault import of_code
@@ -85,7 +84,7 @@ class SQSPublisher:
             self._aws.close()
 
     def _parcel(self, message: Message) -> Parcel:
-        body, attributes = text_of(message.body), attributes_of(message, decode(message.body))
+        body, attributes = text_of(message.body), attributes_of(message)
         queue = self._queue(message)
         entry: dict[str, Any] = {"MessageBody": body, "MessageAttributes": attributes}
         if queue.endswith(FIFO):

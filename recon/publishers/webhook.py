@@ -1,6 +1,7 @@
 """`type = "webhook"`: events by HTTP POST, as CloudEvents JSON signed after Standard Webhooks, or as a third party's own webhooks."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -76,8 +77,14 @@ class WebhookPublisher:
         headers = _headers(section, self._natively.native.headers if self._natively is not None else frozenset())
         section.finish()
         self._poster = Poster(self.url, headers)
+        self._calls = threading.Lock()
 
     def publish(self, batch: Sequence[Message], deadline: float) -> Sequence[Outcome]:
+        # Whoever closes waits for the call in hand, which its deadline ends.
+        with self._calls:
+            return self._published(batch, deadline)
+
+    def _published(self, batch: Sequence[Message], deadline: float) -> Sequence[Outcome]:
         until = time.monotonic() + deadline
         outcomes: dict[int, Outcome] = {}
         stuck: set[str] = set()
@@ -118,7 +125,8 @@ class WebhookPublisher:
         return self._natively.says(job) if self._natively is not None else None
 
     def close(self) -> None:
-        self._poster.close()
+        with self._calls:
+            self._poster.close()
 
     def _chunk(self, batch: Sequence[Message], waiting: Sequence[int], stuck: set[str]) -> list[int]:
         free = [i for i in waiting if batch[i].partitionkey not in stuck]

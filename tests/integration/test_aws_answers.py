@@ -160,6 +160,18 @@ def test_no_call_carries_two_events_of_one_key(kind: str) -> None:
     assert len(calls) == 5
 
 
+@pytest.mark.parametrize("kind", PLACES)
+def test_calls_are_cut_by_their_bytes(kind: str) -> None:
+    """Five events, two of which just fit into what one call may have: three calls, each within the limit with all that is counted."""
+    limit = 262_144 if kind == "sns" else 1_048_576
+    batch = messages(5, pad=int(limit * 0.45))
+
+    outcomes, calls = published(kind, batch, lambda call: told(kind, call, lambda _: None))
+
+    assert {one.kind for one in outcomes} == {OutcomeKind.CONFIRMED}
+    assert sorted(len(keys_of(kind, call)) for call in calls) == [1, 2, 2]
+
+
 def refusal(kind: str, code: str, status: int) -> Callable[[Call], Answer]:
     """A whole call refused, in the service's own format."""
     if kind == "sns":

@@ -348,3 +348,12 @@ def test_credentials_that_are_none_are_said() -> None:
     assert outcome.kind is OutcomeKind.RETRY
     assert "credentials" in outcome.reason
     assert "hush-hush" not in outcome.reason
+
+
+def test_where_nobody_listens_nothing_was_sent() -> None:
+    """A port that is closed: RETRY, since nothing can have arrived."""
+    with closing(publisher(topic="projects/shop/topics/x", endpoint=f"127.0.0.1:{free_port()}")) as sender:
+        (outcome,) = sender.publish(messages(1), 5.0)
+
+    assert outcome.kind is OutcomeKind.RETRY
+    assert outcome.reason.startswith("no connection to Pub/Sub")

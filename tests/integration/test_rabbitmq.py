@@ -10,14 +10,21 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from recon.publishers.base import Message
+from recon.consume.reader import Reader
+from recon.consume.readers.rabbitmq import RabbitReader
+from recon.publishers.base import Message, OutcomeKind
 from recon.publishers.rabbitmq import RabbitPublisher
 from recon.section import Section
-from recon.testing import publisher_suite
+from recon.testing import publisher_suite, reader_suite
+from tests.servers.proxy import Proxy
 from tests.servers.rabbitmq import RabbitServer, needed
 
 pytestmark = needed
-KILLING = {publisher_suite.nothing_is_confirmed_by_a_server_that_is_gone, publisher_suite.a_server_that_dies_in_the_middle_loses_nothing}
+KILLING = {
+    publisher_suite.nothing_is_confirmed_by_a_server_that_is_gone,
+    publisher_suite.a_server_that_dies_in_the_middle_loses_nothing,
+    reader_suite.a_server_that_dies_loses_nothing,
+}
 QUORUM = {"x-queue-type": "quorum"}
 
 
@@ -47,12 +54,15 @@ async def held(channel: AbstractChannel, queue: str) -> list[Any]:
 
 
 class RabbitBench:
-    """A quorum queue of its own on the server."""
+    """A quorum queue of its own on the server, read through a proxy that can cut a reader off."""
+
+    patience = 0.0
 
     def __init__(self, server: RabbitServer, *, settled: bool = False) -> None:
         self.server = server
         self.queue = f"recon.{uuid.uuid4().hex[:12]}"
         on_channel(server.url, lambda channel: channel.declare_queue(self.queue, durable=True, arguments=QUORUM))
+        self.readers: list[tuple[RabbitReader, Proxy]] = []
         if settled:
             server.settled(self.queue)
 
@@ -66,6 +76,27 @@ class RabbitBench:
     def refused(self) -> Message | None:
         (message,) = publisher_suite.messages(1, pad=self.server.max_bytes)
         return message
+
+    def reader(self) -> RabbitReader:
+        proxy = Proxy(("127.0.0.1", self.server.port))
+        proxy.__enter__()
+        made = RabbitReader(f"amqp://guest:guest@127.0.0.1:{proxy.port}/", self.queue, prefetch=50)
+        self.readers.append((made, proxy))
+        return made
+
+    def put(self, batch: Sequence[Message]) -> None:
+        sender = self.publisher()
+        assert {outcome.kind for outcome in sender.publish(batch, 20.0)} == {OutcomeKind.CONFIRMED}
+        sender.close()
+
+    def lose(self, reader: Reader) -> bool:
+        next(proxy for made, proxy in self.readers if made is reader).mode = "reset"
+        return True
+
+    def ended(self) -> None:
+        for reader, proxy in self.readers:
+            reader.close()
+            proxy.__exit__()
 
     def stop(self) -> bool:
         self.server.kill()
@@ -87,3 +118,14 @@ def test_keeps_the_contract(rabbit: RabbitServer, check: Any) -> None:
     """What every publisher must keep to, over a server that is killed and comes back."""
     rabbit.start()
     check(RabbitBench(rabbit, settled=check in KILLING))
+
+
+@pytest.mark.parametrize("check", reader_suite.CHECKS, ids=reader_suite.name_of)
+def test_keeps_the_contract_of_a_reader(rabbit: RabbitServer, check: Any) -> None:
+    """What every reader must keep to, over a server that is killed and comes back."""
+    rabbit.start()
+    bench = RabbitBench(rabbit, settled=check in KILLING)
+    try:
+        check(bench)
+    finally:
+        bench.ended()

@@ -1,7 +1,8 @@
-"""Reading SQS: from the outbox to the reader by each way, what is in another envelope, and what is given back."""
+"""Reading SQS: the contract of every reader against moto's server, from the outbox to the reader by each way, what is in another envelope, and what is given back."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,13 +17,16 @@ from recon.outbox.delivery import drain
 from recon.publishers.base import Message, OutcomeKind
 from recon.state.database import State
 from recon.state.tables import events
-from recon.testing import publisher_suite
+from recon.testing import publisher_suite, reader_suite
 from recon.testing.clock import FixedClock
 from tests.integration.state.world import START, Nights, changed
 from tests.integration.test_publishers_aws import publisher
 from tests.servers.aws import REGION, AwsServer, aws, moto_url
 
 __all__ = ["aws", "moto_url"]
+
+
+SHORT = {reader_suite.a_reader_that_dies_loses_nothing, reader_suite.a_server_that_dies_loses_nothing}
 
 
 class SQSBench:
@@ -53,6 +57,13 @@ class SQSBench:
 
     def start(self) -> None:
         self.server.proxy.passes()
+
+
+@pytest.mark.parametrize("check", reader_suite.CHECKS, ids=reader_suite.name_of)
+def test_keeps_the_contract(aws: AwsServer, check: Any) -> None:
+    """What every reader must keep to, over a queue that goes and comes back."""
+    aws.proxy.passes()
+    check(SQSBench(aws, 2 if check in SHORT else 60))
 
 
 @pytest.mark.parametrize("way", ["sqs", "sns", "sns raw", "eventbridge"])
