@@ -42,7 +42,7 @@ class Outbox:
         self._insert = sqlite.insert if state.dialect == "sqlite" else postgresql.insert
 
     def enqueue_in(
-        self, conn: Connection, claim: Claim, run_id: str, *publishers: str, older: Mapping[str, Sequence[int]] = MappingProxyType({})
+        self, conn: Connection, claim: Claim, run_id: str, *publishers: str, older: Mapping[str, Sequence[int]] | None = None
     ) -> int:
         """Puts the run's plan into the outbox for each of `publishers`, in the transaction that makes the run EMITTED; answers how many events.
 
@@ -64,7 +64,7 @@ class Outbox:
         now = self.state.now(conn)
         self._store(conn, claim.run.domain, run_id, now)
         for publisher in publishers:
-            for version in (NEWEST, *older.get(publisher, ())):
+            for version in (NEWEST, *(older or {}).get(publisher, ())):
                 self._queue(conn, run_id, publisher, now, version)
         mine = select(plan_events.c.event_id).where(plan_events.c.run_id == run_id)
         told = ledger.c.domain == claim.run.domain, ledger.c.event_id.in_(mine)
