@@ -151,3 +151,26 @@ def test_verify_goes_with_no_dry_run(shell: Shell) -> None:
     for words in (("--dry-run",), ("--id", "o001"), ("--due",)):
         said = shell("run", *([] if words == ("--due",) else ["orders"]), "--verify", *words)
         assert (said.code, "--verify looks at what a run has delivered" in said.err) == (2, True)
+
+
+def test_explain_tells_the_whole_story_in_the_order_of_time(shell: Shell) -> None:
+    """Found, acknowledged, told, sent again, looked at, healed: every moment once, the oldest first, and how long the healing took."""
+    assert shell("run", "orders", "--slot", "2026-11-01T03:00:00Z").code == 0
+    assert shell("ack", "orders", "o002", "--reason", "known").code == 0
+    assert shell("unack", "orders", "o002").code == 0
+    assert shell("run", "orders", "--slot", "2026-11-02T03:00:00Z").code == 0
+    assert shell("replay", "--domain", "orders", "--key", "o002", "--to", "bus").code == 0
+    heal(shell, "o002")
+    assert shell("run", "--verify").code == 0
+
+    story = json.loads(shell("explain", "orders", "o002", "--json").out)
+    told = shell("explain", "orders", "o002").out
+
+    words = ["seen", "enqueued", "sent", "acknowledged", "ended", "seen", "enqueued", "sent", "enqueued", "sent", "seen"]
+    assert [moment["what"] for moment in story["timeline"]] == words
+    assert [moment["at"] for moment in story["timeline"]] == sorted(moment["at"] for moment in story["timeline"])
+    assert ", looking at what was corrected  changed, resolved, " in story["timeline"][-1]["text"]
+    assert "after its correction was delivered" in told
+    assert "for the second time" in told
+    assert "replay " in told
+    assert story["open"] is False
