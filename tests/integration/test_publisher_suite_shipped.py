@@ -34,7 +34,8 @@ SKIPS = {
     "table-postgresql": UNBOUNDED,
     "table-sqlite": UNBOUNDED | KILLED,
     "apply-postgresql": UNBOUNDED,
-    "apply-sqlite": UNBOUNDED | KILLED,
+    # Each event is a transaction of its own: 300 of them are shown on PostgreSQL.
+    "apply-sqlite": UNBOUNDED | KILLED | {suite.closed_while_it_sends_it_answers_for_all},
     "webhook": UNBOUNDED,
     "webhook-batch": UNBOUNDED,
     "file": UNBOUNDED | KILLED | {suite.a_refused_event_costs_itself_alone},
