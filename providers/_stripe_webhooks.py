@@ -19,6 +19,7 @@ from recon.clock import Clock
 from recon.errors import InvalidPage
 from recon.fetch.lookup import Reader
 from recon.fetch.page import Lookup
+from recon.fetch.path import segments
 from recon.native import JSON, Happened, NoWebhook, Webhook, agree, whole
 
 if TYPE_CHECKING:
@@ -208,16 +209,16 @@ class StripeWebhooks:
         if self._originals and not happened.renewed:
             original = self._original(happened, clock)
             if original is not None:
-                return Webhook(topic=str(msgspec.json.decode(original)["type"]), body=original, headers=headers)
+                return Webhook(id=happened.id, topic=str(msgspec.json.decode(original)["type"]), body=original, headers=headers)
         if topic is None:
             msg = f"Stripe has no event that tells of {happened.resource} {happened.op}"
             raise NoWebhook(f'{msg}; choose one in the publisher\'s table: topics = {{ "TYPE" = "{self.example}" }}')
-        return Webhook(topic=topic, body=self._event(happened, topic), headers=headers)
+        return Webhook(id=happened.id, topic=topic, body=self._event(happened, topic), headers=headers)
 
-    def sign(self, body: bytes, secrets: Sequence[str], *, now: datetime) -> Mapping[str, str]:
+    def sign(self, webhook: Webhook, secrets: Sequence[str], *, now: datetime) -> Mapping[str, str]:
         """`t=…,v1=…`, one v1 for each secret, each over time and body (https://docs.stripe.com/webhooks/signature#verify-manually)."""
         stamp = int(now.timestamp())
-        signed = b"%d." % stamp + body
+        signed = b"%d." % stamp + webhook.body
         made = [f"v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}" for secret in secrets]
         return {"stripe-signature": ",".join([f"t={stamp}", *made])}
 
@@ -288,6 +289,7 @@ class Undelivered:
         self._lock = threading.Lock()
         #: By prefix when it was read, and the newest event's id by that of its object.
         self._known: dict[str, tuple[float, Mapping[str, str]]] = {}
+        self._told = False
 
     def newest(self, prefix: str, key: str, clock: Clock) -> bytes | None:
         """The newest such event of an object, as Stripe has it; None where there is none. Raises ProviderError where it cannot be asked."""
@@ -342,7 +344,10 @@ def _nested(before: Mapping[str, Any]) -> Mapping[str, Any]:
     """Values by dotted path as Stripe nests them (https://docs.stripe.com/api/events/object#event_object-data-previous_attributes)."""
     made: dict[str, Any] = {}
     for path, value in before.items():
-        *way, last = path.split(".")
+        *way, last = segments(path)
+        if any(name.isdigit() for name in (*way, last)):
+            # An item of a list has no place of its own there.
+            continue
         at = made
         for name in way:
             at = at.setdefault(name, {}) if isinstance(at.get(name, {}), dict) else {}

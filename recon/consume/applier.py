@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, exc, inspect
 
-from recon.clock import Clock, SystemClock, parse_iso
+from recon.clock import Clock, SystemClock
 from recon.consume.applied import Applied, AppliedKind
 from recon.consume.beside import DeadLetter, DeadLetters, Disputed, Inbox, prune
+from recon.consume.facts import fact_of, prints_of, settles
 from recon.consume.guard import Guard
 from recon.consume.incoming import events_of
-from recon.consume.order import newer, wired
-from recon.consume.ruling import Fact, Ruling, deletion
+from recon.consume.order import wired
+from recon.consume.ruling import Fact, Ruling
 from recon.consume.tables import Tables
 from recon.duration import seconds_of
 from recon.errors import StoreMismatch
@@ -210,14 +211,17 @@ class Applier:
         return self._transaction(lambda connection: self._buried(connection, body, headers, None, reason))
 
     def prune(self) -> int:
-        """Deletes what is older than its window: ids of the inbox, settled conflicts, tombstones where they have one. Answers how many rows."""
+        """Deletes what is older than its window: ids of the inbox, conflicts, tombstones where they have one. Answers how many rows.
+
+        A conflict that is as old as that has been looked at by as many nights, whether or not one of them had anything to correct.
+        """
         tables, now = self._tables, self._clock.now()
         old = now - timedelta(seconds=self._inbox_seconds)
 
         def work(connection: Connection) -> int:
             gone = prune(connection, tables.inbox, tables.inbox.c.at, old, tables.inbox.c.consumer == self.consumer)
             target = self._guard(connection).target
-            gone += prune(connection, tables.conflicts, tables.conflicts.c.settled_at, old, tables.conflicts.c.target == target)
+            gone += prune(connection, tables.conflicts, tables.conflicts.c.at, old, tables.conflicts.c.target == target)
             if self._tombstone_seconds is not None:
                 forgotten = now - timedelta(seconds=self._tombstone_seconds)
                 gone += prune(connection, tables.marks, tables.marks.c.at, forgotten, tables.marks.c.target == target)
@@ -229,9 +233,9 @@ class Applier:
 
     def _settled(self, connection: Connection, guard: Guard, event: Event, newest: Event, effect: Effect | None) -> Applied:
         """An event of the newest version, in a transaction that is begun."""
-        body, prints = event.encode(), _prints(newest.data)
+        body, prints = event.encode(), prints_of(newest.data)
         try:
-            fact = self._fact(guard, newest)
+            fact = fact_of(guard.rows, newest, version=self._version)
             with connection.begin_nested():
                 ruling, reason = guard.take(connection, fact, prints=prints, at=self._clock.now())
         except Conflict as error:
@@ -268,16 +272,16 @@ class Applier:
         found = guard.conflicts.open(connection, fact.change.key)
         if not found:
             return
-        if fact.observed is None:
-            settled = [one.id for one in found if newer(one.version, fact.version) == 1]
-            later: list[tuple[datetime, Disputed]] = []
-        else:
-            settled = [one.id for one in found if one.observed is None or one.observed <= fact.observed]
-            later = [(moment, one) for one in found if (moment := one.observed) is not None and moment > fact.observed]
+        settled = [one.id for one in found if settles(fact, one)]
+        later = [
+            (one.observed, one.body)
+            for one in found
+            if fact.observed is not None and one.body is not None and one.observed is not None and one.observed > fact.observed
+        ]
         if settled:
             guard.conflicts.settle(connection, settled, self._clock.now())
-        if later and (body := max(later, key=lambda pair: pair[0])[1].body) is not None:
-            self.apply_in(connection, decode(body), effect=effect)
+        if later:
+            self.apply_in(connection, decode(max(later)[1]), effect=effect)
 
     def _through(self, key: str, op: str, state: Mapping[str, Any], version: Any, connection: Connection | None) -> Applied:
         """An ordinary webhook through the guard."""
@@ -305,25 +309,6 @@ class Applier:
             return Applied(kind=KINDS[ruling], key=key, reason=reason)
 
         return work(connection) if connection is not None else self._transaction(work)
-
-    def _fact(self, guard: Guard, event: Event) -> Fact:
-        change = guard.rows.change(event.data)
-        observation = event.data.get("observed")
-        observation = observation if isinstance(observation, dict) else {}
-        try:
-            observed = parse_iso(observation["at"])
-        except (KeyError, TypeError, ValueError):
-            observed = event.recorded
-        version, bound = observation.get("version"), False
-        if self._version is not None:
-            version = change.wanted.get(self._version, version)
-            if change.op == "deleted":
-                version, bound = deletion(change, version, observed, column=self._version)
-            elif version is not None:
-                change = replace(change, wanted={**change.wanted, self._version: version})
-        else:
-            version = None
-        return Fact(change=change, version=version, bound=bound, observed=observed, id=event.id)
 
     def _buried(self, connection: Connection, body: bytes, headers: Mapping[str, str], event: Event | None, reason: str) -> Applied:
         self._guard(connection).begin(connection)
@@ -353,6 +338,9 @@ class Applier:
         """`work` in a transaction of its own; once more where another transaction was in the way."""
         if self._made is None:
             with self.engine.connect() as connection:
+                if _commits_by_itself(connection):
+                    hint = "give the Applier an engine of its own, with transactions"
+                    raise StoreMismatch(f"{self.table}: the engine commits every statement by itself", hint=hint)
                 self._guard(connection)
         for _ in range(TRIES - 1):
             try:
@@ -368,10 +356,10 @@ class Applier:
 STRUCTURED_HEADERS = {"content-type": STRUCTURED}
 
 
-def _prints(data: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """The fingerprints that an event expects and brings."""
-    found = [part.get("fingerprint") if isinstance(part := data.get(name), dict) else None for name in ("precondition", "observed")]
-    return found[0], found[1]
+def _commits_by_itself(connection: Connection) -> bool:
+    """Whether there are no transactions on it, by SQLAlchemy's options or the driver's."""
+    driver = connection.connection.dbapi_connection
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT" or getattr(driver, "autocommit", None) is True
 
 
 def _prefix(headers: Mapping[str, str]) -> str:

@@ -54,8 +54,11 @@ class Mark:
 
     version: Any = None
     bound: bool = False
+    #: When the source was looked at, for the last correction.
     observed: datetime | None = None
     deleted: bool = False
+    #: When an ordinary webhook told the deletion: by then at the latest the source was without it.
+    told: datetime | None = None
     #: The version of the last deletion that was taken, though the item may be back since.
     gone: Any = None
     #: The columns that the last correction wrote, and a fingerprint of what stood there then.
@@ -63,10 +66,13 @@ class Mark:
     event: str | None = None
     at: datetime
 
-    def before(self, moment: datetime | None, *, same: bool = False) -> bool:
-        """Whether `moment`, when the source was looked at, is after this was known, or (`same`) the same."""
-        since = self.observed or self.at
-        return moment is not None and (moment > since or (same and moment == since))
+    def outlived(self, observed: datetime | None) -> bool:
+        """Whether the source was looked at since its row is known to have gone; the correction itself that made the row counts."""
+        if observed is None:
+            return False
+        if not self.deleted:
+            return self.observed is None or observed >= self.observed
+        return all(observed > one for one in (self.observed, self.told) if one is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +108,12 @@ def over_row(fact: Fact, row: Row, mark: Mark | None) -> Ruled:  # noqa: PLR0911
     if not fact.correction:
         if row.version is None and fact.version is not None:
             return Ruling.WRITE, ""
-        return Ruling.CONFLICT, f"the row is otherwise at the same version {fact.version}"
+        same = (
+            f"at the same version {fact.version}"
+            if order == 0
+            else f"at version {row.version}, which {fact.version} cannot be compared with"
+        )
+        return Ruling.CONFLICT, f"the row is otherwise {same}"
     return _compared(fact, row, last)
 
 
@@ -118,7 +129,7 @@ def over_nothing(fact: Fact, mark: Mark | None) -> Ruled:  # noqa: PLR0911 -- A 
     order = newer(mark.version, fact.version)
     if order == 1 and not mark.bound:
         return Ruling.WRITE, ""
-    if mark.before(fact.observed, same=not mark.deleted):
+    if mark.outlived(fact.observed):
         return (Ruling.WRITE, "") if expected else (Ruling.CONFLICT, GONE)
     if fact.correction or order in {0, -1}:
         return Ruling.OLDER, "it was deleted after this"
@@ -141,27 +152,29 @@ def _compared(fact: Fact, row: Row, last: datetime | None) -> Ruled:
 
 def remembered(fact: Fact, mark: Mark | None, *, written: bool, row_version: Any, wrote: str | None, at: datetime) -> Mark | None:
     """The mark after a fact that is so now; None where it stays as it is: after an ordinary webhook about an item that is there."""
-    if not fact.correction and not fact.deletes:
-        return None if mark is None or not mark.deleted else replace(mark, deleted=False, bound=False, wrote=None, at=at)
-    # An ordinary webhook does not say when its source was looked at: at the latest now.
-    observed = fact.observed or at
-    latest = mark is None or mark.observed is None or observed >= mark.observed
-    version, bound = _newest((fact.version, fact.bound), (row_version if fact.deletes else None, False))
-    gone, _ = _newest((mark.gone if mark is not None else None, False), (fact.version if fact.deletes else None, False))
-    if mark is not None:
-        version, bound = _newest((mark.version, mark.bound), (version, bound))
-        if not latest:
-            deleted = fact.deletes if written else mark.deleted
-            wrote = None if written else mark.wrote
-            return replace(mark, version=version, bound=bound and deleted, deleted=deleted, gone=gone, wrote=wrote, at=at)
+    if fact.observed is None and not fact.deletes:
+        return None if mark is None or not mark.deleted else replace(mark, deleted=False, bound=False, told=None, wrote=None, at=at)
+    held = mark or Mark(at=at)
+    last = held.observed
+    latest = fact.observed is not None and (last is None or fact.observed >= last)
+    deleted = fact.deletes if written or latest or fact.observed is None else held.deleted
+    known = held.told is not None and newer(held.gone, fact.version) in {0, -1}
+    told = at if fact.observed is None and not known else held.told
+    version, bound = _newest((held.version, held.bound), (fact.version, fact.bound), (row_version if fact.deletes else None, False))
+    # A deletion without a version of its own is newer than whatever it found, and nobody knows by how much.
+    bound = bound or (fact.bound and (written or latest))
+    gone, _ = _newest((held.gone, False), (fact.version if fact.deletes else None, False))
+    if not latest:
+        wrote = None if written or deleted else held.wrote
     return Mark(
         version=version,
-        bound=bound and fact.deletes,
-        observed=observed,
-        deleted=fact.deletes,
+        bound=bound and deleted,
+        observed=fact.observed if latest else last,
+        deleted=deleted,
+        told=told if deleted else None,
         gone=gone,
-        wrote=None if fact.deletes else wrote,
-        event=fact.id or None,
+        wrote=None if deleted else wrote,
+        event=fact.id if latest else held.event,
         at=at,
     )
 

@@ -28,6 +28,7 @@ class Tables:
             Column("bound", Boolean, nullable=False),
             Column("observed", Text),
             Column("deleted", Boolean, nullable=False),
+            Column("told", Text),
             Column("gone", Text),
             Column("wrote", Text),
             Column("event", Text),

@@ -224,8 +224,10 @@ class _Drain:
                 # The rest of the window stays waiting, and is read again when it may go.
                 if self.remaining <= 0 or self.breaker.wait(self.clock.monotonic()) > 0:
                     return
+                told = self._fitting(self._told(batch))
+                # Last of all before the call: a process that stood still while it read must not send what another one has delivered since.
                 self._keep_lease()
-                self._send(self._fitting(self._told(batch)))
+                self._send(told)
                 if self.clock.monotonic() - marked >= MARK_SECONDS:
                     self._mark()
                     marked = self.clock.monotonic()

@@ -1,5 +1,6 @@
 """What the publishers and readers of AWS share: credentials, region and endpoint, a client whose waits are bounded, and names that AWS takes."""
 
+import functools
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 
 from recon.errors import DeliveryError
 from recon.event.cloudevents import PREFIX
-from recon.publishers.aws_fault import of_error
+from recon.publishers.aws_fault import FORBIDDEN, code_of, of_error
 from recon.publishers.base import Message, Outcome, OutcomeKind
 from recon.publishers.extra import needs
 from recon.publishers.headers import REPLAY, wire_of
@@ -99,6 +100,7 @@ class Aws:
         with self._lock:
             if self._made is None:
                 import boto3
+                import botocore.session
                 from botocore.config import Config
 
                 config = Config(
@@ -110,7 +112,9 @@ class Aws:
                 keys = {
                     name: given.get().reveal() if isinstance(given, SecretRef) else given.reveal() for name, given in self._keys.items()
                 }
-                session = boto3.session.Session(**self._session, **keys)
+                inner = botocore.session.Session()
+                inner.register_component("data_loader", _descriptions())
+                session = boto3.session.Session(botocore_session=inner, **self._session, **keys)
                 self._made = session.client(self.service, config=config, endpoint_url=self._endpoint)
             return self._made
 
@@ -130,6 +134,16 @@ class Aws:
             hint = "check region, credentials, the name, and what the credentials may do: recon doctor"
             raise DeliveryError(f"{name}: {reason}", hint=hint) from error
 
+    def looked(self, ask: Callable[[Any], Any], *, name: str, place: str) -> Any:
+        """What `asked` answers, or None where the credentials are good and may not ask this: who only sends needs no right to look."""
+        try:
+            return self.asked(ask, name=name, place=place)
+        except DeliveryError as error:
+            response = getattr(error.__cause__, "response", None)
+            if isinstance(response, dict) and code_of(response) in FORBIDDEN:
+                return None
+            raise
+
     def tried(self, place: str, parcels: Sequence[Parcel], send: Callable[[Any, Sequence[Parcel]], Sequence[Outcome]]) -> Sequence[Outcome]:
         """`send`'s outcomes; those of its error where it raises. What is refused as a whole is sent one by one, so that each is judged alone."""
         try:
@@ -139,6 +153,14 @@ class Aws:
         if outcome.kind is OutcomeKind.REJECTED and len(parcels) > 1:
             return [self.tried(place, [parcel], send)[0] for parcel in parcels]
         return [outcome] * len(parcels)
+
+
+@functools.cache
+def _descriptions() -> Any:
+    """boto3's descriptions of services, read once in a process: it takes ten times as long as to make a client with them."""
+    import botocore.session
+
+    return botocore.session.Session().get_component("data_loader")
 
 
 def _endpoint(section: Section) -> str | None:

@@ -142,8 +142,8 @@ def missing(topic: str) -> Outcome:
 def too_large(topic: str, size: int, limit: int | None = None) -> Outcome:
     """Larger than the client (`limit`) or the broker takes."""
     most = (
-        f"at most {limit:,} are taken (max_bytes)"
+        f"at most {limit:,} are taken with them (max_bytes)"
         if limit
-        else "the broker takes fewer (its message.max.bytes, or the topic's max.message.bytes)"
+        else "the broker takes fewer with them (its message.max.bytes, or the topic's max.message.bytes)"
     )
-    return Outcome(kind=OutcomeKind.REJECTED, reason=f"{topic}: the event has {size:,} bytes with its headers, and {most}")
+    return Outcome(kind=OutcomeKind.REJECTED, reason=f"{topic}: the event has {size:,} bytes beside its headers, and {most}")

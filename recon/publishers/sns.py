@@ -59,9 +59,11 @@ class SNSPublisher:
         """An attribute of the topic is read; nothing is published: every message goes to somebody."""
         topic = self._topic.template
         if "{" in topic:
-            self._aws.asked(lambda client: client.list_topics(), name=f"publisher {self.name}", place="SNS")
+            self._aws.looked(lambda client: client.list_topics(), name=f"publisher {self.name}", place="SNS")
             return f"SNS answers; which topic an event goes to depends on it: {topic}"
-        told = self._aws.asked(lambda client: client.get_topic_attributes(TopicArn=topic), name=f"publisher {self.name}", place=topic)
+        told = self._aws.looked(lambda client: client.get_topic_attributes(TopicArn=topic), name=f"publisher {self.name}", place=topic)
+        if told is None:
+            return f"{topic}: SNS answers; the credentials may not ask about the topic (sns:GetTopicAttributes)"
         many = int(told["Attributes"].get("SubscriptionsConfirmed", 0))
         words = f"{topic} is there, with {many} subscriptions" if many else f"{topic} is there and nobody subscribes: what it takes is lost"
         return words if self.capabilities.ordered else f"{words}; a standard topic keeps no order: a FIFO topic does"

@@ -64,14 +64,16 @@ class SQSPublisher:
     def health(self) -> str:
         queue = self._queue.template
         if "{" in queue:
-            self._aws.asked(lambda client: client.list_queues(MaxResults=1), name=f"publisher {self.name}", place="SQS")
+            self._aws.looked(lambda client: client.list_queues(MaxResults=1), name=f"publisher {self.name}", place="SQS")
             return f"SQS answers; which queue an event goes to depends on it: {queue}"
         asked = ["QueueArn", "MaximumMessageSize"]
-        told = self._aws.asked(
+        told = self._aws.looked(
             lambda client: client.get_queue_attributes(QueueUrl=self._url(client, queue), AttributeNames=asked),
             name=f"publisher {self.name}",
             place=queue,
         )
+        if told is None:
+            return f"{queue}: SQS answers; the credentials may not ask about the queue (sqs:GetQueueAttributes)"
         takes = int(told["Attributes"].get("MaximumMessageSize", REQUEST_BYTES))
         words = f"{told['Attributes']['QueueArn']} is there"
         if takes < self.max_bytes:

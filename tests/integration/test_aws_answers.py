@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
@@ -288,6 +289,22 @@ def test_without_credentials_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     assert calls == []
     with pytest.raises(DeliveryError, match="there are no credentials"):
         publisher("sqs", region=REGION, **PLACES["sqs"]).health()
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_who_may_only_send_is_not_ill(kind: str) -> None:
+    """Credentials that may not look at the place are good ones, and health says what could not be looked at; expired ones are an error."""
+    with (
+        scripted(refusal(kind, "AccessDenied", 403)) as server,
+        closing(publisher(kind, endpoint_url=server.url, region=REGION, **PLACES[kind])) as sender,
+    ):
+        assert "may not ask about" in sender.health()
+    with (
+        scripted(refusal(kind, "ExpiredToken", 403)) as server,
+        closing(publisher(kind, endpoint_url=server.url, region=REGION, **PLACES[kind])) as sender,
+        pytest.raises(DeliveryError, match="renew them"),
+    ):
+        sender.health()
 
 
 @pytest.mark.parametrize(("code", "tries"), [("InternalError", 2), ("ReceiptHandleIsInvalid", 1)])

@@ -218,7 +218,7 @@ def test_an_effect_that_raises_undoes_its_change(engine: Engine) -> None:
 
 
 def test_the_window_of_the_inbox_is_pruned(engine: Engine) -> None:
-    """After `inbox` an id is forgotten; settled conflicts go with it, tombstones after a window of their own; nothing else does."""
+    """After `inbox` an id is forgotten; conflicts go with it, tombstones after a window of their own; nothing else does."""
     clock = FixedClock(datetime(2026, 11, 24, tzinfo=UTC))
     applier = applier_of(engine, inbox="30d", tombstones="90d", clock=clock)
     ran: list[str] = []
@@ -230,9 +230,10 @@ def test_the_window_of_the_inbox_is_pruned(engine: Engine) -> None:
     clock.advance(29 * 86_400)
     assert applier.prune() == 0
     assert applier.apply_event(fact, effect=lambda _c, e: ran.append(e.id)).kind is AppliedKind.SEEN
-    clock.advance(2 * 86_400)
-    assert applier.prune() == 1
     assert len(applier.conflicts()) == 1
+    clock.advance(2 * 86_400)
+    assert applier.prune() == 2  # The id, and the conflict.
+    assert applier.conflicts() == []
     assert not applier.allows("8", second(40))
     clock.advance(60 * 86_400)
     assert applier.prune() == 2  # What was remembered of 7 and of 8.
@@ -260,6 +261,65 @@ def test_what_does_not_fit_is_a_dead_letter(engine: Engine) -> None:
     assert applier.apply_event(correction("created", "5", OPEN, None, at=1)).kind is AppliedKind.APPLIED
     applier.drop_dead(kept[0].digest)
     assert len(applier.dead_letters()) == len(bad) - 1
+
+
+def test_texts_that_no_database_takes_are_dead_letters_too(engine: Engine) -> None:
+    """A key or an id with a NUL, a key longer than an index takes, a lone surrogate: taken or kept, never in the way."""
+    applier = applier_of(engine)
+    answers = [
+        applier.apply_event(correction("created", "a\0b", OPEN, None, at=1, id="e\0")),
+        applier.apply_event(correction("created", "k" * 400, OPEN, None, at=1, id="i" * 400), effect=lambda *_: None),
+        applier.apply_event(correction("deleted", "k" * 400, None, OPEN, at=2)),
+        applier.apply(correction("created", "5", {**OPEN, "status": "@@"}, None, at=1).encode().replace(b"@@", b"\\ud800")),
+    ]
+    expected = ["applied" if engine.dialect.name == "sqlite" else "dead", "applied", "applied", "dead"]
+    assert kinds(*answers) == expected
+    assert len(applier.dead_letters()) == expected.count("dead")
+    assert not applier.allows("k" * 400, second(1))
+
+
+def test_a_key_that_stands_twice_is_left_alone(sqlite: Engine) -> None:
+    """A table without a unique key where the key is there twice: a conflict, not two changes."""
+    with sqlite.begin() as connection:
+        connection.execute(text("CREATE TABLE loose (id text, status text, updated_at text)"))
+        connection.execute(text("INSERT INTO loose VALUES ('7', 'open', NULL), ('7', 'open', NULL)"))
+    told = applier_of(sqlite, table="loose").apply_event(correction("deleted", "7", None, {"status": "open"}, at=1))
+    assert (told.kind, told.reason) == (AppliedKind.CONFLICT, "the key stands in 2 rows")
+
+
+def test_an_engine_without_transactions_is_refused(engine: Engine) -> None:
+    """Where every statement commits by itself, state and inbox could part: refused before the first event."""
+    fact = correction("created", "7", OPEN, None, at=1)
+    engines = [engine.execution_options(isolation_level="AUTOCOMMIT")]
+    if engine.dialect.name == "postgresql":
+        engines.append(create_engine(engine.url, isolation_level="AUTOCOMMIT"))
+    for one in engines:
+        with pytest.raises(StoreMismatch, match="commits every statement"):
+            Applier(one, table="orders").apply_event(fact)
+        one.dispose()
+
+
+def test_two_transactions_in_each_others_way_both_go_through(database: str) -> None:
+    """Effects that lock rows crosswise on PostgreSQL: the one that is turned away is tried again, and each effect counts once."""
+    engine = engine_of(database)
+    applier = applier_of(engine)
+    for key in "ab":
+        insert(engine, key, {**OPEN, "total": 0})
+    met = threading.Barrier(2)
+    first = {"a": True, "b": True}
+
+    def effect(connection: Connection, event: Event) -> None:
+        key = event.data["key"]
+        if first.pop(key, False):
+            met.wait(10)
+        connection.execute(text("UPDATE orders SET total = total + 100 WHERE id = :other"), {"other": {"a": "b", "b": "a"}[key]})
+
+    facts = [correction("updated", key, {**OPEN, "status": "paid", "updated_at": second(2)}, OPEN, at=10) for key in "ab"]
+    found = at_once(*[lambda fact=fact: applier.apply_event(fact, effect=effect) for fact in facts])
+    assert [one for one in found if isinstance(one, Exception)] == []
+    assert kinds(*found) == ["applied", "applied"]
+    assert [one[1] for one in rows(engine)] == ["paid", "paid"]
+    engine.dispose()
 
 
 def versions() -> Versions:

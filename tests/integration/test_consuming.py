@@ -14,6 +14,7 @@ from recon.errors import StoreMismatch
 from recon.event import Event
 from recon.testing import MemoryReader, MemorySubscription
 from tests.integration.consuming import applier_of, correction, engine_of, row, rows, second
+from tests.servers.postgres import PostgresServer
 
 SECONDS = 15.0
 
@@ -190,3 +191,29 @@ def test_a_wrong_table_is_said_at_once(engine: Engine, source: MemorySubscriptio
     with pytest.raises(StoreMismatch):
         consume(MemoryReader(source), Applier(engine, table="ordres"), stop=threading.Event())
     assert source.left == 1
+
+
+def test_a_server_that_restarts_loses_nothing(postgres: PostgresServer, database: str, source: MemorySubscription) -> None:
+    """PostgreSQL dies in the middle and comes back: every event is applied, every effect counts once, and nobody starts the loop again."""
+    # The server of the tests commits later than it says, but where it is told not to.
+    engine = engine_of(f"{database}?options=-csynchronous_commit%3Don")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE mails (id text)"))
+    applier = applier_of(engine)
+    put(source, *(correction("created", str(number), state("open", 1), None, at=100) for number in range(120)))
+    middle = threading.Event()
+
+    def effect(connection: Connection, event: Event) -> None:
+        connection.execute(text("INSERT INTO mails VALUES (:id)"), {"id": event.id})
+        if event.partitionkey == "40":
+            middle.set()
+
+    loop = Loop(MemoryReader(source), applier, effect=effect, most=30)
+    loop.until(middle.is_set)
+    postgres.restart()
+    loop.until(lambda: source.left == 0)
+    loop.end()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*), count(DISTINCT id) FROM mails")).one() == (120, 120)
+    assert len(rows(engine)) == 120
+    engine.dispose()

@@ -1,5 +1,6 @@
 """`render = "native"`: what is posted for which event and which state of the item, what is signed, and what is never sent; over real servers."""
 
+import hmac
 import json
 import time
 import uuid
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import standardwebhooks
 import stripe
 from stripe.params import WebhookEndpointCreateParams
 
@@ -20,6 +22,7 @@ from recon.event import Event, event_id
 from recon.native import NoWebhook
 from recon.project import Project
 from recon.publishers.base import Message, Outcome, OutcomeKind
+from tests.acceptance.documents import files_in
 from tests.servers.endpoint import Endpoint, Handler, endpoint
 from tests.servers.scripted import Answer, Call, scripted
 from tests.servers.stripe_events import Account, charge, customer, event, stripe_account
@@ -37,6 +40,9 @@ url = "sqlite:///app.db"
 api_key = {{ env = "STRIPE_API_KEY" }}
 base_url = "{url}"
 tries = 2
+[providers.hub]
+type = "hubspot"
+objects = {{ contacts = ["email"] }}
 [providers.plain]
 type = "rest"
 base_url = "https://plain.example/"
@@ -88,7 +94,7 @@ def write_job(folder: Path, domain: str, where: str, kind: str, *, fields: str, 
 @contextmanager
 def bench(folder: Path, publisher: str = STRIPE, handle: Handler = accept, **held: Any) -> Iterator[Bench]:
     """The bench, with jobs for charges, customers and balance transactions."""
-    charges = 'Field("amount", "integer"), Field("status"), Field("refunded", path="refunded.by")'
+    charges = 'Field("amount", "integer"), Field("status"), Field("refunded", path="refunded.by"), Field("line", path="lines.0")'
     write_job(folder, "charges", "stripe.charges", "charge", fields=charges)
     write_job(folder, "customers", "stripe.customers", "customer", fields='Field("email", personal=True), Field("name")')
     write_job(folder, "balances", "stripe.balance_transactions", "balance", fields='Field("status")')
@@ -126,11 +132,12 @@ def kinds(outcomes: list[Outcome]) -> list[OutcomeKind]:
 
 
 def test_two_secrets_are_both_good_while_one_is_changed(tmp_path: Path) -> None:
-    """With `secrets`, Stripe's own library takes the request by the new secret and by the old one, and by no other."""
+    """With `secrets`, Stripe's own library takes the request by the new secret and by the old one, and by no other; no older version is sent there."""
     two = 'render = "native"\nprovider = "stripe"\nsecrets = [{ env = "NEW" }, { env = "OLD" }]\n'
     with bench(tmp_path, two, charges=[charge(1)]) as one:
         outcomes = one.publish(message("charges", "charge.updated", "ch_0001"))
         ((headers, body),) = one.app.came
+        assert not one.project.publisher("app").capabilities.versions
 
     assert kinds(outcomes) == [CONFIRMED]
     for secret in (NEW, OLD):
@@ -189,12 +196,32 @@ def test_what_is_so_now_is_sent(tmp_path: Path, kind: str, there: str, told: str
 
 def test_what_the_application_had_stands_in_previous_attributes(tmp_path: Path) -> None:
     """Of what differs the application's own value is told, nested as Stripe nests it, and left out where it is of another kind than Stripe's."""
-    now = charge(1, refunded={"by": "bob"})
-    before = {"amount": "999", "status": "pending", "refunded": "alice"}
+    now = charge(1, refunded={"by": "bob"}, lines=["b"])
+    before = {"amount": "999", "status": "pending", "refunded": "alice", "line": "a"}
     with bench(tmp_path, charges=[now]) as one:
-        one.publish(message("charges", "charge.updated", "ch_0001", before=before, changed=["amount", "refunded"]))
+        one.publish(message("charges", "charge.updated", "ch_0001", before=before, changed=["amount", "refunded", "line"]))
 
     assert one.bodies[0]["data"]["previous_attributes"] == {"refunded": {"by": "alice"}}
+
+
+def test_a_translated_field_still_chooses_the_topic(tmp_path: Path) -> None:
+    """A status that the job translates into the application's words differs all the same: the topic is by it, and no word of ours is told as Stripe's."""
+    with bench(tmp_path, charges=[charge(1)]) as one:
+        write_job(tmp_path, "mapped", "stripe.charges", "charge", fields='Field("status", mapping={"succeeded": "paid"})')
+        one.publish(message("mapped", "charge.updated", "ch_0001", before={"status": "open"}, changed=["status"]))
+
+    (body,) = one.bodies
+    assert body["type"] == "charge.succeeded"
+    assert "previous_attributes" not in body["data"]
+
+
+def test_what_is_no_event_costs_itself_and_not_its_batch(tmp_path: Path) -> None:
+    """A body that names no item is refused for good; its neighbour is sent."""
+    good = message("customers", "customer.updated", "cus_0001")
+    with bench(tmp_path, customers=[customer(1)]) as one:
+        outcomes = one.publish(replace(good, partitionkey="x", body=b"{}"), good)
+
+    assert kinds(outcomes) == [REJECTED, CONFIRMED]
 
 
 TRUE = event(1, "charge.succeeded", charge(1))
@@ -268,6 +295,26 @@ def test_a_provider_that_is_down_holds_nothing_up_and_loses_nothing(tmp_path: Pa
     assert all("stripe could not be asked" in outcome.reason for outcome in outcomes)
     assert one.app.came == []
     assert took < 6.0
+
+
+def test_a_provider_that_hangs_is_not_waited_for_item_by_item(tmp_path: Path) -> None:
+    """A third party that answers nothing costs one time limit and not one for each item; every event waits."""
+    with bench(tmp_path, charges=[charge(n) for n in range(10)], slow=1.5) as one:
+        (tmp_path / "recon.toml").write_text((tmp_path / "recon.toml").read_text().replace("tries = 2", 'tries = 2\ntimeout = "1s"'))
+        with Project.find(tmp_path, environ={"STRIPE_API_KEY": "rk_test_1", "NEW": NEW, "HOME": str(tmp_path)}) as project:
+            began = time.monotonic()
+            outcomes = project.publisher("app").publish([message("charges", "charge.updated", f"ch_{n:04}") for n in range(10)], 1.0)
+            took = time.monotonic() - began
+
+    assert kinds(list(outcomes)) == [RETRY] * 10
+    assert one.app.came == []
+    assert took < 5.0
+
+
+def test_older_versions_are_not_sent_beside(tmp_path: Path) -> None:
+    """The webhook has the item as it is now, so that an older version of the event has nothing of its own to say, and is not asked for."""
+    with bench(tmp_path) as one:
+        assert one.project.publisher("app").capabilities.versions is False
 
 
 def test_later_events_of_an_item_wait_for_the_first(tmp_path: Path) -> None:
@@ -359,7 +406,8 @@ def test_what_no_webhook_tells_waits_and_says_so(tmp_path: Path, domain: str, ki
 @pytest.mark.parametrize(
     ("publisher", "says"),
     [
-        ('render = "native"\nprovider = "plain"\nsecret = { env = "NEW" }', "types that can: github, shopify, stripe"),
+        ('render = "native"\nprovider = "hub"\nsecret = { env = "NEW" }', "types that can: github, rest, shopify, stripe"),
+        ('render = "native"\nprovider = "plain"\nsecret = { env = "NEW" }', "does not say how its third party's webhooks look"),
         ('render = "native"\nprovider = "nobody"\nsecret = { env = "NEW" }', "nobody"),
         ('render = "native"\nsecret = { env = "NEW" }', "provider: is missing"),
         (STRIPE + 'form = "binary"', "form: has no meaning"),
@@ -468,6 +516,96 @@ def test_github_names_what_changed(tmp_path: Path, event: str, before: dict[str,
         assert body["changes"] == {"repository": {"name": {"from": "hallo"}}}
     assert uuid.UUID(headers["x-github-delivery"])
     assert headers["x-hub-signature"].startswith("sha1=")
+
+
+REST_TOML = """
+[providers.shop]
+type = "rest"
+base_url = "{url}/"
+[providers.shop.resources.orders]
+path = "orders"
+records = "data"
+key = "ref.id"
+get = "orders/{{key}}"
+paging = {{ rule = "single" }}
+"""
+REST = 'render = "native"\nprovider = "shop"\nsecret = { env = "NEW" }\n'
+ORDER = b'{"ref": {"id": "o1"}, "total": 19.90, "note": "1.0"}'
+
+
+def shop(call: Call) -> Answer:
+    """Two orders, one of them deleted."""
+    return {"/orders/o1": Answer(ORDER), "/orders/o2": Answer({}, status=410)}.get(call.path, Answer({}, status=404))
+
+
+@contextmanager
+def rest_bench(folder: Path, webhooks: str, publisher: str = REST, secret: str = NEW) -> Iterator[Bench]:
+    """A REST API that declares its webhooks so."""
+    write_job(folder, "orders", "shop.orders", "order", fields='Field("total")')
+    with scripted(shop) as server, bench(folder, publisher + REST_TOML.format(url=server.url) + webhooks) as one:
+        environ = {"STRIPE_API_KEY": "x", "NEW": secret, "HOME": str(folder)}
+        with Project.find(folder, environ=environ) as project:
+            yield Bench(project, one.app, one.account)
+
+
+def test_any_rest_api_that_signs_with_an_hmac(tmp_path: Path) -> None:
+    """The declaration in the docs: the record byte for byte in its body, its headers, its topics by operation, and its signature."""
+    with rest_bench(tmp_path, files_in("native-webhooks.md")["rest-webhooks.toml"]) as one:
+        outcomes = one.publish(message("orders", "order.updated", "o1"), message("orders", "order.deleted", "o2"))
+        says = one.project.publisher("app").says(one.project.job("orders"))  # type: ignore[attr-defined]  # beside the protocol
+
+    assert kinds(outcomes) == [CONFIRMED] * 2
+    (headers, body), (_, gone) = one.app.came
+    assert body == b'{"event":"order.changed","sent_at":"2026-11-25T03:00:00Z","data":' + ORDER + b"}"
+    assert json.loads(gone) == {"event": "order.removed", "sent_at": "2026-11-25T03:00:00Z", "data": {"id": "o2", "deleted": True}}
+    assert (headers["x-shop-topic"], bool(uuid.UUID(headers["x-shop-delivery"]))) == ("order.changed", True)
+    stamp, signature = (part.partition("=")[2] for part in headers["x-shop-signature"].split(","))
+    assert signature == hmac.new(NEW.encode(), f"{stamp}.".encode() + body, "sha256").hexdigest()
+    assert abs(int(stamp) - time.time()) < 60
+    assert "order.created as order.placed, order.updated as order.changed" in says
+
+
+def test_a_third_party_that_keeps_to_standard_webhooks(tmp_path: Path) -> None:
+    """Declared as the docs say, its signature is taken by the reference library; the body is the record alone, a deletion its key."""
+    lines = ['[providers.shop.webhooks]\nid_header = "webhook-id"\ntimestamp_header = "webhook-timestamp"']
+    lines += [files_in("native-webhooks.md")["standard-webhooks.toml"], 'topics.orders = { updated = "order.changed", deleted = "gone" }']
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw1yJ5cQ0hZ1o="
+    with rest_bench(tmp_path, "\n".join(lines), secret=secret) as one:
+        events = [message("orders", f"order.{op}", key) for op, key in (("updated", "o1"), ("deleted", "o2"), ("created", "o1"))]
+        outcomes = one.publish(*events)
+
+    (headers, body), (_, gone) = one.app.came
+    standardwebhooks.Webhook(secret).verify(body, headers)
+    assert body == ORDER
+    assert json.loads(gone) == {"ref": {"id": "o2"}}
+    assert kinds(outcomes) == [CONFIRMED, CONFIRMED, RETRY]
+    assert "names no topic for what was created" in outcomes[2].reason
+
+
+@pytest.mark.parametrize(
+    ("webhooks", "says"),
+    [
+        ("", "topics: is missing"),
+        ('topics.things = { created = "x" }', "things: is no resource"),
+        ('topics.orders = { created = "x", dropped = "y" }', "dropped: is not a setting"),
+        ('topics.orders = { created = "x" }\nsignature = { over = "{body}" }', "signature] header: is missing"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S", over = "{timestamp}" }', "leaves the body out"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S", value = "v1" }', "leaves the signature out"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X S" }', "is no name of a header"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S", over = "{secret}.{body}" }', "has a place that it cannot have"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S" }\nbody = { a = "{record}!" }', "stands alone"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S" }\nbody = { a = "{who}" }', "has {who}"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S" }\nbody = { a = "b" }', "leaves {record} out"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S", key = "base64" }', "the secret is no base64"),
+        ('topics.orders = { created = "x" }\nsignature = { header = "X-S" }\nheader = "X"', "header: is not a setting"),
+    ],
+)
+def test_a_declaration_that_cannot_be_is_refused(tmp_path: Path, webhooks: str, says: str) -> None:
+    """Each mistake in `[providers.NAME.webhooks]` is refused by its key when the publisher is made."""
+    with rest_bench(tmp_path, f"[providers.shop.webhooks]\n{webhooks}", secret="no base64!") as one, pytest.raises(BadSetting) as caught:
+        one.project.publisher("app")
+    assert says in str(caught.value)
+    assert "no base64!" not in str(caught.value)
 
 
 def test_what_the_doctor_says(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Kafka against a real broker that is killed and comes back: the contract of every publisher, and what is its own."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -195,13 +195,13 @@ class Choosy:
         self.spent = False
         self.most = int(conf.get("batch.num.messages", 10_000))
 
-    def send(self, records: Sequence[Record], until: float) -> list[Answer]:
-        answers = []
-        for start in range(0, len(records), self.most):
-            part = records[start : start + self.most]
-            large = any(record.size > 5000 for record in part)
-            answers += [Answer(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)) if large else WRITTEN] * len(part)
-        return answers
+    def send(self, records: Iterable[Record], answers: list[Answer | None], until: float) -> None:
+        every = list(records)
+        for start in range(0, len(every), self.most):
+            part = every[start : start + self.most]
+            large = any(len(value) > 5000 for _, _, _, value, _ in part)
+            for index, *_ in part:
+                answers[index] = Answer(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)) if large else WRITTEN
 
     def close(self) -> None:
         pass

@@ -38,7 +38,7 @@ class AwsBench:
     `stop` cuts the way to moto (see tests.servers.aws), which keeps what it holds: a destination gone without warning.
     """
 
-    many = 80
+    many = 40
 
     def __init__(self, server: AwsServer, kind: str) -> None:
         self.server = server

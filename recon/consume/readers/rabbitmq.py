@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from recon.consume.reader import Received
 from recon.errors import DeliveryError
-from recon.publishers.amqp import Link, origin, said, unreachable
+from recon.publishers.amqp import Link, origin, quorum, said, unreachable
 from recon.publishers.loop import Loop
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ class RabbitReader:
     """Messages of a queue, each done when it is acknowledged.
 
     What is given back is kept here, not acknowledged, and handed over again ahead of what follows it. It is not sent back to the server (a
-    `nack`): a quorum queue without a delivery limit puts such a message at its end, behind later ones of its key. Whatever
-    is not acknowledged when the connection ends, the server gives to the next reader, in its old order.
-    https://www.rabbitmq.com/docs/quorum-queues#repeated-requeues (read 2026-11)
+    `nack`): a quorum queue without a delivery limit puts such a message at its end, behind later ones of its key, and one with a limit
+    drops it in the end (seen on 3.10; https://github.com/rabbitmq/rabbitmq-server/issues/3776, read 2026-11). Whatever is not
+    acknowledged when the connection ends, the server gives to the next reader, in its old order.
 
     Order within a key holds for one reader of a queue at a time: RabbitMQ gives several readers the messages in turn. Where there are
     several, make the queue with `x-single-active-consumer`, or a queue for each share of the keys. `declare = True` makes the
@@ -156,7 +156,7 @@ class RabbitReader:
         self._back.clear()
         self._news = self._news or asyncio.Event()
         channel = await self._link.channel(CONNECT_SECONDS)
-        arguments: dict[str, Any] | None = {"x-queue-type": "quorum", "x-single-active-consumer": True} if self._declare else None
+        arguments = quorum(self._link.version) if self._declare else None
         try:
             # A server that has just started takes connections before its quorum queues have a leader, and then does not answer.
             async with asyncio.timeout(CONNECT_SECONDS):
