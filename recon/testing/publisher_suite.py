@@ -304,10 +304,10 @@ def _until_confirmed(publisher: Publisher, batch: Sequence[Message]) -> None:
 
 
 def _settled(bench: Bench, count: int) -> Sequence[Arrived]:
-    """What arrived, once there are `count` ids or the time is over."""
+    """What arrived, once there are `count` events, in one version or another, or the time is over."""
     until = time.monotonic() + SECONDS
     held = bench.arrived()
-    while len({one.id for one in held}) < count and time.monotonic() < until:
+    while len({(one.id, one.body) for one in held}) < count and time.monotonic() < until:
         time.sleep(0.02)
         held = bench.arrived()
     return held
