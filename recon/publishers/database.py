@@ -6,18 +6,16 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, exc, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from recon.errors import DeliveryError
 from recon.publishers.base import Outcome, OutcomeKind
 from recon.section import Section
 from recon.stores.address import Address
+from recon.upsert.fault import unfit
 
 DIALECTS = ("postgresql", "sqlite")
-DATA_CLASSES = ("22", "23")
-"""SQLSTATE classes that are the event's own fault: a value that does not fit, a constraint that it breaks."""
-DATA_ERRORS = (exc.DataError, exc.IntegrityError)
 LEAST_SECONDS = 0.05
 LIVENESS = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 """A peer that vanished without a word is noticed within half a minute: a deadline that the server keeps is none then."""
@@ -81,10 +79,7 @@ class Database:
 
     def fault(self, error: Exception) -> Fault:
         """Whose fault it is."""
-        state = getattr(getattr(error, "orig", None), "sqlstate", None)
-        if state is not None:
-            return Fault.DATA if str(state)[:2] in DATA_CLASSES else Fault.PLACE
-        return Fault.DATA if isinstance(error, DATA_ERRORS) else Fault.PLACE
+        return Fault.DATA if unfit(error) else Fault.PLACE
 
     def words(self, error: Exception) -> str:
         """The database's own words, without a password."""

@@ -47,10 +47,10 @@ def sign(keys: Sequence[bytes], *, message_id: str, timestamp: int, body: bytes)
     return " ".join("v1," + base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode() for key in keys)
 
 
-def verify(keys: Sequence[bytes], *, headers: Mapping[str, str], body: bytes, now: float) -> str:
+def verify(keys: Sequence[bytes], *, headers: Mapping[str, str], body: bytes, now: float, tolerance: float = TOLERANCE_SECONDS) -> str:
     """The `webhook-id` of a request that is signed with one of the keys; raises BadSignature otherwise.
 
-    `headers` by lower-case names, `now` in seconds since the epoch; a timestamp may be five minutes off either way.
+    `headers` by lower-case names, `now` in seconds since the epoch; a timestamp may be `tolerance` seconds off either way, by default five minutes.
     """
     message_id = headers.get("webhook-id", "")
     stamp = headers.get("webhook-timestamp", "")
@@ -61,8 +61,8 @@ def verify(keys: Sequence[bytes], *, headers: Mapping[str, str], body: bytes, no
     if not stamp.isascii() or not stamp.isdigit() or len(stamp) > 12:
         msg = "webhook-timestamp is not a number of seconds"
         raise BadSignature(msg)
-    if abs(now - int(stamp)) > TOLERANCE_SECONDS:
-        msg = f"webhook-timestamp is {abs(now - int(stamp)):.0f} s off, at most {TOLERANCE_SECONDS} s are taken"
+    if abs(now - int(stamp)) > tolerance:
+        msg = f"webhook-timestamp is {abs(now - int(stamp)):.0f} s off, at most {tolerance:.0f} s are taken"
         raise BadSignature(msg)
     wanted = sign(keys, message_id=message_id, timestamp=int(stamp), body=body).split()
     # Every pair is compared, in constant time each, so that how long it takes tells nothing.

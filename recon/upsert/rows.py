@@ -87,15 +87,15 @@ class Rows:
             raise Conflict(f"the key stands in {len(rows)} rows")
         return dict(rows[0]) if rows else None
 
-    def insert(self, connection: Connection, change: Change) -> bool:
+    def insert(self, connection: Connection, key: str, wanted: Mapping[str, Any]) -> bool:
         """False where another session was quicker, so that its row is looked at instead."""
-        values = {name: self._value(connection, name, wire) for name, wire in change.wanted.items()}
-        values[self.key] = self._value(connection, self.key, change.key)
+        values = {name: self._value(connection, name, wire) for name, wire in wanted.items()}
+        values[self.key] = self._value(connection, self.key, key)
         try:
             with connection.begin_nested():
                 connection.execute(self.table.insert().values(values))
         except exc.IntegrityError:
-            if self.current(connection, change.key, ()) is None:
+            if self.current(connection, key, ()) is None:
                 raise  # A constraint that the event itself breaks.
             return False
         return True

@@ -1,0 +1,13 @@
+"""Whose fault an error of the database is: the event's own, or the database's."""
+
+from sqlalchemy import exc
+
+DATA_CLASSES = ("22", "23")
+"""SQLSTATE classes that are the event's own fault: a value that does not fit, a constraint that it breaks."""
+DATA_ERRORS = (exc.DataError, exc.IntegrityError)
+
+
+def unfit(error: Exception) -> bool:
+    """Whether the event itself does not fit, so that no retry will better it; else the database is gone, busy, or not set up for it."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return str(state)[:2] in DATA_CLASSES if state is not None else isinstance(error, DATA_ERRORS)

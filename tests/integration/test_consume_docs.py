@@ -1,0 +1,91 @@
+"""What docs/consuming.md shows is so: its examples run, and its tables are those that are made."""
+
+import inspect
+import re
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from recon.consume import Applier
+from recon.publishers.signing import new_secret
+from recon.testing import MemoryReader
+from tests.integration.consuming import correction, engine_of, row, second
+
+PAGE = (Path(__file__).parent.parent.parent / "docs/consuming.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def block(words: str) -> str:
+    """The one example that holds these words."""
+    (found,) = [one for one in BLOCKS if words in one]
+    return found
+
+
+def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the five lines to the endpoint, in the order in which the page shows them, on one database."""
+    state = {"status": "open", "total": 1, "updated_at": second(1)}
+    engine = engine_of(f"sqlite:///{tmp_path}/shop.db")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE audit (id text)"))
+        connection.execute(text("CREATE TABLE mails (order_id text)"))
+    names: dict[str, Any] = {"engine": engine, "text": text, "body": correction("created", "1", state, None, at=10).encode()}
+
+    def run(words: str, **more: Any) -> None:
+        names.update(more)
+        exec(block(words), names)
+
+    run("applier.create_tables()")
+    assert names["applied"].kind.value == "applied"
+    run("INSERT INTO audit", event=correction("created", "2", state, None, at=10))
+    order = {"id": "3", "status": "open", "total": 1, "updated_at": second(1), "deleted_at": second(2)}
+    run("applier.upsert", order=order)
+    run("applier.allows", key="2", version=second(9))
+    assert row(engine, "2", "status, updated_at") == ("paid", second(9))
+    assert row(engine, "3") is None
+    run("INSERT INTO mails", body=correction("created", "4", state, None, at=10).encode())
+    run("Version(number=1")
+    old = {"status": "open", "amount": 5, "updated_at": second(1)}
+    assert names["applier"].apply_event(correction("created", "5", old, None, at=10)).kind.value == "applied"
+    names["applier"].apply(b"nonsense")
+    run("retry_dead")
+
+    handlers: list[Any] = []
+    monkeypatch.setattr("signal.signal", lambda _number, handler: handlers.append(handler))
+    reader = MemoryReader([correction("created", "6", state, None, at=10, version=2).encode()])
+
+    def stop() -> None:
+        while reader.subscription.left:
+            time.sleep(0.01)
+        handlers[0]()
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    run("consume(reader", reader=reader)
+    stopping.join()
+    assert sum(names["counts"].values()) == 1
+    monkeypatch.setenv("HOOK_SECRET", new_secret())
+    run("WebhookApp(")
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        assert connection.execute("SELECT order_id FROM mails ORDER BY 1").fetchall() == [("4",), ("6",)]
+        assert connection.execute("SELECT id FROM audit").fetchall() == [("created-2-10",)]
+    connection.close()
+    engine.dispose()
+
+
+def test_the_tables_are_as_the_page_shows_them() -> None:
+    """The statements of the page are those of `ddl()` on PostgreSQL."""
+    (shown,) = re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    made = Applier(create_engine("postgresql+psycopg://user@localhost/shop"), table="orders").ddl()
+    assert shown.split() == made.split()
+
+
+def test_every_setting_stands_on_the_page() -> None:
+    """Each argument of the Applier has a line in its table, but the engine and the clock of tests."""
+    settings = set(inspect.signature(Applier).parameters) - {"engine", "clock"}
+    rows = "\n".join(line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `"))
+    assert sorted(name for name in settings if f"`{name}`" not in rows) == []
