@@ -75,9 +75,9 @@ class GitHubWebhooks:
         event, _, action = topic.partition(".")
         body = self._body(happened, action, clock)
         headers = {"content-type": JSON, "x-github-event": event, "x-github-delivery": happened.id}
-        return Webhook(topic=topic, body=whole(body), headers=headers)
+        return Webhook(id=happened.id, topic=topic, body=whole(body), headers=headers)
 
-    def sign(self, body: bytes, secrets: Sequence[str], *, now: datetime) -> Mapping[str, str]:
+    def sign(self, webhook: Webhook, secrets: Sequence[str], *, now: datetime) -> Mapping[str, str]:
         """`sha256=` and the HMAC in hexadecimal; GitHub still sends the older SHA-1 one beside it.
 
         https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
@@ -85,8 +85,8 @@ class GitHubWebhooks:
         del now
         key = secrets[0].encode()
         return {
-            "x-hub-signature-256": f"sha256={hmac.new(key, body, hashlib.sha256).hexdigest()}",
-            "x-hub-signature": f"sha1={hmac.new(key, body, hashlib.sha1).hexdigest()}",
+            "x-hub-signature-256": f"sha256={hmac.new(key, webhook.body, hashlib.sha256).hexdigest()}",
+            "x-hub-signature": f"sha1={hmac.new(key, webhook.body, hashlib.sha1).hexdigest()}",
         }
 
     def notes(self, resource: str) -> Sequence[str]:

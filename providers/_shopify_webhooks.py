@@ -98,12 +98,12 @@ class ShopifyWebhooks:
             "x-shopify-event-id": happened.id,
             "x-shopify-triggered-at": iso(happened.at),
         }
-        return Webhook(topic=topic, body=body, headers=headers)
+        return Webhook(id=happened.id, topic=topic, body=body, headers=headers)
 
-    def sign(self, body: bytes, secrets: Sequence[str], *, now: datetime) -> Mapping[str, str]:
+    def sign(self, webhook: Webhook, secrets: Sequence[str], *, now: datetime) -> Mapping[str, str]:
         """The base64 of the body's HMAC by the app's client secret (https://shopify.dev/docs/apps/build/webhooks/verify-deliveries)."""
         del now
-        return {"x-shopify-hmac-sha256": base64.b64encode(hmac.digest(secrets[0].encode(), body, hashlib.sha256)).decode()}
+        return {"x-shopify-hmac-sha256": base64.b64encode(hmac.digest(secrets[0].encode(), webhook.body, hashlib.sha256)).decode()}
 
     def notes(self, resource: str) -> Sequence[str]:
         """The version, and by which way it is read."""

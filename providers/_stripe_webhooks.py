@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -18,6 +19,7 @@ from recon.clock import Clock
 from recon.errors import InvalidPage
 from recon.fetch.lookup import Reader
 from recon.fetch.page import Lookup
+from recon.fetch.path import segments
 from recon.native import JSON, Happened, NoWebhook, Webhook, agree, whole
 
 if TYPE_CHECKING:
@@ -174,8 +176,9 @@ class StripeWebhooks:
     """Stripe's webhooks: the event object, `Stripe-Signature`, and the undelivered event itself where it is still to be had.
 
     `originals` (default true): of an object's events of the last 30 days that some endpoint did not take, the newest is sent as Stripe has it,
-    provided that its object holds what the object holds now in all that is compared, and that it is of the provider's own `api_version`:
-    an event keeps the version that it was made in (https://docs.stripe.com/api/events/list). A correction that is sent anew because an
+    provided that its object holds what the object holds now in all that is compared, that it is of the type that the settings chose, where they
+    did, and that it is of the provider's own `api_version`: an event keeps the version that it was made in
+    (https://docs.stripe.com/api/events/list). A correction that is sent anew because an
     earlier one did not heal has an id of its own, so that a handler which remembers the original's is reached.
     """
 
@@ -206,16 +209,16 @@ class StripeWebhooks:
         if self._originals and not happened.renewed:
             original = self._original(happened, clock)
             if original is not None:
-                return Webhook(topic=str(msgspec.json.decode(original)["type"]), body=original, headers=headers)
+                return Webhook(id=happened.id, topic=str(msgspec.json.decode(original)["type"]), body=original, headers=headers)
         if topic is None:
             msg = f"Stripe has no event that tells of {happened.resource} {happened.op}"
             raise NoWebhook(f'{msg}; choose one in the publisher\'s table: topics = {{ "TYPE" = "{self.example}" }}')
-        return Webhook(topic=topic, body=self._event(happened, topic), headers=headers)
+        return Webhook(id=happened.id, topic=topic, body=self._event(happened, topic), headers=headers)
 
-    def sign(self, body: bytes, secrets: Sequence[str], *, now: datetime) -> Mapping[str, str]:
+    def sign(self, webhook: Webhook, secrets: Sequence[str], *, now: datetime) -> Mapping[str, str]:
         """`t=…,v1=…`, one v1 for each secret, each over time and body (https://docs.stripe.com/webhooks/signature#verify-manually)."""
         stamp = int(now.timestamp())
-        signed = b"%d." % stamp + body
+        signed = b"%d." % stamp + webhook.body
         made = [f"v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}" for secret in secrets]
         return {"stripe-signature": ",".join([f"t={stamp}", *made])}
 
@@ -266,12 +269,16 @@ class StripeWebhooks:
         if found is None:
             return None
         event = msgspec.json.decode(found)
-        if event.get("api_version") != self._provider.api_version:
+        kind, told = str(event["type"]), event["data"]["object"]
+        # Another version has another shape, and an endpoint for connected accounts is told of which account; a chosen type is meant.
+        of_ours = (event.get("api_version"), event.get("account")) == (self._provider.api_version, self._provider.account)
+        if not of_ours or happened.topic not in {None, kind}:
             return None
         if happened.record is None:
-            return found if str(event["type"]).endswith(".deleted") else None
-        same = not str(event["type"]).endswith(".deleted") and agree(event["data"]["object"], happened.now, happened.paths)
-        return found if same else None
+            return found if kind.endswith(".deleted") else None
+        # A subscription that has ended is there still.
+        possible = happened.resource == "subscriptions" or not kind.endswith(".deleted")
+        return found if possible and agree(told, happened.now, happened.paths) else None
 
 
 class Undelivered:
@@ -282,6 +289,7 @@ class Undelivered:
         self._lock = threading.Lock()
         #: By prefix when it was read, and the newest event's id by that of its object.
         self._known: dict[str, tuple[float, Mapping[str, str]]] = {}
+        self._told = False
 
     def newest(self, prefix: str, key: str, clock: Clock) -> bytes | None:
         """The newest such event of an object, as Stripe has it; None where there is none. Raises ProviderError where it cannot be asked."""
@@ -293,7 +301,7 @@ class Undelivered:
         if key not in ids:
             return None
         session = self._provider.session
-        answer = session.get(session.origins.resolve(f"events/{ids[key]}"), clock=clock)
+        answer = session.get(session.origins.resolve(f"events/{quote(ids[key], safe='')}"), clock=clock)
         if answer.status == 404:
             return None
         if answer.status != 200:
@@ -336,7 +344,10 @@ def _nested(before: Mapping[str, Any]) -> Mapping[str, Any]:
     """Values by dotted path as Stripe nests them (https://docs.stripe.com/api/events/object#event_object-data-previous_attributes)."""
     made: dict[str, Any] = {}
     for path, value in before.items():
-        *way, last = path.split(".")
+        *way, last = segments(path)
+        if any(name.isdigit() for name in (*way, last)):
+            # An item of a list has no place of its own there.
+            continue
         at = made
         for name in way:
             at = at.setdefault(name, {}) if isinstance(at.get(name, {}), dict) else {}

@@ -5,12 +5,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from itertools import islice
 from pathlib import Path
 
 from recon import End, Listing, Lookup, Meter, Page, Section, Unread
-from recon.clock import Clock
+from recon.clock import Clock, SystemClock
 from recon.dumps.copies import Copies
+from recon.dumps.dates import MOST_DAYS, Days, dated, on_days
 from recon.dumps.folder import Folder
 from recon.dumps.pin import Pin
 from recon.dumps.place import place_of
@@ -26,8 +28,10 @@ ROWS = 5_000
 class Dump:
     """One list: its files, in the order in which they count, and how they are written."""
 
-    pattern: str | None
+    #: Patterns, of which each must fit, or names.
+    patterns: tuple[str, ...]
     names: tuple[str, ...]
+    days: Days
     expect: int | None
     checksum: str | None
     sums: str | None
@@ -43,13 +47,14 @@ class Files:
 
     Settings: where they lie, `folder` (beside recon.toml by default), `base_url`, `bucket` or `host`, with the keys of `recon.dumps`; `cache`,
     where copies from elsewhere stand while they are read; a table `[….resources.NAME]` each with `files`, a pattern such as
-    `"settled-*.csv"` or a list of names of which every one must be there; `expect`, how many a pattern must fit; `format` (`csv`, `jsonl`,
+    `"settled-*.csv"` or a list of names of which every one must be there, either with `{date}` or `{date:%Y%m%d}` in it: the run's local date, or
+    `days` dates up to the one `days_ago`; `expect`, how many a pattern must fit; `concurrency`, how many files are read side by side; `format` (`csv`, `jsonl`,
     `json` with `records`, `parquet`); `packing`, by the name's end where it is not said; `key`; for CSV `delimiter`, `quote`, `encoding`,
     `columns`, and `trailer` with `count`, `sum` and `total`; `checksum = "sha256"`, which wants `FILE.sha256` beside each, or all of them in `sums`;
     `newest_wins`: a key in two files is a reissue, and the later file counts; `empty_ok`: a file may have no record.
 
     A file that is not there is not an empty file: a name that is missing leaves the list partial, and a pattern that fits nothing is
-    refused. Nor is a file that holds nothing an empty list, unless it says so itself: a trailer of 0, an array that is closed. The list of files is taken first; one that changes while it is read is begun anew. Single items cannot be read, so the second
+    refused. Nor is a file that holds nothing an empty list, unless it says so itself: a trailer of 0, an array that is closed. The list of files is taken first; one that changes until the last of them was read is begun anew. Single items cannot be read, so the second
     look is a second listing.
     """
 
@@ -59,6 +64,7 @@ class Files:
         section.take("type", None)
         self._place = place_of(section, self.meter)
         self._copies = Copies(section.folder / section.text("cache", ".recon/files"), self._place)
+        self.concurrency: int = section.integer("concurrency", 1 if self._place.local else 4, low=1)
         tables = section.mapping("resources", {})
         if not tables:
             hint = f'add [{section.path}.resources.settlements] with files = "settled-*.csv"'
@@ -68,6 +74,7 @@ class Files:
         section.finish()
         #: The files as they were when the scope was told: the plan is made of these very ones.
         self._told: dict[str, list[Partition]] = {}
+        self._dates: dict[str, date] = {}
 
     def resources(self) -> Sequence[str]:
         return sorted(self.catalogue)
@@ -90,6 +97,21 @@ class Files:
         del resource, key
         return None
 
+    def prepare(self, listing: Listing) -> None:
+        """Keeps the run's date, by which files are named."""
+        self._dates[listing.resource] = _date_of(listing)
+
+    def width(self, resource: str) -> int:
+        """How many files are read side by side; one where the order in which they come says which of two counts."""
+        return 1 if self._of(resource).newest_wins else self.concurrency
+
+    def changed(self, listing: Listing, partitions: Sequence[Partition]) -> Mapping[str, str]:
+        """The files that are other ones by now than those that were read; where a place keeps versions, the listed ones were, and stand."""
+        pins = self._place.look([str(part.params["file"]) for part in partitions])
+        told = {part.name: (Pin.of(part.params), pin) for part, pin in zip(partitions, pins, strict=True)}
+        where = f"{self.name} {listing.resource}"
+        return {name: _replaced(f"{where}: {name}", pin, now) for name, (pin, now) in told.items() if now != pin and not pin.version}
+
     def drifts(self, resource: str) -> bool:
         """Whether a key in two files is one item, of which the later file tells."""
         return self._of(resource).newest_wins
@@ -100,16 +122,20 @@ class Files:
 
     def scope(self, resource: str) -> Mapping[str, str]:
         """The place, what was asked for, and the files that were there: should they change, the fetch begins anew."""
-        one, there = self._of(resource), self._listed(resource)
+        today = self._dates.get(resource) or SystemClock().now().date()
+        one, there = self._of(resource), self._listed(resource, today)
         self._told[resource] = there
         print_ = hashlib.sha256(json.dumps([part.params for part in there], sort_keys=True, default=str).encode()).hexdigest()
-        asked = one.pattern or ", ".join(one.names)
+        asked = ", ".join(one.patterns or one.names)
+        if dated([asked]):
+            days = one.days.before(today)
+            asked += f" of {days[0]}" + (f" to {days[-1]}" if len(days) > 1 else "")
         told = {"account": self._place.words, "filters": asked, "files": f"{len(there):,}, as of {print_[:12]}"}
         return told | ({"credential": self._place.credential} if self._place.credential else {})
 
     def planner(self, listing: Listing) -> "_Files":
         """A part for each file."""
-        return _Files(self._told.get(listing.resource) or self._listed(listing.resource))
+        return _Files(self._told.get(listing.resource) or self._listed(listing.resource, _date_of(listing)))
 
     def fetch(self, listing: Listing) -> Iterator[Page]:
         """One file, a page of rows at a time. Raises Refused where it is not there, CursorExpired where it changed, InvalidPage where it breaks off."""
@@ -142,7 +168,7 @@ class Files:
 
     def sample(self, listing: Listing) -> Iterator[Page]:
         """The first file, for a look at how the rows are: a listing as a whole names none."""
-        return self.fetch(replace(listing, partition=self._listed(listing.resource)[0]))
+        return self.fetch(replace(listing, partition=self._listed(listing.resource, _date_of(listing))[0]))
 
     def close(self) -> None:
         self._place.close()
@@ -155,14 +181,18 @@ class Files:
             raise BadRequest(msg)
         return self.catalogue[resource]
 
-    def _listed(self, resource: str) -> list[Partition]:
+    def _listed(self, resource: str, today: date) -> list[Partition]:
         """A part for each file, in the order in which they count, with what tells whether it is still the same one."""
         one = self._of(resource)
-        names = list(one.names) or self._place.names(one.pattern or "")
-        where = f"{self.name} {resource}: {one.pattern} in {self._place.words}"
-        if not names:
-            msg = f"{where} fits no file, and a file that is not there is not an empty one"
-            raise Refused(msg, hint="has the delivery come? check folder and files in the provider's table of recon.toml")
+        days = one.days.before(today)
+        names = on_days(one.names, days)
+        for pattern in on_days(one.patterns, days):
+            fits = self._place.names(pattern)
+            if not fits:
+                msg = f"{self.name} {resource}: {pattern} in {self._place.words} fits no file, and a file that is not there is not an empty one"
+                raise Refused(msg, hint="has the delivery come? check folder and files in the provider's table of recon.toml")
+            names += [name for name in fits if name not in names]
+        where = f"{self.name} {resource}: {', '.join(one.patterns)} in {self._place.words}"
         if one.expect is not None and len(names) != one.expect:
             msg = f"{where} fits {len(names):,} {'file' if len(names) == 1 else 'files'}, {one.expect:,} are expected"
             raise Refused(msg, hint="has the whole delivery come? expect in the resource says how many there must be")
@@ -177,8 +207,7 @@ class Files:
             msg = f"{subject} is not there"
             raise Refused(msg, hint="a file that is not there is not an empty one; has the delivery come?")
         if now != pin:
-            msg = f"{subject} was {pin.words()} when the files were listed, and is {now.words()}"
-            raise CursorExpired(msg)
+            raise CursorExpired(_replaced(subject, pin, now))
 
     @contextmanager
     def _at_hand(self, name: str, pin: Pin, clock: Clock) -> Iterator[Path]:
@@ -217,6 +246,14 @@ class _Files:
     def following(self, parts: Sequence[Part]) -> Partition | None:
         begun = {part.partition.name for part in parts}
         return next((one for one in self.listed if one.name not in begun), None)
+
+
+def _date_of(listing: Listing) -> date:
+    return listing.day or listing.clock.now().date()
+
+
+def _replaced(subject: str, pin: Pin, now: Pin) -> str:
+    return f"{subject} was {pin.words()} when the files were listed, and is {now.words()}"
 
 
 def _sum_of(text: bytes, name: str, *, several: bool) -> str | None:
@@ -261,7 +298,8 @@ def _read_dump(section: Section, *, lists: bool) -> Dump:
     names = tuple(given) if isinstance(given, list) else ()
     if not (isinstance(given, str) and given.strip()) and not (names and all(isinstance(name, str) and name for name in names)):
         raise section.bad("files", "wants a pattern or a list of names", hint='files = "settled-*.csv", or files = ["a.csv", "b.csv"]')
-    outside = next((name for name in names or (given,) if name.startswith("/") or ".." in name.split("/")), None)
+    named = on_days(names or (given,), [date(2026, 1, 31)])
+    outside = next((name for name in named if name.startswith("/") or ".." in name.split("/")), None)
     if outside is not None:
         raise section.bad(
             "files", f"has {outside!r}, which leads out of the folder", hint="folder says where the files lie; files names them in it"
@@ -270,6 +308,8 @@ def _read_dump(section: Section, *, lists: bool) -> Dump:
         if any(c in given for c in "*?["):
             raise section.bad("files", "is a pattern, and a web server lists nothing", hint='name each: files = ["a.csv", "b.csv"]')
         names = (given,)
+    days = Days(count=section.integer("days", 1, low=1), ago=section.integer("days_ago", 0, low=0))
+    _fit_dates(section, names or (given,), days)
     format_ = section.choice("format", ("csv", "jsonl", "json", "parquet"), "csv")
     columns = section.typed("columns", list, [], words="a list of names")
     dialect = Dialect(
@@ -293,8 +333,9 @@ def _read_dump(section: Section, *, lists: bool) -> Dump:
         raise section.bad("encoding", f"is {dialect.encoding!r}, which is none", hint="such as utf-8, iso-8859-1 or cp1252") from None
     _fit_together(section, format_)
     dump = Dump(
-        pattern=given if not names else None,
+        patterns=() if names else (given,),
         names=names,
+        days=days,
         expect=section.integer("expect", None, low=1),
         checksum=section.choice("checksum", ("sha256", "sha512", "md5"), None),
         sums=section.text("sums", None),
@@ -306,6 +347,15 @@ def _read_dump(section: Section, *, lists: bool) -> Dump:
     )
     section.finish()
     return dump
+
+
+def _fit_dates(section: Section, names: Sequence[str], days: Days) -> None:
+    """Raises BadSetting for days without a date in the names, and for a date that cannot be written so."""
+    for key in ("days", "days_ago"):
+        if key in section.table and not dated(names):
+            raise section.bad(key, "says which dates, and files has no {date} in it", hint='such as files = "settled-{date:%Y%m%d}.csv"')
+    if days.count + days.ago > MOST_DAYS:
+        raise section.bad("days", f"goes {days.count + days.ago:,} days back, {MOST_DAYS:,} are the most")
 
 
 def _fit_together(section: Section, format_: str) -> None:

@@ -22,12 +22,14 @@ from recon.fetch.paging import (
 from recon.fetch.resource import Resource
 from recon.http_provider import HTTPProvider
 from recon.job import Scalar
+from recon.native import Native
 from recon.section import Section
 
 
 class Rest(HTTPProvider):
     """A third party as `[providers.NAME]` declares it: HTTPProvider's own keys, and a table per resource.
 
+    `[providers.NAME.webhooks]` says how its webhooks look, for corrections in their shape (`_rest_webhooks`).
     `[providers.NAME.resources.RESOURCE]` takes `path`, `records` and `paging`, and may take `key`, `get`, `get_record`,
     `get_body`, `get_params`, `params`, `method`, `body`, `deleted`, `merged`, `without`, `total`, `link`, `lag`, `ranges`, `shards`, `parallel`,
     `page_size`, `batch`, `cursor_age` and `passes`. What a key means stands with `recon.fetch.resource.Resource`,
@@ -44,6 +46,16 @@ class Rest(HTTPProvider):
             raise section.bad("resources", "declares nothing to fetch", hint=hint)
         parent = section.sub("resources")
         self.catalogue = {name: read_resource(parent.sub(name)) for name in tables}
+        self._webhooks = section.sub("webhooks") if section.mapping("webhooks", None) is not None else None
+
+    def native(self, section: Section) -> Native:
+        """The webhooks that `[providers.NAME.webhooks]` declares; raises BadSetting where there is no such table."""
+        from ._rest_webhooks import RestWebhooks  # noqa: PLC0415 - only who sends webhooks needs it; a copy of this file does without
+
+        if self._webhooks is None:
+            hint = f"write [providers.{self.name}.webhooks], as docs/native-webhooks.md has it; or leave out render and provider"
+            raise section.bad("provider", f"{self.name!r} does not say how its third party's webhooks look", hint=hint)
+        return RestWebhooks(self, self._webhooks)
 
 
 def read_resource(section: Section) -> Resource:

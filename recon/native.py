@@ -45,6 +45,8 @@ class Happened:
     topic: str | None = None
     #: What the target held of that which differs, by path in the record, where it is of the same JSON type as the record's own.
     before: Mapping[str, Any] = field(default_factory=dict)
+    #: The paths of all that differs.
+    changed: frozenset[str] = frozenset()
     #: The paths of all that is compared.
     paths: tuple[str, ...] = ()
     #: An earlier event of this item was delivered and did not heal it.
@@ -55,16 +57,12 @@ class Happened:
         """The record, decoded; None where the item is deleted."""
         return None if self.record is None else msgspec.json.decode(self.record)
 
-    @property
-    def changed(self) -> frozenset[str]:
-        """The paths of what differs, where the target held something else."""
-        return frozenset(self.before)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """What is posted, all but the signature, which is made for each try. `headers` by lower-case names."""
+    """What is posted, all but the signature, which is made for each try. `id` is the corrective event's; `headers` by lower-case names."""
 
+    id: str
     topic: str
     body: bytes
     headers: Mapping[str, str]
@@ -98,7 +96,7 @@ class Native(Protocol):
         """The webhook. Raises NoWebhook, and ProviderError where more has to be read for it and cannot be."""
         ...
 
-    def sign(self, body: bytes, secrets: Sequence[str], *, now: datetime) -> Mapping[str, str]:
+    def sign(self, webhook: Webhook, secrets: Sequence[str], *, now: datetime) -> Mapping[str, str]:
         """The headers that prove who sends, by lower-case names; `secrets` is not empty, the newest first."""
         ...
 

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from recon.clock import Clock
 from recon.fetch.listing import Listing, Meter
 from recon.fetch.page import Lookup, Page
-from recon.fetch.partition import Planner
+from recon.fetch.partition import Partition, Planner
 
 __all__ = ["Listing", "Meter", "Optional", "Provider"]
 
@@ -65,6 +65,14 @@ class Optional(Protocol):
 
     def sample(self, listing: Listing) -> Iterator[Page]:
         """Some pages of the listing by the quickest way, for `recon doctor`; by default `fetch` is asked for one."""
+        ...
+
+    def prepare(self, listing: Listing) -> None:
+        """Told what is about to be fetched, before anything else is asked."""
+        ...
+
+    def changed(self, listing: Listing, partitions: Sequence[Partition]) -> Mapping[str, str]:
+        """Asked once every part has come to its end: those of them, by name, that are not as they were read any more, and why. They are begun anew."""
         ...
 
     def width(self, resource: str) -> int:

@@ -80,6 +80,8 @@ def _store(project: Project, job: Job, clock: Clock) -> Iterator[Check]:
         yield fail("store", error, job.domain)
         return
     yield ok("store", f"{health.server}{who}; every column of the job can be read", job.domain)
+    if health.detail:
+        yield warn("store", health.detail, "docs/stores.md says what it means", job.domain)
     if health.writable:
         hint = "give recon a user with SELECT on what it compares, and nothing else"
         yield warn("rights", f"the user of store {job.store}{who} could write", hint, job.domain)

@@ -5,9 +5,11 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, nullcontext
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from recon.clock import Clock
 from recon.doctor.check import Check, fail, ok, warn
+from recon.doctor.in_parts import in_parts
 from recon.doctor.machine import skew
 from recon.errors import Refused, UnknownName
 from recon.fetch.page import LookupStatus, Page
@@ -25,12 +27,15 @@ def third_party(project: Project, job: Job, clock: Clock) -> Iterator[Check]:
         error = UnknownName(f"provider {job.provider!r} has no resource {job.resource!r}", hint=f"it has {', '.join(provider.resources())}")
         yield fail("provider", error, job.domain)
         return
-    page = _first_page(provider, job, clock)
+    today = clock.now().astimezone(ZoneInfo(job.timezone)).date()
+    listing = Listing(resource=job.resource, params=job.params, clock=clock, day=today)
+    page = _first_page(provider, listing)
     more = "the whole listing" if page.end is not None else "more follow"
     total = f", {page.total:,} in all by its own count" if page.total is not None else ""
     yield ok("provider", f"{job.provider}.{job.resource}: one page fetched, {len(page.items):,} items, {more}{total}", job.domain)
     if page.unread:
         yield warn("provider", f"{len(page.unread):,} items of the page cannot be read: {page.unread[0].why}", domain=job.domain)
+    yield from in_parts(provider, job, page, listing)
     yield from _by_id(provider, job, page, clock)
     date = getattr(provider, "server_date", None)
     if isinstance(date, datetime):
@@ -41,9 +46,9 @@ def third_party(project: Project, job: Job, clock: Clock) -> Iterator[Check]:
             yield warn("provider", str(text), domain=job.domain)
 
 
-def _first_page(provider: Provider, job: Job, clock: Clock) -> Page:
+def _first_page(provider: Provider, listing: Listing) -> Page:
     sample = getattr(provider, "sample", provider.fetch)
-    pages = sample(Listing(resource=job.resource, params=job.params, clock=clock))
+    pages = sample(listing)
     # A generator that is left half-way lets its connection go only when it is closed.
     with closing(pages) if isinstance(pages, Generator) else nullcontext():
         return next(pages)

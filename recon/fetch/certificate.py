@@ -27,8 +27,9 @@ def certificate(
     spent: tuple[int, int, int, int],
     resumed: bool,
     passing: bool = False,
+    hint: str = "",
 ) -> Coverage:
-    """What the spool is proven to contain. `failed` says of parts, by their numbers, why they will not be had.
+    """What the spool is proven to contain. `failed` says of parts, by their numbers, why they will not be had; `hint` is the way out of it.
 
     One that is drawn up in `passing`, after each page, tells the parts one by one only where they are few.
     """
@@ -58,6 +59,7 @@ def certificate(
         finished=spool.proven,
         parts=tuple(_told(part, failed.get(part.number)) for part in shown),
         scope=scope,
+        hint="" if whole else hint,
         notes=(*_left_out(spool), *dict.fromkeys(spool.notes))[:SHOWN],
     )
 

@@ -65,6 +65,8 @@ class Coverage:
     scope: Mapping[str, str] = field(default_factory=dict)
     #: What the fetch came through on the way: a filter that was ignored, pages made smaller, a listing that shifted.
     notes: tuple[str, ...] = ()
+    #: The way out, where it is partial and what failed knows one.
+    hint: str = ""
 
     def verdict(self) -> str:
         """`whole`, `whole but for N unreadable`, or `partial (why)`."""

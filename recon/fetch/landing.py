@@ -5,7 +5,7 @@ checkpoint came twice. What cannot be had in the end leaves the others standing,
 party that is gone, or asks for a longer pause than the run may take, raises, with what arrived safe on disk for the next attempt.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -32,7 +32,7 @@ from recon.fetch.crew import Crew, Errand, crew
 from recon.fetch.journal import PartState
 from recon.fetch.listing import Listing, Meter
 from recon.fetch.page import Page
-from recon.fetch.partition import Partition, Planner
+from recon.fetch.partition import Partition, Planner, halves_of
 from recon.fetch.spool import Spool
 
 MAX_AGE = 6 * 3600.0
@@ -113,6 +113,9 @@ class _Landing:
         spool = self._spool
         before = spool.spent
         note = self._drop_old(max_age)
+        prepare = getattr(self._provider, "prepare", None)
+        if prepare is not None:
+            prepare(self._listing)
         self._scope = discreet(self._asked("scope") or {})
         spool.drifts = bool(self._asked("drifts"))
         self._started_at = spool.begin(self._identity(), self._started_at)
@@ -127,12 +130,9 @@ class _Landing:
         width = self._asked("width") or 1
         crew_ = crew(self._walk, width, self._clock)
         try:
-            self._launch(crew_, width)
-            while crew_.busy:
-                taken = self._judge(*crew_.bring(), crew_)
-                self._launch(crew_, width)
-                if taken and self._on_page is not None:
-                    self._on_page(self._certificate(passing=True))
+            self._worked_off(crew_, width)
+            while self._changed_since():
+                self._worked_off(crew_, width)
         except ProviderError:
             self._keep_cost()
             raise
@@ -143,6 +143,29 @@ class _Landing:
         if self._failed and not spool.pages:
             raise next(iter(self._failed.values()))
         return self._certificate()
+
+    def _worked_off(self, crew_: Crew, width: int) -> None:
+        """Whatever is open, to its end."""
+        self._launch(crew_, width)
+        while crew_.busy:
+            taken = self._judge(*crew_.bring(), crew_)
+            self._launch(crew_, width)
+            if taken and self._on_page is not None:
+                self._on_page(self._certificate(passing=True))
+
+    def _changed_since(self) -> bool:
+        """Whether parts that came to their end are not as they were read any more; they are begun anew, or given up where that was done too often."""
+        ask = getattr(self._provider, "changed", None)
+        if ask is None or not self._spool.finished:
+            return False
+        changed: Mapping[str, str] = ask(self._listing, [part.partition for part in self._spool.live])
+        for part in [one for one in self._spool.live if one.partition.name in changed]:
+            why = changed[part.partition.name]
+            self._spool.begin_anew(part.number, why)
+            count = self._restarts[part.number] = self._restarts.get(part.number, 0) + 1
+            if count > RESTARTS:
+                self._failed[part.number] = CursorExpired(why)
+        return bool(changed)
 
     def _keep_cost(self) -> None:
         """What tries that led nowhere have cost belongs into the certificate of the attempt that gets on."""
@@ -287,7 +310,7 @@ class _Landing:
         """Two ranges for one that is too wide: as the planner cuts it, where it can; else a closed one in its middle."""
         ask = getattr(self._planner, "split", None)
         if ask is None or not partition.ranged:
-            return _halves(partition)
+            return halves_of(partition)
         # Its None counts: only it knows that a day, say, cannot be cut.
         halves: tuple[Partition, Partition] | None = ask(partition)
         return halves
@@ -363,6 +386,7 @@ class _Landing:
             spent=self._spent(),
             resumed=self._resumed,
             passing=passing,
+            hint=next((error.hint for error in self._failed.values() if error.hint), ""),
         )
 
 
@@ -372,15 +396,3 @@ def _is_no_matter_of_place(error: ProviderError) -> bool:
     Other answers to the first request of a resumed part, 400 and 404 among them, may well be to its cursor.
     """
     return isinstance(error, Refused) and error.status in {None, 401, 403}
-
-
-def _halves(partition: Partition) -> tuple[Partition, Partition] | None:
-    """The two halves of a closed range; None for one that is open, or too narrow to be cut."""
-    low, high = partition.low, partition.high
-    if low is None or high is None or high - low < 2:
-        return None
-    middle = (low + high) // 2
-    return (
-        replace(partition, name=f"{partition.name} (first half)", high=middle),
-        replace(partition, name=f"{partition.name} (second half)", low=middle),
-    )

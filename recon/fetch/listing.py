@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 from recon.clock import Clock, SystemClock
 from recon.fetch.page import Checkpoint
@@ -30,3 +31,5 @@ class Listing:
     #: Whether the listing is not to be narrowed by ranges or shards, since the third party does not honour them.
     serial: bool = False
     clock: Clock = field(default_factory=SystemClock)
+    #: The local date that the run stands for, in its job's timezone; None where nobody says.
+    day: date | None = None

@@ -1,7 +1,7 @@
 """Partition: one part of a listing that is fetched on its own, and the planner that cuts a listing into such parts as it goes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -73,3 +73,15 @@ class Planner(Protocol):
         That no partition follows while none is under way is the end of the plan.
         """
         ...
+
+
+def halves_of(partition: Partition) -> tuple[Partition, Partition] | None:
+    """The two halves of a closed range; None for one that is open, or too narrow to be cut."""
+    low, high = partition.low, partition.high
+    if low is None or high is None or high - low < 2:
+        return None
+    middle = (low + high) // 2
+    return (
+        replace(partition, name=f"{partition.name} (first half)", high=middle),
+        replace(partition, name=f"{partition.name} (second half)", low=middle),
+    )

@@ -17,7 +17,8 @@ class Ask:
 
     `seen` is how many items the pages before it held. It begins `overlap` items before their end, and `tail` are the keys of these, where
     they could be read. `full` is the page size to come back to, where a smaller one closes in upon an item that is refused; 0: none. An Ask
-    carries no credentials, and is its own checkpoint.
+    carries no credentials, and is its own checkpoint. `before` are the keys of the items before the one that it goes on from, where it goes on
+    from a key: should that one be gone, the same place is asked for by them.
     """
 
     params: Mapping[str, Scalar] = field(default_factory=dict)
@@ -27,12 +28,14 @@ class Ask:
     overlap: int = 0
     tail: tuple[str, ...] = ()
     full: int = 0
+    before: tuple[str, ...] = ()
 
     def checkpoint(self) -> Checkpoint:
         """The same as JSON."""
         place = {"params": dict(self.params), "url": self.url, "_page": self.page, "_seen": self.seen}
         seam = {"_overlap": self.overlap, "_tail": list(self.tail)} if self.overlap else {}
-        return {**place, **seam, "_full": self.full} if self.full else {**place, **seam}
+        behind = {"_before": list(self.before)} if self.before else {}
+        return {**place, **seam, **behind, **({"_full": self.full} if self.full else {})}
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Ask":
@@ -46,6 +49,7 @@ class Ask:
                 overlap=int(checkpoint.get("_overlap", 0)),
                 tail=tuple(checkpoint.get("_tail", ())),
                 full=int(checkpoint.get("_full", 0)),
+                before=tuple(checkpoint.get("_before", ())),
             )
         except (KeyError, TypeError) as error:
             msg = f"not a checkpoint of an HTTP listing: {sorted(checkpoint)}"

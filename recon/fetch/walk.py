@@ -12,6 +12,7 @@ from recon.errors import BadRequest, CursorExpired, FilterIgnored, InvalidPage, 
 from recon.fetch.cut import Cut, Cutter, holds, key_of
 from recon.fetch.document import placed
 from recon.fetch.edges import bounds
+from recon.fetch.keyset import earlier, remembered, without_known
 from recon.fetch.origin import Location
 from recon.fetch.page import Checkpoint, End, Page, Unread
 from recon.fetch.partition import Partition
@@ -25,7 +26,7 @@ from recon.fetch.within import check_of
 from recon.job import Scalar
 
 CURSOR_GONE = (400, 404, 410)
-"""What a third party says of a cursor that leads on no more, where it is declared that cursors die."""
+"""What a third party says of a cursor that leads on no more: of one that is a key, and of any where it is declared that cursors die."""
 
 REFUSED_IN_A_ROW = 25
 """Items that are stepped over one after another; where more are refused, it is the listing that is."""
@@ -114,7 +115,9 @@ class Walk:
     def _page(self, ask: Ask) -> tuple[Page, Ask | None]:
         location = self._place if ask.url is None else self._session.origins.check(ask.url)
         subject = f"{self._resource.method} {location.path}, page {ask.page:,}"
-        response = self._asked(location, ask)
+        response, known = self._asked(location, ask), None
+        if response.status in CURSOR_GONE and ask.before:
+            response, known = self._derived(location, ask, response)
         if response.status != 200:
             if 200 <= response.status < 300:
                 msg = f"{subject} -> {response.status}: a page of records comes with 200"
@@ -125,6 +128,8 @@ class Walk:
             raise refusal
         try:
             cut = self._cutter.cut(response.body, subject)
+            if known is not None:
+                cut = without_known(cut, known, self._resource.key)
             facts = self._facts(cut, response, str(location), subject)
             outcome = self._judged(ask, facts, subject)
             overlap, notes = self._seam(ask, cut)
@@ -133,6 +138,11 @@ class Walk:
             # What a body says about itself may quote the credential.
             raise self._session.masked(error) from error.__cause__
         end, following = (outcome, None) if isinstance(outcome, End) else (None, self._with_tail(outcome.ask, cut))
+        if following is not None:
+            following = remembered(ask, following, cut.items, self._resource)
+        if known is not None:
+            gone = f"page {ask.page:,} was asked for after an item before the one that it goes on from, which is gone"
+            notes = (*notes, gone)
         without = self._resource.without
         kept = items if without is None else [item for item in items if not holds(item, without)]
         page = Page(
@@ -148,6 +158,25 @@ class Walk:
             notes=notes,
         )
         return page, following
+
+    def _derived(self, location: Location, ask: Ask, refused: Response) -> tuple[Response, frozenset[str] | None]:
+        """The same page asked for by the items before the one that it goes on from, and what of it is known; the refusal where that leads nowhere."""
+        for other, known in earlier(ask, self._resource):
+            response = self._asked(location, other)
+            if response.status == 200 and self._leads_on(response, known):
+                return response, known
+            if response.status not in CURSOR_GONE:
+                break
+        return refused, None
+
+    def _leads_on(self, response: Response, known: frozenset[str]) -> bool:
+        """Whether it has an item that is not known, or is the end; a page of what is known leads back to where it was refused."""
+        try:
+            cut = self._cutter.cut(response.body, "")
+        except InvalidPage:
+            return False
+        ends = any(value is False for value in cut.values.values())
+        return ends or bool(cut.unread) or any(key_of(item, self._resource.key) not in known for item in cut.items)
 
     def _asked(self, location: Location, ask: Ask) -> Response:
         """The answer to a page's request: its parameters in the query, or put into the document that is posted."""

@@ -6,28 +6,33 @@ at a time per destination and domain, by a lease; within a deadline, so that a d
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import BigInteger, Row, func, select, type_coerce
 
 from recon.clock import Clock
 from recon.errors import LeaseHeld
 from recon.outbox.breaker import Breaker
 from recon.outbox.counting import Counts
+from recon.outbox.marking import Answered, mark
+from recon.outbox.parked import parked
+from recon.outbox.standing import remember, standings
 from recon.outbox.telling import DUE, NEWEST, Due, Teller, Untold, batches, lane_of
 from recon.personal import Veil
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
 from recon.redact import redact
 from recon.report.figures import DeliveryFigure
 from recon.state import lease as leases
+from recon.state.bulk import among, by_index
 from recon.state.database import State
 from recon.state.lease import Lease
-from recon.state.tables import WAITS, events, outbox
+from recon.state.tables import WAITS, events, micros, outbox
 from recon.versions import Versions
 
 DEADLINE = 60.0
@@ -39,26 +44,18 @@ PUBLISH_SECONDS = 30.0
 LEASE_SECONDS = 120.0
 """Longer than one call may take, so that a holder that is merely waiting for an answer keeps its lease."""
 
-WINDOW = 500
-"""At most so many events are read ahead, and marked in one transaction."""
+WINDOW, WIDEST = 500, 8000
+"""At most so many events are read ahead, and marked in one transaction: few at first, more while the destination takes them quickly."""
+
+WINDOW_BYTES = 16 * 1024 * 1024
+"""About how many bytes a window may hold."""
 
 MARK_SECONDS = 0.5
 """After so long, what was confirmed is marked even if the window is not full: a crash repeats no more than this."""
 
-IN_FLIGHT = or_(outbox.c.state == WAITS, outbox.c.state == literal_column("'withdrawn'"))
-"""What may be on its way: an event that was withdrawn meanwhile has gone out all the same, and is said to have."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
+LINE = outbox.c.seq, outbox.c.partitionkey, outbox.c.version, type_coerce(outbox.c.due_at, BigInteger).label("due")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """One event and what became of it."""
-
-    row: Due
-    outcome: Outcome
 
 
 def drain(
@@ -81,13 +78,15 @@ def drain(
     it; REJECTED makes it a dead letter. `veils` says how a domain's values may be shown: what a receiver quotes of a personal one is not
     kept. `versions` has the versions of a domain's events, None where no job declares them; without it all is told as it is stored.
     `heals` says of a domain whether a confirmation by this destination counts as delivered, which it does where it is not given.
+    How the destination stood is remembered: one that was down when anybody last asked is asked with one event at first.
     Raises LostLease where another process took the delivery over, StateError and LocalFault for the state database; never for the
     destination.
     """
     until = clock.monotonic() + deadline
     counts = Counts()
     reason = ""
-    breaker = Breaker()
+    stood = standings(state).get(name)
+    breaker = Breaker(failures=stood.failures if stood is not None else 0)
     for one in _domains(state, name) if domain is None else [domain]:
         veil = veils(one) if veils is not None else None
         chain = versions(one) if versions is not None else None
@@ -98,7 +97,11 @@ def drain(
         except LeaseHeld as error:
             work.reason = redact(error.message)
         reason = work.reason or reason
-    return counts.figure(name, _left(state, name, domain), reason)
+    failures = breaker.failures if breaker.probing else 0
+    if failures != (stood.failures if stood is not None else 0):
+        remember(state, name, failures, reason, stood)
+    left = _left(state, name, domain)
+    return replace(counts.figure(name, left, reason), parked=parked(state, name, domain, veils) if left.total() else None)
 
 
 class _Drain:
@@ -132,9 +135,10 @@ class _Drain:
         self.veil = veil
         self.versions = versions
         self.heals = heals
+        self.width = WINDOW
         self.reason = ""
         self.left: Counter[int] = Counter()
-        self.answered: list[_Answered] = []
+        self.answered: list[Answered] = []
         self.lease: Lease
         self.renewed = 0.0
 
@@ -187,26 +191,23 @@ class _Drain:
     def _due(self) -> Sequence[Row[Any]]:
         """What may go now: of each key, in each version, only its oldest waiting event, so that a later one never overtakes it.
 
-        Chosen here, over a stream in the order of the outbox that is left as soon as there are enough: a database that is asked for
-        the oldest of each key looks at everything that waits, for every window anew.
+        Mostly that is what stands first in the outbox. Where much of that has to wait, the rest is chosen here, over a stream that is
+        left as soon as there are enough: a database that is asked for the oldest of each key looks at everything that waits.
         """
-        limit = 1 if self.breaker.probing else max(WINDOW, self.publisher.capabilities.batch)
-        chosen: list[int] = []
-        keys: set[tuple[str, int]] = set()
-        columns = outbox.c.seq, outbox.c.partitionkey, outbox.c.version, outbox.c.due_at
-        line = select(*columns).where(*_waiting(self.name, self.domain)).order_by(outbox.c.seq)
+        limit = 1 if self.breaker.probing else max(self.width, self.publisher.capabilities.batch)
+        waiting = _waiting(self.name, self.domain)
+        query = select(*DUE).join(events, events.c.id == outbox.c.event_id).order_by(outbox.c.seq)
         with self.state.read() as conn:
-            now = self.state.now(conn)
-            with conn.execute(line, execution_options={"yield_per": WINDOW}) as rows:
-                for seq, key, version, due_at in rows:
-                    place = key, lane_of(version)
-                    if place not in keys and due_at <= now:
-                        chosen.append(seq)
-                    keys.add(place)
-                    if len(chosen) == limit:
-                        break
-            query = select(*DUE).join(events, events.c.id == outbox.c.event_id).where(outbox.c.seq.in_(chosen)).order_by(outbox.c.seq)
-            return _rows(conn, query) if chosen else ()
+            by_index(conn)
+            now = micros(self.state.now(conn))
+            first = conn.execute(query.where(*waiting).limit(limit)).all()
+            due = [row for row in _oldest(first) if row.due <= now]
+            if len(first) < limit or len(due) > limit // 2:
+                return due
+            line = select(*LINE).where(*waiting).order_by(outbox.c.seq)
+            with conn.execute(line, execution_options={"yield_per": WIDEST}) as rows:
+                chosen = [row.seq for row in islice((row for row in _oldest(rows) if row.due <= now), limit)]
+            return conn.execute(query.where(among(conn, outbox.c.seq, chosen))).all() if chosen else ()
 
     def _next_due(self) -> float | None:
         """Seconds until the next event is due; None where none waits."""
@@ -217,20 +218,29 @@ class _Drain:
     def _window(self, rows: Sequence[Row[Any]]) -> None:
         """Sends a window of events, a batch at a time, and marks them."""
         size = max(1, self.publisher.capabilities.batch)
-        marked = self.clock.monotonic()
+        begun = marked = self.clock.monotonic()
         try:
             for batch in batches(rows, size):
                 # The rest of the window stays waiting, and is read again when it may go.
                 if self.remaining <= 0 or self.breaker.wait(self.clock.monotonic()) > 0:
                     return
+                told = self._fitting(self._told(batch))
+                # Last of all before the call: a process that stood still while it read must not send what another one has delivered since.
                 self._keep_lease()
-                self._send(self._fitting(self._told(batch)))
+                self._send(told)
                 if self.clock.monotonic() - marked >= MARK_SECONDS:
                     self._mark()
                     marked = self.clock.monotonic()
+            self._fit(rows, self.clock.monotonic() - begun)
         finally:
             # Whatever ended it, what was answered is not forgotten.
             self._mark()
+
+    def _fit(self, rows: Sequence[Row[Any]], seconds: float) -> None:
+        """Widens the window while it is sent sooner than it would be marked, as far as memory allows; narrows it where a destination takes its time."""
+        quick = seconds < MARK_SECONDS and not self.breaker.failures
+        mean = max(1, sum(len(row.body) for row in rows) // len(rows))
+        self.width = min(self.width * 2 if quick else WINDOW, WIDEST, max(1, WINDOW_BYTES // mean))
 
     def _keep_lease(self) -> None:
         """Renews the lease when a third of it is gone; a process that slept through it finds out here, before it sends."""
@@ -252,7 +262,7 @@ class _Drain:
                 found.append(Due.of(row, teller.told(row.body, row.version)))
             except Untold as untold:
                 outcome = replace(untold.outcome, reason=redact(untold.outcome.reason))
-                self.answered.append(_Answered(Due.of(row, row.body), outcome))
+                self.answered.append(Answered(Due.of(row, row.body), outcome))
         return found
 
     def _fitting(self, rows: Sequence[Due]) -> list[Due]:
@@ -263,7 +273,7 @@ class _Drain:
         for row in rows:
             if len(row.body) > limit:
                 why = f"the event has {len(row.body):,} bytes, {self.name} takes at most {limit:,}"
-                self.answered.append(_Answered(row, Outcome(kind=OutcomeKind.REJECTED, reason=why)))
+                self.answered.append(Answered(row, Outcome(kind=OutcomeKind.REJECTED, reason=why)))
         return [row for row in rows if len(row.body) <= limit]
 
     def _send(self, rows: list[Due]) -> None:
@@ -285,7 +295,7 @@ class _Drain:
         ]
         with self._hiding(rows):
             outcomes = self._published(batch)
-        self.answered += [_Answered(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
+        self.answered += [Answered(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
         failed = [outcome for outcome in outcomes if outcome.kind in {OutcomeKind.RETRY, OutcomeKind.UNKNOWN}]
         if len(failed) < len(outcomes):
             self.breaker.success()
@@ -312,7 +322,7 @@ class _Drain:
         else:
             if len(outcomes) == len(batch) and all(isinstance(outcome, Outcome) for outcome in outcomes):
                 # What a receiver answers may quote what it was sent; from here on it is stored and shown.
-                return [replace(outcome, reason=redact(outcome.reason)) for outcome in outcomes]
+                return [replace(outcome, reason=redact(outcome.reason)) if outcome.reason else outcome for outcome in outcomes]
             why = f"publisher {self.name} answered {len(outcomes)} outcomes for {len(batch)} events"
             log.error("%s", why, extra={"action": "publisher_broke"})
         return [Outcome(kind=OutcomeKind.UNKNOWN, reason=redact(why))] * len(batch)
@@ -324,22 +334,7 @@ class _Drain:
         answered, self.answered = self.answered, []
         with self.state.begin() as conn:
             leases.check(conn, self.lease)
-            now = self.state.now(conn)
-            done = [_settled(one, now) for one in answered if one.outcome.kind in {OutcomeKind.CONFIRMED, OutcomeKind.REJECTED}]
-            mine = outbox.c.seq == bindparam("b_seq")
-            if done:
-                conn.execute(update(outbox).where(mine, IN_FLIGHT).values(_bound(done[0])), done)
-            parked = [_parked(one, now) for one in answered if one.outcome.kind in {OutcomeKind.RETRY, OutcomeKind.UNKNOWN}]
-            if parked:
-                conn.execute(update(outbox).where(mine, outbox.c.state == WAITS).values(_bound(parked[0])), parked)
-            # The newest version counts: an older one alone is not what the event says.
-            newest = [one.row for one in answered if one.outcome.kind is OutcomeKind.CONFIRMED and one.row.lane == NEWEST]
-            confirmed = [{"b_id": row.event_id} for row in newest]
-            if confirmed and self.heals:
-                # One that lies ahead is of a clock that was set back since: it would not count until then.
-                unknown = or_(events.c.confirmed_at.is_(None), events.c.confirmed_at > now)
-                first = and_(events.c.id == bindparam("b_id"), unknown)
-                conn.execute(update(events).where(first).values(confirmed_at=now), confirmed)
+            mark(conn, answered, self.state.now(conn), heals=self.heals)
         for one in answered:
             self.counts.add(one.row.lane, one.outcome)
             self.left[one.row.lane] -= one.outcome.kind in {OutcomeKind.CONFIRMED, OutcomeKind.REJECTED}
@@ -348,45 +343,14 @@ class _Drain:
             self.on_batch(self.counts.figure(self.name, self.left, self.reason))
 
 
-def pause_after(age: float, after: float | None) -> float:
-    """Seconds before an event is tried again: half its age, so that tries thin out as an outage grows, within bounds; never before `after`.
-
-    Nothing counts attempts: an event is tried until it is confirmed, refused or withdrawn, however long the outage.
-    """
-    return max(after or 0.0, min(LONGEST_PAUSE, max(FIRST_PAUSE, age / 2)))
-
-
-def _settled(one: _Answered, now: datetime) -> dict[str, Any]:
-    sent = one.outcome.kind is OutcomeKind.CONFIRMED
-    return {
-        "b_seq": one.row.seq,
-        "b_state": "sent" if sent else "dead",
-        "b_attempts": one.row.attempts + 1,
-        "b_tried_at": now,
-        "b_sent_at": now if sent else None,
-        "b_duplicate": one.outcome.duplicate,
-        "b_reason": one.outcome.reason or None,
-    }
-
-
-def _parked(one: _Answered, now: datetime) -> dict[str, Any]:
-    age = (now - one.row.enqueued_at).total_seconds()
-    return {
-        "b_seq": one.row.seq,
-        "b_attempts": one.row.attempts + 1,
-        "b_tried_at": now,
-        "b_due_at": now + timedelta(seconds=pause_after(age, one.outcome.after)),
-        "b_reason": one.outcome.reason or one.outcome.kind.value,
-    }
-
-
-def _rows(conn: Connection, query: Any) -> Sequence[Row[Any]]:
-    return conn.execute(query).all()
-
-
-def _bound(values: dict[str, Any]) -> dict[str, Any]:
-    """Column to bound parameter, for a statement that is executed for many rows."""
-    return {name.removeprefix("b_"): bindparam(name) for name in values if name != "b_seq"}
+def _oldest(rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
+    """Of each key, in each version, the first row."""
+    places: set[tuple[str, int]] = set()
+    for row in rows:
+        place = row.partitionkey, lane_of(row.version)
+        if place not in places:
+            places.add(place)
+            yield row
 
 
 def _waiting(name: str, domain: str | None) -> list[Any]:

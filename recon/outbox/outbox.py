@@ -7,7 +7,6 @@ its way to one destination: waiting, sent, dead (refused for good) or withdrawn 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, literal, select, update
@@ -20,7 +19,7 @@ from recon.report.figures import DeliveryFigure, OlderFigure
 from recon.state import lease
 from recon.state.database import State
 from recon.state.run import Claim
-from recon.state.tables import ONE_WAITING, WAITING, events, ledger, outbox, plan_events, plans
+from recon.state.tables import ONE_WAITING, WAITING, WAITS, events, ledger, outbox, plan_events, plans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ class Outbox:
         self._insert = sqlite.insert if state.dialect == "sqlite" else postgresql.insert
 
     def enqueue_in(
-        self, conn: Connection, claim: Claim, run_id: str, *publishers: str, older: Mapping[str, Sequence[int]] = MappingProxyType({})
+        self, conn: Connection, claim: Claim, run_id: str, *publishers: str, older: Mapping[str, Sequence[int]] | None = None
     ) -> int:
         """Puts the run's plan into the outbox for each of `publishers`, in the transaction that makes the run EMITTED; answers how many events.
 
@@ -65,7 +64,7 @@ class Outbox:
         now = self.state.now(conn)
         self._store(conn, claim.run.domain, run_id, now)
         for publisher in publishers:
-            for version in (NEWEST, *older.get(publisher, ())):
+            for version in (NEWEST, *(older or {}).get(publisher, ())):
                 self._queue(conn, run_id, publisher, now, version)
         mine = select(plan_events.c.event_id).where(plan_events.c.run_id == run_id)
         told = ledger.c.domain == claim.run.domain, ledger.c.event_id.in_(mine)
@@ -87,13 +86,13 @@ class Outbox:
             "body": p.body,
             "run_id": p.run_id,
             "created_at": literal(now, events.c.created_at.type),
-            "emissions": literal(0),
+            "emissions": literal(1),
         }
         source = select(*columns.values()).where(p.run_id == run_id)
         # The first bytes win: an id is a fact, and a fact is told in the same words each time.
-        conn.execute(self._insert(events).from_select(list(columns), source).on_conflict_do_nothing(index_elements=["id"]))
-        mine = select(p.event_id).where(p.run_id == run_id)
-        conn.execute(update(events).where(events.c.id.in_(mine)).values(emissions=events.c.emissions + 1))
+        statement = self._insert(events).from_select(list(columns), source)
+        again = {"emissions": events.c.emissions + 1}
+        conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_=again))
 
     def _queue(self, conn: Connection, run_id: str, publisher: str, now: datetime, version: int) -> None:
         columns = waiting_row(literal(run_id), publisher, now, version)
@@ -115,12 +114,20 @@ class Outbox:
         mine = outbox.c.run_id == run_id, outbox.c.publisher == publisher, outbox.c.replay.is_(None)
         with self.state.read() as conn:
             counted = conn.execute(select(outbox.c.version, *_counts()).where(*mine).group_by(outbox.c.version))
-            lanes = {lane_of(row.version): {name: int(n or 0) for name, n in _mapping(row).items() if name != "version"} for row in counted}
+            lanes: dict[int, dict[str, Any]] = {
+                lane_of(row.version): {name: int(n or 0) for name, n in _mapping(row).items() if name != "version"} for row in counted
+            }
             reasons = select(outbox.c.reason).where(*mine, outbox.c.state.in_(["waiting", "dead"]), outbox.c.reason.is_not(None))
             reason = conn.execute(reasons.order_by(outbox.c.tried_at.desc()).limit(1)).scalar_one_or_none()
         newest = lanes.pop(NEWEST, {})
         older = tuple(OlderFigure(version=version, **lanes[version]) for version in sorted(lanes, reverse=True))
         return DeliveryFigure(publisher=publisher, last_reason=reason or "", older=older, **newest)
+
+    def backlog(self) -> dict[str, int]:
+        """How many events wait for each destination, over all domains."""
+        query = select(outbox.c.publisher, func.count()).where(outbox.c.state == WAITS).group_by(outbox.c.publisher)
+        with self.state.read() as conn:
+            return {row[0]: row[1] for row in conn.execute(query)}
 
     def waiting(self, domain: str | None = None) -> list[Waiting]:
         """What waits, by destination and domain."""

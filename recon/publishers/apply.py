@@ -10,6 +10,7 @@ from sqlalchemy import Connection, exc
 from recon.errors import DeliveryError
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.database import Database, Late
+from recon.publishers.rounds import in_rounds
 from recon.section import Section
 from recon.upsert.change import Change, Conflict, Unfit
 from recon.upsert.rows import Absent, Rows, differing, moved, reflected
@@ -42,6 +43,10 @@ class ApplyPublisher:
 
     def publish(self, batch: Sequence[Message], deadline: float) -> Sequence[Outcome]:
         until = time.monotonic() + deadline
+        # An event whose key still waits for an earlier one would be a conflict, and a dead letter.
+        return in_rounds(batch, lambda part: self._published(part, until))
+
+    def _published(self, batch: Sequence[Message], until: float) -> Sequence[Outcome]:
         outcomes: list[Outcome] = []
         try:
             with self.database.connected(until) as connection:

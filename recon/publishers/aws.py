@@ -1,17 +1,18 @@
 """What the publishers and readers of AWS share: credentials, region and endpoint, a client whose waits are bounded, and names that AWS takes."""
 
+import functools
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from recon.errors import DeliveryError
-from recon.event import Event
-from recon.event.cloudevents import PLAIN, PREFIX, STRUCTURED
-from recon.publishers.aws_fault import of_error
+from recon.event.cloudevents import PREFIX
+from recon.publishers.aws_fault import FORBIDDEN, code_of, of_error
 from recon.publishers.base import Message, Outcome, OutcomeKind
 from recon.publishers.extra import needs
+from recon.publishers.headers import REPLAY, wire_of
 from recon.publishers.keyed import Parcel, hashed
 from recon.secret import Secret, SecretRef
 from recon.section import Section
@@ -28,6 +29,15 @@ GROUP = re.compile(r"[!-~]{1,128}")
 """MessageGroupId and MessageDeduplicationId: up to 128 letters, digits and punctuation of ASCII.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html (read 2026-11)
+"""
+ATTRIBUTES = (
+    "content-type",
+    *(f"{PREFIX}{name}" for name in ("id", "type", "source", "subject", "dataversion", "partitionkey", "account", "region")),
+    REPLAY,
+)
+"""As many as there is room for: SQS takes ten, and SNS hands no more on to a queue.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html (read 2026-11)
 """
 UNWANTED = re.compile("[\ufffe\uffff]")
 """What UTF-8 and JSON allow and SQS refuses: it takes the characters of XML 1.0. Control characters are escaped in JSON as it is."""
@@ -90,6 +100,7 @@ class Aws:
         with self._lock:
             if self._made is None:
                 import boto3
+                import botocore.session
                 from botocore.config import Config
 
                 config = Config(
@@ -101,7 +112,9 @@ class Aws:
                 keys = {
                     name: given.get().reveal() if isinstance(given, SecretRef) else given.reveal() for name, given in self._keys.items()
                 }
-                session = boto3.session.Session(**self._session, **keys)
+                inner = botocore.session.Session()
+                inner.register_component("data_loader", _descriptions())
+                session = boto3.session.Session(botocore_session=inner, **self._session, **keys)
                 self._made = session.client(self.service, config=config, endpoint_url=self._endpoint)
             return self._made
 
@@ -121,6 +134,16 @@ class Aws:
             hint = "check region, credentials, the name, and what the credentials may do: recon doctor"
             raise DeliveryError(f"{name}: {reason}", hint=hint) from error
 
+    def looked(self, ask: Callable[[Any], Any], *, name: str, place: str) -> Any:
+        """What `asked` answers, or None where the credentials are good and may not ask this: who only sends needs no right to look."""
+        try:
+            return self.asked(ask, name=name, place=place)
+        except DeliveryError as error:
+            response = getattr(error.__cause__, "response", None)
+            if isinstance(response, dict) and code_of(response) in FORBIDDEN:
+                return None
+            raise
+
     def tried(self, place: str, parcels: Sequence[Parcel], send: Callable[[Any, Sequence[Parcel]], Sequence[Outcome]]) -> Sequence[Outcome]:
         """`send`'s outcomes; those of its error where it raises. What is refused as a whole is sent one by one, so that each is judged alone."""
         try:
@@ -130,6 +153,14 @@ class Aws:
         if outcome.kind is OutcomeKind.REJECTED and len(parcels) > 1:
             return [self.tried(place, [parcel], send)[0] for parcel in parcels]
         return [outcome] * len(parcels)
+
+
+@functools.cache
+def _descriptions() -> Any:
+    """boto3's descriptions of services, read once in a process: it takes ten times as long as to make a client with them."""
+    import botocore.session
+
+    return botocore.session.Session().get_component("data_loader")
 
 
 def _endpoint(section: Section) -> str | None:
@@ -156,21 +187,10 @@ def text_of(body: bytes) -> str:
     return UNWANTED.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode())
 
 
-def attributes_of(message: Message, event: Event) -> dict[str, dict[str, str]]:
-    """What filters and readers may want beside the body, as String attributes. There is room for ten; the body has them all."""
-    wanted = {
-        f"{PREFIX}id": event.id,
-        f"{PREFIX}type": event.type,
-        f"{PREFIX}source": event.source,
-        f"{PREFIX}subject": event.subject,
-        f"{PREFIX}dataversion": str(event.dataversion),
-        f"{PREFIX}partitionkey": event.partitionkey,
-        f"{PREFIX}account": event.account,
-        f"{PREFIX}region": event.region,
-        "recon-replay-id": message.replay,
-    }
-    texts = {name: quote(value, safe=PLAIN) for name, value in wanted.items() if value}
-    return {name: {"DataType": "String", "StringValue": text} for name, text in {"content-type": STRUCTURED, **texts}.items()}
+def attributes_of(message: Message) -> dict[str, dict[str, str]]:
+    """What filters and readers may want beside the body, as String attributes. There is room for ten; the body has them all. Raises ValueError."""
+    headers, _ = wire_of(message, "structured")
+    return {name: {"DataType": "String", "StringValue": headers[name]} for name in ATTRIBUTES if headers.get(name)}
 
 
 def size_of(body: str, attributes: Mapping[str, Mapping[str, str]]) -> int:

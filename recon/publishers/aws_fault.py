@@ -8,6 +8,8 @@ https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsResultE
 
 import logging
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from recon.publishers.base import Outcome, OutcomeKind
 from recon.publishers.faults import MENDED_SECONDS, THROTTLED_SECONDS, printable
@@ -24,7 +26,7 @@ THROTTLED = _codes("""
 """)
 UNKNOWN_CALLER = _codes("""
     ExpiredToken ExpiredTokenException RequestExpired InvalidClientTokenId UnrecognizedClientException SignatureDoesNotMatch
-    InvalidSignatureException IncompleteSignature IncompleteSignatureException MissingAuthenticationToken
+    InvalidSignatureException RequestTimeTooSkewed IncompleteSignature IncompleteSignatureException MissingAuthenticationToken
     MissingAuthenticationTokenException InvalidAccessKeyId AuthFailure InvalidSecurity InvalidSecurityException OptInRequired
 """)
 FORBIDDEN = _codes("""
@@ -59,9 +61,14 @@ OF_THE_EVENT = re.compile(r"shorter than|too long|too large|over the limit|inval
 log = logging.getLogger(__name__)
 
 
+def code_of(response: Mapping[str, Any]) -> str:
+    """The code of an error, without the service that SQS puts before it."""
+    return str(response.get("Error", {}).get("Code", "")).rpartition(".")[2]
+
+
 def of_code(code: str, words: str, *, place: str, status: int = 200) -> Outcome:
     """An error by its code and words, as an answer gives it for a call (`status` of HTTP) or, with 200, for one event of several."""
-    name, said = code.rpartition(".")[2], printable(f"{code}: {words}" if words else code)
+    name, said = code_of({"Error": {"Code": code}}), printable(f"{code}: {words}" if words else code)
     for codes, reason, pause in OF_A_PLACE:
         if name in codes:
             return Outcome(kind=OutcomeKind.RETRY, reason=reason.format(place=place, said=said), after=pause)

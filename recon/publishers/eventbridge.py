@@ -64,9 +64,11 @@ class EventBridgePublisher:
     def health(self) -> str:
         bus = self._bus.template
         if "{" in bus:
-            self._aws.asked(lambda client: client.list_event_buses(Limit=1), name=f"publisher {self.name}", place="EventBridge")
+            self._aws.looked(lambda client: client.list_event_buses(Limit=1), name=f"publisher {self.name}", place="EventBridge")
             return f"EventBridge answers; which bus an event goes to depends on it: {bus}"
-        told = self._aws.asked(lambda client: client.describe_event_bus(Name=bus), name=f"publisher {self.name}", place=f"bus {bus}")
+        told = self._aws.looked(lambda client: client.describe_event_bus(Name=bus), name=f"publisher {self.name}", place=f"bus {bus}")
+        if told is None:
+            return f"bus {bus}: EventBridge answers; the credentials may not ask about the bus (events:DescribeEventBus)"
         return f"{told['Arn']} is there; a bus keeps no order"
 
     def close(self) -> None:

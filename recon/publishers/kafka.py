@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from recon.errors import DeliveryError
@@ -13,7 +13,7 @@ from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.extra import needs
 from recon.publishers.headers import FORMS, wire_of
 from recon.publishers.librdkafka import brokers_of, checked, options_of, outcome_of, security_of, too_large
-from recon.publishers.producing import Answer, Producing, Record
+from recon.publishers.producing import WRITTEN, Answer, Producing, Record
 from recon.publishers.rounds import in_rounds
 from recon.section import Section
 
@@ -48,6 +48,7 @@ class KafkaPublisher:
         self.name = section.name
         self._brokers = brokers_of(section)
         self._topic = Address.of(section, "topic", "recon.{domain}", unwanted=UNWANTED)
+        self._fixed = "" if PLACE.search(self._topic.template) else self._topic.template[:TOPIC_LENGTH]
         self._form: str = section.choice("form", FORMS, "structured")
         self._max_bytes: int = section.integer("max_bytes", MAX_BYTES, low=1000)
         conf = {
@@ -111,69 +112,80 @@ class KafkaPublisher:
         """Events of different keys, all at once."""
         if self._halt is None and time.monotonic() >= until:
             self._halt = "not sent: the time for this delivery was over"
-        if self._halt is not None:
-            return [Outcome(kind=OutcomeKind.RETRY, reason=self._halt)] * len(messages)
-        records = [self._record(message) for message in messages]
-        good = [record for record in records if isinstance(record, Record)]
-        found = iter(self._sent(good, until) if good else ())
-        return [next(found) if isinstance(record, Record) else record for record in records]
-
-    def _record(self, message: Message) -> Record | Outcome:
-        try:
-            headers, value = wire_of(message, self._form, prefix="ce_")
-        except ValueError as error:
-            return Outcome(kind=OutcomeKind.REJECTED, reason=str(error))
-        topic = self._topic(message)[:TOPIC_LENGTH]
-        return Record(topic=topic, key=message.partitionkey.encode(), value=value, headers=list(headers.items()))
-
-    def _sent(self, records: Sequence[Record], until: float) -> list[Outcome]:
-        from confluent_kafka import KafkaException
-
-        try:
-            producing = self._ready(records[0].topic, until)
-        except (KafkaException, DeliveryError) as error:
-            self._halt = f"not sent: {self._brokers}: {_printable(str(error))}"
-            return [Outcome(kind=OutcomeKind.RETRY, reason=self._halt)] * len(records)
-        answers = producing.send(records, until)
-        large = [index for index, answer in enumerate(answers) if _too_large(answer) and not answer.here]
-        if large and len(records) > 1:
+        producing = self._ready(messages[0], until) if self._halt is None else None
+        if producing is None:
+            return [Outcome(kind=OutcomeKind.RETRY, reason=self._halt or "")] * len(messages)
+        answers: list[Answer | None] = [None] * len(messages)
+        unread: dict[int, Outcome] = {}
+        producing.send(self._records(messages, range(len(messages)), unread), answers, until)
+        large = [
+            index for index, answer in enumerate(answers) if answer is not WRITTEN and _too_large(answer) and not (answer and answer.here)
+        ]
+        if large and len(messages) > 1:
             # It was their whole batch that the broker found too large: each by itself shows which of them is.
-            for index, answer in zip(large, self._alone([records[index] for index in large], until), strict=True):
-                answers[index] = answer
+            self._alone(self._records(messages, large, unread), answers, until)
         if producing.spent:
             self._halt = f"not sent: an earlier event was not confirmed: {_printable(producing.way.fault) or 'no answer within the time'}"
             self._drop()
-        return [self._outcome(record, answer, producing.way.fault) for record, answer in zip(records, answers, strict=True)]
+        fault = producing.way.fault
+        return [
+            CONFIRMED if answer is WRITTEN else unread.get(index) or self._outcome(messages[index], answer, fault)
+            for index, answer in enumerate(answers)
+        ]
 
-    def _ready(self, topic: str, until: float) -> Producing:
-        """A producer that is connected. What is handed to one that is not may still be sent when nobody waits for it any more."""
-        if self._producing is None:
-            self._producing = Producing(self._conf)
+    def _records(self, messages: Sequence[Message], indices: Iterable[int], unread: dict[int, Outcome]) -> Iterator[Record]:
+        """The events as records; what is no event is put aside."""
+        for index in indices:
+            message = messages[index]
+            try:
+                headers, value = wire_of(message, self._form, prefix="ce_")
+            except ValueError as error:
+                unread[index] = Outcome(kind=OutcomeKind.REJECTED, reason=str(error))
+                continue
+            yield index, self._place(message), message.partitionkey.encode(), value, headers
+
+    def _ready(self, message: Message, until: float) -> Producing | None:
+        """A producer that is connected; None, and why in `_halt`, where no broker answers.
+
+        What is handed to one that is not connected might be sent when nobody waits for it any more.
+        """
+        from confluent_kafka import KafkaException
+
+        try:
+            if self._producing is None:
+                self._producing = Producing(self._conf)
+        except KafkaException as error:
+            self._halt = f"not sent: {_printable(str(error))}"
+            return None
         now = time.monotonic()
-        if now - self._producing.way.heard > SILENT_SECONDS and not self._producing.reach(topic, min(until, now + CONNECT_SECONDS)):
-            fault = self._producing.way.fault or "no answer within the time"
+        reached = now - self._producing.way.heard <= SILENT_SECONDS
+        if not reached and not self._producing.reach(self._place(message), min(until, now + CONNECT_SECONDS)):
+            self._halt = f"not sent: {self._brokers}: {_printable(self._producing.way.fault) or 'no answer within the time'}"
             self._drop()
-            raise DeliveryError(fault)
         return self._producing
 
-    def _alone(self, records: Sequence[Record], until: float) -> list[Answer]:
+    def _alone(self, records: Iterable[Record], answers: list[Answer | None], until: float) -> None:
         single = Producing(self._conf | {"batch.num.messages": 1})
         try:
-            return single.send(records, until)
+            single.send(records, answers, until)
         finally:
             single.close()
 
-    def _outcome(self, record: Record, answer: Answer, fault: str) -> Outcome:
-        if answer.error is None:
-            return CONFIRMED
+    def _outcome(self, message: Message, answer: Answer | None, fault: str) -> Outcome:
+        topic = self._place(message)
+        if answer is None or answer.error is None:
+            return Outcome(kind=OutcomeKind.UNKNOWN, reason=f"{topic}: sent, and not confirmed within the time")
         if answer.here:
             if _too_large(answer):
-                return too_large(record.topic, record.size, self._max_bytes)
-            return Outcome(kind=OutcomeKind.RETRY, reason=f"{record.topic}: not sent: {answer.error.str()}")
-        outcome = outcome_of(answer.error, record.topic, record.size)
+                return too_large(topic, len(message.body), self._max_bytes)
+            return Outcome(kind=OutcomeKind.RETRY, reason=f"{topic}: not sent: {answer.error.str()}")
+        outcome = outcome_of(answer.error, topic, len(message.body))
         if fault and outcome.kind is OutcomeKind.UNKNOWN:
             return replace(outcome, reason=f"{outcome.reason}; {_printable(fault)}")
         return outcome
+
+    def _place(self, message: Message) -> str:
+        return self._fixed or self._topic(message)[:TOPIC_LENGTH]
 
     def _drop(self) -> None:
         producing, self._producing = self._producing, None
@@ -181,10 +193,10 @@ class KafkaPublisher:
             producing.close()
 
 
-def _too_large(answer: Answer) -> bool:
+def _too_large(answer: Answer | None) -> bool:
     from confluent_kafka import KafkaError
 
-    return answer.error is not None and answer.error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+    return answer is not None and answer.error is not None and answer.error.code() == KafkaError.MSG_SIZE_TOO_LARGE
 
 
 def _printable(said: str) -> str:

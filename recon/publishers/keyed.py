@@ -1,23 +1,17 @@
-"""Calls that carry several events, several of them at once, and never two events of one key under way at the same time.
-
-A call may fail for some of its events and not for others; a later event of the same key, in the same call or in one beside it, could then
-arrive ahead of an earlier one. So the first event of each key goes, then the second ones, and a key whose event did not
-arrive waits for the next delivery.
-"""
+"""Calls that carry several events, several of them at once, and never two events of one key under way at the same time (`recon.publishers.rounds`)."""
 
 import hashlib
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
 from recon.publishers.base import Message, Outcome, OutcomeKind
+from recon.publishers.rounds import STUCK, in_rounds
 
 LATE = Outcome(kind=OutcomeKind.RETRY, reason="not sent: the time for this delivery was over")
 NO_ANSWER = Outcome(kind=OutcomeKind.UNKNOWN, reason="sent, and no answer within the time")
-OPEN = {OutcomeKind.RETRY, OutcomeKind.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,24 +63,13 @@ class Keyed:
 
         Where a whole call fails, that place is given no further ones: the fault is most likely not of these events.
         """
-        outcomes: list[Outcome] = [LATE] * len(parcels)
-        lines: dict[str, deque[int]] = {}
-        for index, parcel in enumerate(parcels):
-            lines.setdefault(parcel.message.partitionkey, deque()).append(index)
+        by_message = {id(parcel.message): parcel for parcel in parcels}
         stopped: dict[str, Outcome] = {}
-        while lines:
-            wave = sorted(line.popleft() for line in lines.values())
-            for index, outcome in self._wave(parcels, wave, until, call, stopped):
-                outcomes[index] = outcome
-                if outcome.kind in OPEN:
-                    line, message = lines[parcels[index].message.partitionkey], parcels[index].message
-                    held = Outcome(
-                        kind=OutcomeKind.RETRY, reason=f"an earlier event of {message.subject} has to arrive first", after=outcome.after
-                    )
-                    while line:
-                        outcomes[line.popleft()] = held
-            lines = {key: line for key, line in lines.items() if line}
-        return outcomes
+
+        def wave(some: Sequence[Message]) -> Sequence[Outcome]:
+            return self._wave([by_message[id(message)] for message in some], until, call, stopped)
+
+        return in_rounds([parcel.message for parcel in parcels], wave)
 
     def close(self) -> None:
         """Ends the threads; the next call makes new ones."""
@@ -94,38 +77,37 @@ class Keyed:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
 
-    def _wave(
-        self, parcels: Sequence[Parcel], wave: Sequence[int], until: float, call: Call, stopped: dict[str, Outcome]
-    ) -> Iterator[tuple[int, Outcome]]:
+    def _wave(self, wave: Sequence[Parcel], until: float, call: Call, stopped: dict[str, Outcome]) -> Sequence[Outcome]:
         self._pool = self._pool or ThreadPoolExecutor(self._at_once, thread_name_prefix=f"recon-{self._name}")
 
-        def one(place: str, chunk: Sequence[Parcel]) -> Sequence[Outcome]:
+        def one(chunk: Sequence[Parcel]) -> Sequence[Outcome]:
             # Looked at when its turn comes, and not when it is put in line.
+            place = chunk[0].place
             if place in stopped:
                 return [stopped[place]] * len(chunk)
             if time.monotonic() >= until:
                 return [LATE] * len(chunk)
             found = call(place, chunk)
-            if all(outcome.kind in OPEN for outcome in found):
+            if all(outcome.kind in STUCK for outcome in found):
                 stopped[place] = Outcome(kind=OutcomeKind.RETRY, reason=f"not sent after: {found[0].reason}", after=found[0].after)
             return found
 
-        chunks = self._chunks(parcels, wave)
-        futures = [self._pool.submit(one, parcels[chunk[0]].place, [parcels[i] for i in chunk]) for chunk in chunks]
+        chunks = self._chunks(wave)
+        futures = [self._pool.submit(one, [wave[index] for index in chunk]) for chunk in chunks]
         wait(futures, timeout=max(0.0, until - time.monotonic()))
+        outcomes: list[Outcome] = [LATE] * len(wave)
         for future, chunk in zip(futures, chunks, strict=True):
-            if future.cancel():
-                found: Sequence[Outcome] = [LATE] * len(chunk)
-            else:
+            if not future.cancel():
                 found = future.result() if future.done() else [NO_ANSWER] * len(chunk)
-            yield from zip(chunk, found, strict=True)
+                for index, outcome in zip(chunk, found, strict=True):
+                    outcomes[index] = outcome
+        return outcomes
 
-    def _chunks(self, parcels: Sequence[Parcel], wave: Sequence[int]) -> list[list[int]]:
+    def _chunks(self, wave: Sequence[Parcel]) -> list[list[int]]:
         """The wave cut into calls: of one place each, within the limits, in order."""
         chunks: list[list[int]] = []
         filling: dict[str, tuple[list[int], int]] = {}
-        for index in wave:
-            parcel = parcels[index]
+        for index, parcel in enumerate(wave):
             chunk, size = filling.get(parcel.place, ([], 0))
             if not chunk or len(chunk) == self._most or size + parcel.size > self._limit:
                 chunk, size = [], 0

@@ -22,12 +22,14 @@ REFUSED = {
     **dict.fromkeys(("acks", "request.required.acks", "enable.idempotence", "enable.gapless.guarantee"), _PROMISE),
     **dict.fromkeys(("message.send.max.retries", "retries"), _PROMISE),
     **dict.fromkeys(("max.in.flight", "max.in.flight.requests.per.connection"), _PROMISE),
-    **dict.fromkeys(("message.timeout.ms", "delivery.timeout.ms", "queue.buffering.backpressure.threshold"), _ENDS),
+    **dict.fromkeys(("message.timeout.ms", "delivery.timeout.ms"), _ENDS),
     "transactional.id": "nothing here is a transaction: an event that is sent again keeps its id",
     "dr_msg_cb": "what the broker answers is read here",
     **dict.fromkeys(("delivery.report.only.error", "produce.offset.report"), "what the broker answers is read here"),
     "bootstrap.servers": "is the setting `brokers`",
     "metadata.broker.list": "is the setting `brokers`",
+    "linger.ms": "is the setting `linger`",
+    "queue.buffering.max.ms": "is the setting `linger`",
     "partitioner": "is the setting `partitioner`",
     "compression.type": "is the setting `compression`",
     "compression.codec": "is the setting `compression`",
@@ -140,8 +142,8 @@ def missing(topic: str) -> Outcome:
 def too_large(topic: str, size: int, limit: int | None = None) -> Outcome:
     """Larger than the client (`limit`) or the broker takes."""
     most = (
-        f"at most {limit:,} are taken (max_bytes)"
+        f"at most {limit:,} are taken with them (max_bytes)"
         if limit
-        else "the broker takes fewer (its message.max.bytes, or the topic's max.message.bytes)"
+        else "the broker takes fewer with them (its message.max.bytes, or the topic's max.message.bytes)"
     )
-    return Outcome(kind=OutcomeKind.REJECTED, reason=f"{topic}: the event has {size:,} bytes with its headers, and {most}")
+    return Outcome(kind=OutcomeKind.REJECTED, reason=f"{topic}: the event has {size:,} bytes beside its headers, and {most}")

@@ -3,11 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 CLOSING_SECONDS = 5.0
+STUBBORN_SECONDS = 5.0
+"""What a client that swallows its cancellation may take beyond its time; whoever waits for it goes on then."""
 
 
 class Loop:
@@ -25,13 +28,19 @@ class Loop:
             async with asyncio.timeout(max(0.001, seconds)):
                 return await work
 
-        return asyncio.run_coroutine_threadsafe(bounded(), self._loop).result()
+        running = asyncio.run_coroutine_threadsafe(bounded(), self._loop)
+        try:
+            return running.result(max(0.0, seconds) + STUBBORN_SECONDS)
+        except TimeoutError:
+            running.cancel()
+            raise
 
     def close(self) -> None:
         """Cancels what still runs and ends the thread; a second call does nothing."""
         if self._loop.is_closed():
             return
-        asyncio.run_coroutine_threadsafe(_cancelled(), self._loop).result(CLOSING_SECONDS)
+        with suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(_cancelled(), self._loop).result(CLOSING_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CLOSING_SECONDS)
         self._loop.close()

@@ -1,7 +1,11 @@
-"""One connection to an MQTT 5 broker, driven by whoever holds it: no thread of its own, and no repeats of its own."""
+"""One connection to an MQTT 5 broker, which neither mends itself nor repeats anything: that is for the outbox."""
 
+import socket
 import ssl
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +19,7 @@ if TYPE_CHECKING:
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 KEEPALIVE_SECONDS = 60
-IDLE_SECONDS = 30.0
-"""A connection that nobody drove for longer is made anew: the broker may have ended it, since nobody said that we live."""
-STEP_SECONDS = 0.5
+GOODBYE_SECONDS = 1.0
 IN_FLIGHT = 1000
 ANY = 65_535
 LATE = "not sent: the time for this delivery was over"
@@ -86,7 +88,7 @@ class Broker:
 
 
 class MqttLink:
-    """`open`, `send`, `answered`, `close`. What is on its way when the connection ends stays unanswered."""
+    """`open`, `send`, `answered`, `close`. What is on its way when the connection ends stays unanswered: nothing is sent again here."""
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
@@ -99,12 +101,8 @@ class MqttLink:
         self._greeted: tuple[Any, Any] | None = None
         self._window = IN_FLIGHT
         self._flying = 0
-        self._used = 0.0
-
-    @property
-    def usable(self) -> bool:
-        """Whether the connection stands, as far as we know."""
-        return not self.lost and time.monotonic() - self._used < IDLE_SECONDS
+        #: Held where the client's thread and ours meet.
+        self._news = threading.Condition()
 
     def open(self, seconds: float) -> None:
         """Connects, with a session that ends with the connection: the outbox knows what was not confirmed. Raises NotConnected."""
@@ -126,10 +124,10 @@ class MqttLink:
             if self.broker.tls:
                 client.tls_set_context(ssl.create_default_context(cafile=None if self.broker.ca is None else str(self.broker.ca)))
             client.connect(self.broker.host, self.broker.port, KEEPALIVE_SECONDS, clean_start=True)
-            while self._greeted is None and not self.lost and (left := until - time.monotonic()) > 0:
-                self._step(left)
         except (OSError, ValueError) as error:
             raise NotConnected(f"no connection to {self.broker.place}: {_said(error)}") from error
+        client.loop_start()
+        self._wait(lambda: self._greeted is not None, until)
         self._welcomed()
 
     def send(self, topic: str, body: bytes, properties: Any, until: float) -> int | None:
@@ -139,16 +137,21 @@ class MqttLink:
         """
         from paho.mqtt.enums import MQTTErrorCode
 
-        while self._flying >= self._window:
-            if self.lost or (left := until - time.monotonic()) <= 0:
+        if self._flying >= self._window:
+            self._wait(lambda: self._flying < self._window, until)
+            if self.lost or self._flying >= self._window:
                 return None
-            self._step(left)
-        sent = self._client.publish(topic, body, qos=1, properties=properties)
-        self._used = time.monotonic()
+        with self._news:
+            self._flying += 1
+        try:
+            sent = self._client.publish(topic, body, qos=1, properties=properties)
+        except ValueError:
+            with self._news:
+                self._flying -= 1
+            raise
         if sent.rc == MQTTErrorCode.MQTT_ERR_NO_CONN:
-            self.lost = self.lost or "the connection is gone"
+            self._end("the connection is gone")
             return None
-        self._flying += 1
         return sent.mid
 
     def unsent(self) -> str:
@@ -157,27 +160,29 @@ class MqttLink:
 
     def answered(self, until: float) -> None:
         """Until all that was sent is answered, the connection ends or the time is over."""
-        while self._flying > 0 and not self.lost and (left := until - time.monotonic()) > 0:
-            self._step(left)
+        self._wait(lambda: self._flying <= 0, until)
 
     def close(self) -> None:
-        """Says goodbye where that can be done at once, and lets go."""
-        if not self.lost:
+        """Says goodbye where nothing is on its way, and lets go; a broker that reads nothing holds nobody."""
+        if not self.lost and self._flying <= 0:
             self._client.disconnect()
-        self.lost = self.lost or "closed"
-        # The client's own close waits for its thread, of which there is none.
-        socket = self._client.socket()
-        if socket is not None:
-            socket.close()
+            self._wait(lambda: False, time.monotonic() + GOODBYE_SECONDS)
+        self._end("closed")
+        line: Any = self._client.socket()
+        if line is not None:
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+        self._client.loop_stop()
 
-    def _step(self, seconds: float) -> None:
-        from paho.mqtt.client import error_string
-        from paho.mqtt.enums import MQTTErrorCode
+    def _wait(self, until_so: Callable[[], bool], until: float) -> None:
+        """Waits for that, for the connection's end, or for the time to be over."""
+        with self._news:
+            self._news.wait_for(lambda: bool(self.lost) or until_so(), max(0.0, until - time.monotonic()))
 
-        result = self._client.loop(min(seconds, STEP_SECONDS))
-        self._used = time.monotonic()
-        if result != MQTTErrorCode.MQTT_ERR_SUCCESS and not self.lost:
-            self.lost = error_string(result)
+    def _end(self, why: str) -> None:
+        with self._news:
+            self.lost = self.lost or why
+            self._news.notify_all()
 
     def _welcomed(self) -> None:
         if self._greeted is None:
@@ -197,14 +202,19 @@ class MqttLink:
         self._window = min(IN_FLIGHT, getattr(properties, "ReceiveMaximum", ANY))
 
     def _on_connect(self, client: "Client", userdata: Any, flags: Any, reason: "ReasonCode", properties: Any) -> None:  # noqa: ARG002 - the library's signature
-        self._greeted = (reason, properties)
+        with self._news:
+            self._greeted = (reason, properties)
+            self._news.notify_all()
 
     def _on_publish(self, client: "Client", userdata: Any, packet: int, reason: "ReasonCode", properties: Any) -> None:  # noqa: ARG002 - the library's signature
-        self.answers[packet] = reason
-        self._flying -= 1
+        with self._news:
+            self.answers[packet] = reason
+            self._flying -= 1
+            if self._flying in {0, self._window - 1}:
+                self._news.notify_all()
 
     def _on_disconnect(self, client: "Client", userdata: Any, flags: Any, reason: "ReasonCode", properties: Any) -> None:  # noqa: ARG002 - the library's signature
-        self.lost = self.lost or f"the broker ended the connection: {reason}"
+        self._end(f"the broker ended the connection: {reason}")
 
 
 def _said(error: Exception) -> str:

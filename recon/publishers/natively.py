@@ -13,6 +13,7 @@ before it is sent, and what is sent is what the third party says now:
 | any              | no answer, no leave to read       | nothing, RETRY                                                |
 """
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -33,6 +34,7 @@ from recon.section import Section
 
 #: So many items are read and then posted at a time: a reading is never older than it takes to post so many.
 BATCH = 10
+LATE = "not sent: the time for this delivery was over before the item could be read again"
 
 
 class Neighbours(Protocol):
@@ -76,15 +78,20 @@ class Natively:
         found: dict[int, Webhook | Outcome] = {}
         asked: dict[str, list[tuple[int, Event, Job]]] = {}
         for index, message in enumerate(batch):
+            event = _decoded(message)
             job, why = self._job(message.domain)
-            if job is None:
+            if event is None:
+                found[index] = Outcome(kind=OutcomeKind.REJECTED, reason="this is no corrective event: it names no item by its key")
+            elif job is None:
                 found[index] = _retry(why)
-                continue
-            asked.setdefault(job.resource, []).append((index, decode(message.body), job))
+            else:
+                asked.setdefault(job.resource, []).append((index, event, job))
         for resource, told in asked.items():
             read = self._read(resource, [str(event.data["key"]) for _, event, _ in told], clock)
             for index, event, job in told:
-                found[index] = self._letter(event, batch[index].type, job, read[str(event.data["key"])], clock)
+                # More may have to be read for it, and one request may take as long as a whole delivery.
+                item = read[str(event.data["key"])]
+                found[index] = _retry(LATE) if clock.over else self._letter(event, batch[index].type, job, item, clock)
         return [found[index] for index in range(len(batch))]
 
     def says(self, job: Job) -> str:
@@ -92,6 +99,9 @@ class Natively:
         known, why = self._fits(job)
         if known is None:
             raise NoWebhook(why)
+        if not self._provider.can_get(job.resource):
+            msg = f"{job.resource} of {self.provider_name} cannot be read by id, and a webhook has the whole item"
+            raise NoWebhook(msg)
         topics = self.native.topics(job.resource)
         event = job.event or job.resource
         chosen = {op: self._topics.get(f"{event}.{op}") for op in ("created", "updated", "deleted")}
@@ -107,7 +117,10 @@ class Natively:
         job = self._beside.job(domain)
         if job is None:
             return None, f"no job of the domain {domain!r} is on, so it is not known which item this is; switch it on, then: recon publish"
-        return self._fits(job)
+        try:
+            return self._fits(job)
+        except ReconError as error:
+            return None, f"not sent: {error}"
 
     def _fits(self, job: Job) -> tuple[Job | None, str]:
         if job.direction != "inbound":
@@ -121,7 +134,7 @@ class Natively:
     def _read(self, resource: str, keys: Sequence[str], clock: "Bounded") -> Mapping[str, Lookup]:
         """Each key's item; UNKNOWN with the reason for those that could not be read in time."""
         wanted = list(dict.fromkeys(keys))
-        why = "the time for this delivery was over before it could be read again"
+        why = LATE
         found: dict[str, Lookup] = {}
         try:
             for one in self.native.read(resource, wanted, clock=clock):
@@ -134,7 +147,8 @@ class Natively:
 
     def _letter(self, event: Event, kind: str, job: Job, read: Lookup, clock: Clock) -> Webhook | Outcome:
         if read.status in {LookupStatus.UNKNOWN, LookupStatus.FORBIDDEN}:
-            return _retry(f"not sent: {self.provider_name} could not be asked for the item as it is now: {read.why}")
+            why = f"not sent: {self.provider_name} could not be asked for the item as it is now: {read.why}"
+            return _retry(LATE if read.why == LATE else why)
         if read.status is LookupStatus.NOT_FOUND and event.operation != "deleted":
             why = f"not sent: the event says {event.operation}, and {self.provider_name} does not find the item any more ({read.why})"
             return _retry(f"{why}; the next night tells whether it is gone")
@@ -147,16 +161,17 @@ class Natively:
             return _retry(f"not sent: {error}")
         except ReconError as error:
             return _retry(f"not sent: {self.provider_name}: {error}")
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
             return _retry(f"not sent: {self.provider_name} answered an item that cannot be rendered: {error}")
 
     @staticmethod
     def _happened(event: Event, job: Job, op: Operation, topic: str | None, record: bytes | None) -> Happened:
         before: dict[str, Any] = {}
+        changed = [one for one in job.fields if one.name in event.data.get("changed", ())]
         if op == "updated" and record is not None:
             now, held = msgspec.json.decode(record), event.data.get("before") or {}
             # What was translated or normalized is in the store's words, which the third party's own webhook would not use.
-            plain = [one for one in job.fields if one.name in event.data.get("changed", ()) and not one.mapping and one.normalize is None]
+            plain = [one for one in changed if not one.mapping and one.normalize is None]
             before = {one.at: held[one.name] for one in plain if one.name in held and alike(now, one.at, held[one.name])}
         return Happened(
             id=event.id,
@@ -167,6 +182,7 @@ class Natively:
             record=record,
             topic=topic,
             before=before,
+            changed=frozenset(one.at for one in changed),
             paths=tuple(one.at for one in job.compared),
             renewed=bool(event.data.get("supersedes")),
         )
@@ -209,10 +225,20 @@ def unquoted(answer: bytes, letter: Webhook, key: str) -> bytes:
     The key stays, which the event's own veil hides where it is personal.
     """
     text = answer.decode("utf-8", "replace")
-    for value in sorted(set(_texts(msgspec.json.decode(letter.body))) - {key, letter.topic}, key=len, reverse=True):
+    plain = {key, letter.topic, *re.split(r"\W", letter.topic)}
+    for value in sorted(set(_texts(msgspec.json.decode(letter.body))) - plain, key=len, reverse=True):
         for form in forms_of(value) if len(value) >= SHORTEST else ():
             text = text.replace(form, "…")
     return text.encode()
+
+
+def _decoded(message: Message) -> Event | None:
+    """The event in a message; None where there is none with an item's key in it."""
+    try:
+        event = decode(message.body)
+    except ValueError:
+        return None
+    return event if isinstance(event.data, dict) and isinstance(event.data.get("key"), str) else None
 
 
 def _texts(value: Any) -> list[str]:

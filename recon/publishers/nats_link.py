@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
+IN_FLIGHT = 1000
+"""Unanswered at once; a server drops what stands behind 10,000 unwritten messages of a stream (its `max_buffered_msgs`)."""
 NOBODY = "503"
 """The status of a message that nobody listens for."""
 
@@ -59,6 +61,7 @@ class Link:
         self.flying: dict[str, Flight] = {}
         self.denied: str | None = None
         self._landed = asyncio.Event()
+        self._room = asyncio.Event()
         self._inbox = ""
         self._count = 0
         self._told: Callable[[], Awaitable[None]] | None = None
@@ -75,7 +78,10 @@ class Link:
             raise
 
     async def send(self, subject: str, body: bytes, headers: dict[str, str] | None = None) -> Flight:
-        """Hands one message over; raises the client's errors where it was not."""
+        """Hands one message over, as soon as there is room for another; raises the client's errors where it was not."""
+        while len(self.flying) >= IN_FLIGHT:
+            self._room.clear()
+            await self._room.wait()
         self._count += 1
         token = f"{self._inbox}{self._count}"
         flight = self.flying[token] = Flight(subject)
@@ -123,3 +129,5 @@ class Link:
     def _land(self) -> None:
         if not self.flying:
             self._landed.set()
+        if len(self.flying) <= IN_FLIGHT // 2:
+            self._room.set()

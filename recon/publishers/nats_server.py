@@ -122,7 +122,7 @@ class NatsServer:
         said = [one for one in errors if not isinstance(one, NoServersError)] or errors
         words = next((text for one in said if (text := words_of(one))), "no answer within the time")
         if "authorization" in words.lower() or "authentication" in words.lower():
-            return NotConnected(f"{self.place} does not let us in: {words}; check user, password, token or credentials", lasting=True)
+            return NotConnected(f"{self.place} does not let us in: {words}; check user, password, token, nkey or credentials", lasting=True)
         return NotConnected(f"no connection to {self.place}: {words}")
 
 
@@ -132,7 +132,10 @@ async def closed(client: "Client") -> None:
         async with asyncio.timeout(CLOSING_SECONDS):
             await client.close()
     except Exception:  # noqa: BLE001 - it is given up all the same, and what it says changes nothing
-        return
+        # It waits for its peer to take what is left, and has no door that does not.
+        writer = getattr(getattr(client, "_transport", None), "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
 
 
 def words_of(error: BaseException) -> str:

@@ -8,6 +8,7 @@ import socket
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -40,14 +41,15 @@ class Poster:
         trust = host not in {"localhost", "127.0.0.1", "::1"}
         agent = {"user-agent": f"nightly-recon/{__version__}", "accept": "application/json", "accept-encoding": "identity"}
         limits = httpx.Limits(max_connections=1, keepalive_expiry=5.0)
-        self._client = httpx.Client(headers=agent | headers, follow_redirects=False, trust_env=trust, limits=limits)
+        self._made = partial(httpx.Client, headers=agent | headers, follow_redirects=False, trust_env=trust, limits=limits)
+        self._client = self._made()
         self._lock = threading.Lock()
         self._wire = _Wire()
 
     def post(self, body: bytes, headers: dict[str, str], seconds: float) -> Answer:
         """The answer to one POST, within `seconds` whatever the other side does. Never raises for what the network does."""
         with self._lock:
-            self._client.cookies.clear()
+            self._open().cookies.clear()
             cutter = _Cutter(self._wire, seconds)
             request = self._client.build_request(
                 "POST", self._url, content=body, headers=headers, timeout=seconds, extensions={"trace": cutter.trace}
@@ -63,14 +65,19 @@ class Poster:
     def reach(self, seconds: float) -> str | None:
         """Connects and lets go; None, or why it could not."""
         try:
-            with self._client.stream("OPTIONS", self._url, timeout=seconds):
+            with self._open().stream("OPTIONS", self._url, timeout=seconds):
                 return None
         except httpx.HTTPError as error:
             return _words(error)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connection; the next request makes another."""
         self._client.close()
+
+    def _open(self) -> httpx.Client:
+        if self._client.is_closed:
+            self._client = self._made()
+        return self._client
 
     def _exchange(self, request: httpx.Request) -> Answer:
         response = self._client.send(request, stream=True)

@@ -14,15 +14,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from recon.errors import DeliveryError
-from recon.event import binary, decode
-from recon.event.cloudevents import STRUCTURED
 from recon.publishers.address import Address
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.extra import needs
 from recon.publishers.fitting import fitting
-from recon.publishers.keyed import LATE, OPEN, Parcel, hashed, prepared
+from recon.publishers.headers import FORMS, wire_of
+from recon.publishers.keyed import LATE, Parcel, hashed, prepared
 from recon.publishers.pubsub_channel import PubSubChannel
 from recon.publishers.pubsub_fault import of_error
+from recon.publishers.rounds import STUCK
 from recon.section import Section
 
 BATCH = 1000
@@ -34,7 +34,6 @@ ROOM_BYTES = 64 * 1024
 VALUE_BYTES = 1024
 """What the value of an attribute may have, and an ordering key."""
 IN_FLIGHT = 100
-FORMS = ("structured", "binary")
 CONFIRMED = Outcome(kind=OutcomeKind.CONFIRMED)
 
 
@@ -88,16 +87,13 @@ class PubSubPublisher:
 
     def _parcel(self, message: Message) -> Parcel:
         """Raises ValueError for what no request could carry."""
-        headers, data = binary(decode(message.body))
+        headers, data = wire_of(message, self._form)
         if self._form == "structured":
             # They are a help to filters here: the body has them all.
-            fitted = {name: value for name, value in headers.items() if len(value) <= VALUE_BYTES}
-            headers, data = {**fitted, "content-type": STRUCTURED}, message.body
+            headers = {name: value for name, value in headers.items() if len(value) <= VALUE_BYTES}
         elif long := [name for name, value in headers.items() if len(value) > VALUE_BYTES]:
             msg = f"the attribute {long[0]} has {len(headers[long[0]]):,} bytes, and at most {VALUE_BYTES:,} are taken; form = structured takes it"
             raise ValueError(msg)
-        if message.replay is not None:
-            headers["recon-replay-id"] = message.replay
         entry = {"data": data, "attributes": headers}
         if self._ordered:
             key = message.partitionkey
@@ -114,7 +110,7 @@ class PubSubPublisher:
             for line, (bundle, found) in zip(lines, self._wave(parcels, wave, until, stopped), strict=True):
                 for index, outcome in zip(bundle, found, strict=True):
                     outcomes[index] = outcome
-                if any(outcome.kind in OPEN for outcome in found):
+                if any(outcome.kind in STUCK for outcome in found):
                     while line:
                         for index in line.popleft():
                             outcomes[index] = _held(parcels[index], found[-1])
@@ -147,7 +143,7 @@ class PubSubPublisher:
             if flying and (bundle is None or len(flying) >= IN_FLIGHT):
                 oldest, those, call = flying.popleft()
                 found = self._ended(those, call, until)
-                if all(outcome.kind in OPEN for outcome in found) and those[0].place not in stopped:
+                if all(outcome.kind in STUCK for outcome in found) and those[0].place not in stopped:
                     stopped[those[0].place] = Outcome(
                         kind=OutcomeKind.RETRY, reason=f"not sent after: {found[0].reason}", after=found[0].after
                     )
@@ -180,7 +176,7 @@ class PubSubPublisher:
             return [outcome] * len(some)
         middle = len(some) // 2
         found = self._ended(some[:middle], self._started(some[:middle], until, {}), until)
-        if any(one.kind in OPEN for one in found):
+        if any(one.kind in STUCK for one in found):
             return found + [_held(parcel, found[-1]) for parcel in some[middle:]]
         return found + self._ended(some[middle:], self._started(some[middle:], until, {}), until)
 

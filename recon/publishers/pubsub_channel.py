@@ -40,7 +40,7 @@ class PubSubChannel:
         self._plain = insecure or self._endpoint.startswith(LOOPBACK) or (bool(emulator) and self._endpoint == emulator)
         if "://" in self._endpoint or ":" not in self._endpoint:
             raise section.bad("endpoint", "wants host:port", hint=f'endpoint = "{ENDPOINT}"')
-        self._credentials = section.secret("credentials", None)
+        self._account = _account(section)
         self._channel: Any = None
         self._call: Any = None
 
@@ -113,9 +113,22 @@ class PubSubChannel:
         from google.oauth2 import service_account
         from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
-        if self._credentials is not None:
-            info = json.loads(self._credentials.reveal())
-            credentials: Any = service_account.Credentials.from_service_account_info(info, scopes=SCOPES)  # type: ignore[no-untyped-call]  # google-auth types it not.
+        if self._account is not None:
+            credentials: Any = service_account.Credentials.from_service_account_info(self._account, scopes=SCOPES)  # type: ignore[no-untyped-call]  # google-auth types it not.
         else:
             credentials, _ = google.auth.default(scopes=SCOPES)
         return PublisherGrpcTransport.create_channel(self._endpoint, credentials=credentials, options=OPTIONS)
+
+
+def _account(section: Section) -> dict[str, Any] | None:
+    """What `credentials` leads to, read; None where nothing is given."""
+    secret = section.secret("credentials", None)
+    if secret is None:
+        return None
+    try:
+        account = json.loads(secret.reveal())
+    except ValueError:
+        account = None
+    if not isinstance(account, dict) or account.get("type") != "service_account":
+        raise section.bad("credentials", "leads to no key of a service account", hint='credentials = { file = "/run/secrets/pubsub.json" }')
+    return account

@@ -11,7 +11,7 @@ from recon.publishers.faults import MENDED_SECONDS, THROTTLED_SECONDS, printable
 
 OF_THE_EVENT = re.compile(r"too (large|long|many)|exceeds|larger than max|ordering key|is empty", re.IGNORECASE)
 """In the words of INVALID_ARGUMENT: said of a message; the rest is said of a name, a schema or a setting."""
-NOT_SENT = re.compile(r"failed to connect|connection refused|DNS resolution|name resolution", re.IGNORECASE)
+NOT_SENT = re.compile(r"failed to connect|connection refused|DNS resolution|name resolution|lookup (error|failed)", re.IGNORECASE)
 MENDED = {
     "UNAUTHENTICATED": "Google does not accept the credentials ({said}): renew them, or set credentials",
     "PERMISSION_DENIED": "the credentials may not publish to {topic} ({said}): grant roles/pubsub.publisher on it",

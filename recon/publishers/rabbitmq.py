@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from recon.errors import DeliveryError
 from recon.publishers.address import PLACE, Address
-from recon.publishers.amqp import Link, origin, said, unreachable
+from recon.publishers.amqp import Link, origin, quorum, said, unreachable
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.extra import needs
 from recon.publishers.fitting import fitting
@@ -131,6 +131,7 @@ class RabbitPublisher:
             channel = await self._link.channel(CONNECT_SECONDS)
             exchange = await self._target(channel, {self._key(messages[index]) for index in indices})
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing has been sent
+            await self._link.drop()
             self._halt = f"not sent: {unreachable(f'publisher {self.name}', self._link.url, error).message}"
             for index in indices:
                 outcomes[index] = Outcome(kind=OutcomeKind.RETRY, reason=self._halt)
@@ -143,6 +144,7 @@ class RabbitPublisher:
                 await flight.send(messages[index], self._key(messages[index]), outcomes, index)
 
         await asyncio.gather(*(one(index) for index in indices))
+        flight.settle(outcomes)
         doubtful = [index for index, error in flight.failed.items() if isinstance(error, ChannelPreconditionFailed)]
         if len(indices) == 1 and doubtful:
             outcomes[indices[0]] = Outcome(kind=OutcomeKind.REJECTED, reason=said(flight.failed[indices[0]]))
@@ -152,7 +154,7 @@ class RabbitPublisher:
         if self._exchange:
             return await channel.get_exchange(self._exchange, ensure=False)
         for queue in keys - self._declared if self._declare else ():
-            await channel.declare_queue(queue, durable=True, arguments={"x-queue-type": "quorum"})
+            await channel.declare_queue(queue, durable=True, arguments=quorum(self._link.version))
             self._declared.add(queue)
         return channel.default_exchange
 
@@ -217,6 +219,17 @@ class _Flight:
             self._confirmed = True
             outcomes[index] = CONFIRMED
 
+    def settle(self, outcomes: list[Outcome]) -> None:
+        """An exchange that is not there, or not to be written to, has taken none of what went to it, whichever error each of them ended with."""
+        from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
+
+        cause = next((error for error in self.failed.values() if isinstance(error, ChannelAccessRefused | ChannelNotFoundEntity)), None)
+        if cause is None or self._confirmed:
+            return
+        reason = f"{said(cause)}; mend it there, or `exchange` in recon.toml; then: recon publish"
+        for index in self.failed:
+            outcomes[index] = Outcome(kind=OutcomeKind.RETRY, reason=reason, after=60.0)
+
     def _made(self, message: Message) -> Any:
         import aio_pika
 
@@ -231,8 +244,8 @@ class _Flight:
         )
 
     def _refused(self, error: Exception, key: str) -> Outcome:
-        from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, PublishError
         from aiormq.exceptions import DeliveryError as Nack
+        from aiormq.exceptions import PublishError
 
         name = self._exchange.name
         if isinstance(error, PublishError):
@@ -246,8 +259,4 @@ class _Flight:
             why = f"the server did not take it (nack): the queue of {key} is full, or cannot be written to now"
             return Outcome(kind=OutcomeKind.RETRY, reason=why)
         self._closed = error
-        if isinstance(error, ChannelNotFoundEntity | ChannelAccessRefused) and not self._confirmed:
-            return Outcome(
-                kind=OutcomeKind.RETRY, reason=f"{said(error)}; mend it there, or `exchange` in recon.toml; then: recon publish", after=60.0
-            )
         return Outcome(kind=OutcomeKind.UNKNOWN, reason=f"sent, and not confirmed: {said(error)}")

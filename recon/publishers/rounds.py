@@ -15,6 +15,8 @@ def in_rounds(batch: Sequence[Message], send: Callable[[Sequence[Message]], Sequ
 
     What follows an event that did not arrive, in its key, is RETRY and not sent.
     """
+    if len({message.partitionkey for message in batch}) == len(batch):
+        return list(send(batch)) if batch else []
     outcomes: dict[int, Outcome] = {}
     stuck: set[str] = set()
     waiting: list[int] = list(range(len(batch)))

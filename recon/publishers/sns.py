@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from recon.event import decode
 from recon.publishers.address import Address
 from recon.publishers.aws import BATCH, ENTRIES, Aws, attributes_of, group_of, size_of, text_of
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
@@ -60,9 +59,11 @@ class SNSPublisher:
         """An attribute of the topic is read; nothing is published: every message goes to somebody."""
         topic = self._topic.template
         if "{" in topic:
-            self._aws.asked(lambda client: client.list_topics(), name=f"publisher {self.name}", place="SNS")
+            self._aws.looked(lambda client: client.list_topics(), name=f"publisher {self.name}", place="SNS")
             return f"SNS answers; which topic an event goes to depends on it: {topic}"
-        told = self._aws.asked(lambda client: client.get_topic_attributes(TopicArn=topic), name=f"publisher {self.name}", place=topic)
+        told = self._aws.looked(lambda client: client.get_topic_attributes(TopicArn=topic), name=f"publisher {self.name}", place=topic)
+        if told is None:
+            return f"{topic}: SNS answers; the credentials may not ask about the topic (sns:GetTopicAttributes)"
         many = int(told["Attributes"].get("SubscriptionsConfirmed", 0))
         words = f"{topic} is there, with {many} subscriptions" if many else f"{topic} is there and nobody subscribes: what it takes is lost"
         return words if self.capabilities.ordered else f"{words}; a standard topic keeps no order: a FIFO topic does"
@@ -73,7 +74,7 @@ class SNSPublisher:
             self._aws.close()
 
     def _parcel(self, message: Message) -> Parcel:
-        body, attributes = text_of(message.body), attributes_of(message, decode(message.body))
+        body, attributes = text_of(message.body), attributes_of(message)
         topic = self._topic(message)
         entry: dict[str, Any] = {"Message": body, "MessageAttributes": attributes}
         if topic.endswith(FIFO):

@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from recon.event import decode
 from recon.publishers.address import Address
 from recon.publishers.aws import BATCH, ENTRIES, Aws, attributes_of, group_of, size_of, text_of
 from recon.publishers.aws_fault import of_code
@@ -65,14 +64,16 @@ class SQSPublisher:
     def health(self) -> str:
         queue = self._queue.template
         if "{" in queue:
-            self._aws.asked(lambda client: client.list_queues(MaxResults=1), name=f"publisher {self.name}", place="SQS")
+            self._aws.looked(lambda client: client.list_queues(MaxResults=1), name=f"publisher {self.name}", place="SQS")
             return f"SQS answers; which queue an event goes to depends on it: {queue}"
         asked = ["QueueArn", "MaximumMessageSize"]
-        told = self._aws.asked(
+        told = self._aws.looked(
             lambda client: client.get_queue_attributes(QueueUrl=self._url(client, queue), AttributeNames=asked),
             name=f"publisher {self.name}",
             place=queue,
         )
+        if told is None:
+            return f"{queue}: SQS answers; the credentials may not ask about the queue (sqs:GetQueueAttributes)"
         takes = int(told["Attributes"].get("MaximumMessageSize", REQUEST_BYTES))
         words = f"{told['Attributes']['QueueArn']} is there"
         if takes < self.max_bytes:
@@ -85,7 +86,7 @@ class SQSPublisher:
             self._aws.close()
 
     def _parcel(self, message: Message) -> Parcel:
-        body, attributes = text_of(message.body), attributes_of(message, decode(message.body))
+        body, attributes = text_of(message.body), attributes_of(message)
         queue = self._queue(message)
         entry: dict[str, Any] = {"MessageBody": body, "MessageAttributes": attributes}
         if queue.endswith(FIFO):

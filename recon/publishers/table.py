@@ -11,6 +11,7 @@ from sqlalchemy.schema import CreateTable
 from recon.errors import DeliveryError
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.database import Database, Late
+from recon.publishers.rounds import in_rounds
 from recon.section import Section
 
 CHANNEL_LIMIT = 63
@@ -58,9 +59,11 @@ class TablePublisher:
         self._ready = False
 
     def publish(self, batch: Sequence[Message], deadline: float) -> Sequence[Outcome]:
-        if not batch:
-            return []
         until = time.monotonic() + deadline
+        # Half a batch may be refused and the other half not: those of one key go one after another.
+        return in_rounds(batch, lambda part: self._published(part, until))
+
+    def _published(self, batch: Sequence[Message], until: float) -> Sequence[Outcome]:
         try:
             with self.database.connected(until) as connection:
                 self._make(connection, until)

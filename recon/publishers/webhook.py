@@ -1,6 +1,7 @@
 """`type = "webhook"`: events by HTTP POST, as CloudEvents JSON signed after Standard Webhooks, or as a third party's own webhooks."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -66,18 +67,30 @@ class WebhookPublisher:
         if section.choice("render", RENDERS, "events") == "native":
             self._natively = _native(section, self._clock)
             self._secrets = _secrets(section, _signing_text, hint=None)
-            self.capabilities = Capabilities(batch=BATCH, ordered=True)
+            # The item as it is now has one version: the third party's.
+            self.capabilities = Capabilities(batch=BATCH, ordered=True, versions=False)
         else:
             self._keys = _secrets(section, key_of, hint=MAKE_ONE)
             self.capabilities = Capabilities(batch=max(100, self.batch), ordered=True)
         if self._natively is not None and len(self._secrets) > 1 and not self._natively.native.several:
             why = f"{self._natively.native.name} signs with one secret at a time"
             raise section.bad("secrets", why, hint="write secret with the one that the endpoint checks now")
+        if self._natively is not None and self._secrets:
+            try:
+                self._natively.native.sign(Webhook(id="", topic="", body=b"", headers={}), self._secrets, now=self._clock.now())
+            except ValueError as error:
+                raise section.bad("secret", str(error)) from None
         headers = _headers(section, self._natively.native.headers if self._natively is not None else frozenset())
         section.finish()
         self._poster = Poster(self.url, headers)
+        self._calls = threading.Lock()
 
     def publish(self, batch: Sequence[Message], deadline: float) -> Sequence[Outcome]:
+        # Whoever closes waits for the call in hand, which its deadline ends.
+        with self._calls:
+            return self._published(batch, deadline)
+
+    def _published(self, batch: Sequence[Message], deadline: float) -> Sequence[Outcome]:
         until = time.monotonic() + deadline
         outcomes: dict[int, Outcome] = {}
         stuck: set[str] = set()
@@ -118,7 +131,8 @@ class WebhookPublisher:
         return self._natively.says(job) if self._natively is not None else None
 
     def close(self) -> None:
-        self._poster.close()
+        with self._calls:
+            self._poster.close()
 
     def _chunk(self, batch: Sequence[Message], waiting: Sequence[int], stuck: set[str]) -> list[int]:
         free = [i for i in waiting if batch[i].partitionkey not in stuck]
@@ -184,7 +198,7 @@ class WebhookPublisher:
         assert self._natively is not None
         signed: Mapping[str, str] = {}
         if self._secrets:
-            signed = self._natively.native.sign(letter.body, self._secrets, now=self._clock.now())
+            signed = self._natively.native.sign(letter, self._secrets, now=self._clock.now())
         replay = {} if message.replay is None else {"recon-replay-id": message.replay}
         answer = self._poster.post(letter.body, {**letter.headers, **signed, **replay}, seconds)
         if answer.status is not None and 200 <= answer.status < 300:

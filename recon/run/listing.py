@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from recon.compare import Snapshot, seal
 from recon.compare.snapshot import Pages
@@ -49,7 +50,8 @@ def landed(night: "Night", spool: Spool, snapshot: Sealing, tell: Callable[[Cove
         tell(coverage)
         night.progress.advance(coverage.records, coverage.total, "records")
 
-    listing = Listing(resource=night.job.resource, params=night.job.params, clock=night.clock)
+    today = night.claim.run.logical_start.astimezone(ZoneInfo(night.job.timezone)).date()
+    listing = Listing(resource=night.job.resource, params=night.job.params, clock=night.clock, day=today)
     try:
         return land(night.project.provider(night.job.provider), listing, spool, clock=night.clock, on_page=arrived)
     except ReconError as error:

@@ -27,7 +27,8 @@ def tell(night: "Night", coverage: Coverage) -> None:
     if not coverage.whole:
         absent = "extra" if night.job.direction == "inbound" else "missing"
         msg = f"{coverage.provider} {coverage.resource} was fetched in part: {redact(coverage.proof)}. Values were compared; nothing was taken for {absent}"
-        night.account.fail(PartialListing(msg, hint=f"mend what it says, then: recon run {night.job.domain}"))
+        way_out = redact(coverage.hint) if coverage.hint else "mend what it says"
+        night.account.fail(PartialListing(msg, hint=f"{way_out}; then: recon run {night.job.domain}"))
 
 
 def whole(night: "Night") -> bool:

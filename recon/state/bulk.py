@@ -9,9 +9,29 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Insert
+from sqlalchemy import BigInteger, ColumnElement, Connection, Insert, any_, func, literal, select
+from sqlalchemy import column as column_of
+from sqlalchemy.dialects import postgresql
 
 ENCODER = msgspec.json.Encoder()
+
+
+def among(conn: Connection, column: ColumnElement[Any], values: Sequence[int]) -> ColumnElement[bool]:
+    """That the column is one of many different numbers, in ascending order: a span where none is left out, else one parameter however many they are.
+
+    So the statement is compiled once, and no limit on parameters is met.
+    """
+    if values[-1] - values[0] + 1 == len(values):
+        return column.between(values[0], values[-1])
+    if conn.dialect.name == "sqlite":
+        return column.in_(select(column_of("value")).select_from(func.json_each(ENCODER.encode(values).decode())))
+    return column == any_(literal(list(values), postgresql.ARRAY(BigInteger())))
+
+
+def by_index(conn: Connection) -> None:
+    """For the rest of the transaction, rows are looked up by their index: without statistics PostgreSQL would read a table of millions for some hundreds."""
+    if conn.dialect.name == "postgresql":
+        conn.exec_driver_sql("SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
 
 
 def json_text(value: Any) -> str | None:

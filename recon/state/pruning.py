@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from recon.clock import Clock
 from recon.state.database import State
 from recon.state.run import ENDED
-from recon.state.tables import Instant, doubts, events, findings, ledger, meta, outbox, plan_events, runs
+from recon.state.tables import WAITS, Instant, doubts, events, findings, ledger, meta, outbox, plan_events, runs
 
 BATCH = 2000
 """Rows of one transaction."""
@@ -117,9 +117,13 @@ class Pruning:
 
     def _events(self, domain: str, before: datetime) -> tuple[int, bool]:
         def some(conn: Connection) -> int:
-            gone = conn.execute(select(events.c.id).where(*_sent(domain, self._before(conn, before))).limit(BATCH)).scalars().all()
+            over = self._before(conn, before)
+            # Locked, and then looked at again: one that is enqueued or replayed just now is wanted.
+            locked = select(events.c.id).where(*_sent(domain, over)).limit(BATCH).with_for_update(skip_locked=True)
+            ids = conn.execute(locked).scalars().all()
+            gone = conn.execute(select(events.c.id).where(events.c.id.in_(ids), *_sent(domain, over))).scalars().all()
             if gone:
-                conn.execute(delete(outbox).where(outbox.c.event_id.in_(gone)))
+                conn.execute(delete(outbox).where(outbox.c.event_id.in_(gone), outbox.c.state != WAITS))
                 conn.execute(delete(events).where(events.c.id.in_(gone)))
             return len(gone)
 
@@ -152,11 +156,11 @@ def _spare(run: str) -> tuple[Any, ...]:
 def _sent(domain: str, before: datetime) -> tuple[Any, ...]:
     """The events of which nothing waits, nothing is a dead letter, nothing is recent, and that no open entry of the ledger stands for."""
     open_ = exists().where(ledger.c.event_id == events.c.id, ledger.c.state == "open")
-    alive = exists().where(outbox.c.event_id == events.c.id, outbox.c.state.in_(["waiting", "dead"]))
-    recent = exists().where(
-        outbox.c.event_id == events.c.id, func.coalesce(outbox.c.sent_at, outbox.c.tried_at, outbox.c.enqueued_at) >= before
-    )
-    return events.c.domain == domain, events.c.created_at < before, ~open_, ~alive, ~recent
+    mine = outbox.c.event_id == events.c.id
+    waits = exists().where(mine, outbox.c.state == WAITS)
+    last = func.coalesce(outbox.c.sent_at, outbox.c.tried_at, outbox.c.enqueued_at)
+    alive = exists().where(mine, outbox.c.state != WAITS, or_(outbox.c.state == "dead", last >= before))
+    return events.c.domain == domain, events.c.created_at < before, ~open_, ~waits, ~alive
 
 
 def remembered(state: State, domain: str) -> str | None:

@@ -42,7 +42,8 @@ LAWS = {
         SELECT e.run_id || ' ' || e.key FROM recon_plan_events e JOIN recon_plans p ON p.run_id = e.run_id
         JOIN recon_runs r ON r.id = e.run_id
         WHERE p.state = 'enqueued' AND r.updated_at > (SELECT max(updated_at) FROM recon_runs) - 604800000000
-        AND NOT EXISTS (SELECT 1 FROM recon_outbox o WHERE o.event_id = e.event_id)""",
+        AND NOT EXISTS (SELECT 1 FROM recon_outbox o WHERE o.event_id = e.event_id AND o.state = 'waiting')
+        AND NOT EXISTS (SELECT 1 FROM recon_outbox o WHERE o.event_id = e.event_id AND o.state <> 'waiting')""",
     "fences only grow": """
         SELECT r.id || ' (fence ' || r.fence || ' of ' || l.fence || ')' FROM recon_runs r JOIN recon_leases l ON l.domain = r.domain
         WHERE r.fence > l.fence""",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from recon.job import Job, Scalar, Sql, Table
 from recon.kind import Kind, Text
+from recon.versions import Versions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,12 +25,14 @@ class Selection:
     relation: Table | Sql
     columns: Mapping[str, tuple[str | None, str | None]]
     key_kind: Kind = Text()
+    #: The versions of the job's events, for a store that reads a log of them.
+    versions: Versions | None = None
 
     @classmethod
     def of(cls, job: Job) -> "Selection":
         """The job's selection."""
         columns = {f.name: (None, f.expression) if f.expression else (f.column or f.name, None) for f in job.fields}
-        return cls(relation=job.table, columns=columns, key_kind=job.key)
+        return cls(relation=job.table, columns=columns, key_kind=job.key, versions=job.chain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

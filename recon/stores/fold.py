@@ -5,7 +5,7 @@ beneath: its bulk ways, its by-key read and its limits hold as they are.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -13,9 +13,15 @@ from recon.errors import StoreMismatch
 from recon.job import Sql
 from recon.section import Section
 from recon.stores.base import Scan, Selection, Store, StoreHealth
+from recon.versions import Versions
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from recon.stores.fold_versions import Raising
+
+VERSION, DATA = "recon_version", "recon_data"
+"""What the fold calls an event's version and its JSON, where they are taken apart here."""
 
 LOOKED_AT = 1_000
 """In so many of the newest events the doctor looks for each field."""
@@ -35,6 +41,8 @@ class Log:
     data: str = "data"
     state: tuple[str, ...] = ()
     fold: Literal["replace", "merge"] = "replace"
+    #: The column with the version of an event's data, where the log holds several.
+    version: str | None = None
 
     @classmethod
     def of(cls, section: Section, dialect: str) -> "Log":
@@ -46,13 +54,18 @@ class Log:
         if not all(isinstance(one, str) for one in deleted):
             raise section.bad("deleted", 'wants a list of texts, such as ["order.deleted"]')
         state: str = section.text("state", "")
+        fold = section.choice("fold", ("replace", "merge"), "replace")
+        version: str | None = section.text("version", None)
+        if version is not None and fold == "merge":
+            raise section.bad("version", 'is for fold = "replace": members of several versions cannot be merged')
         return cls(
             position=section.text("position", "position"),
             op=op or None,
             deleted=tuple(deleted),
             data=section.text("data", "data"),
             state=tuple(state.split(".")) if state else (),
-            fold=section.choice("fold", ("replace", "merge"), "replace"),
+            fold=fold,
+            version=version,
         )
 
 
@@ -85,17 +98,44 @@ class FoldStore:
     def __repr__(self) -> str:
         return f"FoldStore({self.name}, {self.inner!r})"
 
-    def scan(self, selection: Selection) -> AbstractContextManager[Scan]:
-        return self.inner.scan(self._folded(selection))
+    @contextmanager
+    def scan(self, selection: Selection) -> Iterator[Scan]:
+        with self.inner.scan(self._folded(selection)) as scan:
+            raising = self._raising(selection)
+            if raising is None:
+                yield scan
+                return
+            from recon.stores.reading import Watch
+
+            schema = raising.schema(scan.reader.schema)
+            watch = Watch(lambda error: StoreMismatch(f"store {self.name}: {self._title(selection)}: {error}"))
+            with watch.held():
+                yield replace(scan, reader=watch.reader(schema, (raising.batch(raw, schema) for raw in scan.reader)))
 
     def get_many(self, selection: Selection, keys: Sequence[str]) -> "pa.Table":
-        return self.inner.get_many(self._folded(selection), keys)
+        found = self.inner.get_many(self._folded(selection), keys)
+        raising = self._raising(selection)
+        if raising is None:
+            return found
+        import pyarrow as pa
+
+        schema = raising.schema(found.schema)
+        return pa.Table.from_batches([raising.batch(raw, schema) for raw in found.to_batches()], schema)
+
+    def _raising(self, selection: Selection) -> "Raising | None":
+        """What raises the events of a log of several versions."""
+        if self.log.version is None:
+            return None
+        from recon.stores.fold_versions import Raising
+
+        chain = selection.versions or Versions(1)
+        return Raising(f"store {self.name}: {self._title(selection)}", self.log.state, chain, selection)
 
     def statements(self, selection: Selection) -> Sequence[str]:
         return self.inner.statements(self._folded(selection))
 
     def health(self, selection: Selection | None) -> StoreHealth:
-        """As of the store beneath; a field that none of the newest events has counts as one that cannot be read."""
+        """As of the store beneath; `detail` names the fields that none of the newest events has: misspelt, or only seldom there."""
         health = self.inner.health(None if selection is None else self._folded(selection))
         if selection is None or not health.readable_columns:
             return health
@@ -103,8 +143,9 @@ class FoldStore:
         if not absent:
             return health
         what = ", ".join(f"field {name} ({'.'.join(self._path(selection, name))})" for name in absent)
-        detail = f"none of the newest {LOOKED_AT:,} events of {self._title(selection)} has {what} in its column {self.log.data}"
-        return replace(health, readable_columns=False, detail=detail)
+        detail = f"{health.detail}; " if health.detail else ""
+        detail += f"none of the newest {LOOKED_AT:,} events of {self._title(selection)} has {what} in its column {self.log.data}"
+        return replace(health, detail=detail)
 
     def close(self) -> None:
         self.inner.close()
@@ -115,7 +156,11 @@ class FoldStore:
         words = Words(self.dialect)
         data = words.json(f"l.{words.name(self.log.data)}")
         counts = [f"count(CASE WHEN {words.present(data, self._path(selection, name))} THEN 1 END) AS {words.name(name)}" for name in names]
-        kept = f" WHERE {self._not_deleted(words, 'l')}" if self.removes else ""
+        wanted = [self._not_deleted(words, "l")] if self.removes else []
+        if self.log.version is not None:
+            # Older events have other names for the fields.
+            wanted.append(f"l.{words.name(self.log.version)} = '{(selection.versions or Versions(1)).current}'")
+        kept = f" WHERE {' AND '.join(wanted)}" if wanted else ""
         newest = f"SELECT * FROM {self._events(selection, words)} AS l{kept}"
         newest += f" ORDER BY l.{words.name(self.log.position)} DESC LIMIT {LOOKED_AT}"
         text = f"SELECT 'x' AS key, count(*) AS recon_events{''.join(f', {count}' for count in counts)} FROM ({newest}) AS l"
@@ -130,9 +175,21 @@ class FoldStore:
     def _folded(self, selection: Selection) -> Selection:
         """The selection over the fold, by the same names."""
         words = Words(self.dialect)
-        text = self._replaced(selection, words) if self.log.fold == "replace" else self._merged(selection, words)
+        if self.log.version is not None:
+            columns = [*self._raw(selection, words, "f")]
+            names = [VERSION, DATA, *(name for name, (column, _) in selection.columns.items() if column is None)]
+        else:
+            columns, names = [*self._columns(selection, words, "f")], [*selection.columns]
+        text = self._replaced(selection, words, columns) if self.log.fold == "replace" else self._merged(selection, words)
         relation = Folded(text=text, key="key", params=selection.relation.params, title=self._title(selection))
-        return Selection(relation=relation, columns={name: (name, None) for name in selection.columns}, key_kind=selection.key_kind)
+        return Selection(relation=relation, columns={name: (name, None) for name in names}, key_kind=selection.key_kind)
+
+    def _raw(self, selection: Selection, words: "Words", row: str) -> Iterator[str]:
+        """The event as it stands, its version and what is an expression: the fields are taken out here."""
+        assert self.log.version is not None
+        yield f"{row}.{words.name(self.log.version)} AS {VERSION}"
+        yield f"CAST({row}.{words.name(self.log.data)} AS TEXT) AS {DATA}"
+        yield from (f"({said}) AS {words.name(name)}" for name, (column, said) in selection.columns.items() if column is None)
 
     def _title(self, selection: Selection) -> str:
         relation = selection.relation
@@ -165,14 +222,13 @@ class FoldStore:
             value = words.value(data, self._path(selection, name)) if column is not None else f"({expression})"
             yield f"{value} AS {words.name(name)}"
 
-    def _replaced(self, selection: Selection, words: "Words") -> str:
+    def _replaced(self, selection: Selection, words: "Words", columns: Sequence[str]) -> str:
         """The newest event of each key has the whole state, unless it removes the key."""
         key, position = words.name(selection.relation.key), words.name(self.log.position)
         newest = f"rank() OVER (PARTITION BY l.{key} ORDER BY l.{position} DESC NULLS LAST) AS recon_rank"
         events = f"SELECT l.*, {newest} FROM {self._events(selection, words)} AS l"
         kept = f" AND {self._not_deleted(words, 'f')}" if self.removes else ""
-        columns = "".join(f", {one}" for one in self._columns(selection, words, "f"))
-        return f"SELECT f.{key} AS key{columns} FROM ({events}) AS f WHERE f.recon_rank = 1{kept}"
+        return f"SELECT f.{key} AS key{''.join(f', {one}' for one in columns)} FROM ({events}) AS f WHERE f.recon_rank = 1{kept}"
 
     def _merged(self, selection: Selection, words: "Words") -> str:
         """Each member of the state as the newest event has it that has it at all, since the key was last removed."""
@@ -207,10 +263,10 @@ class Words:
 
         self.postgres = dialect == "postgresql"
         made = postgresql.dialect() if self.postgres else sqlite.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy types no dialect's constructor.
-        self._quote = made.identifier_preparer.quote
+        self._quote = made.identifier_preparer.quote_identifier
 
     def name(self, name: str) -> str:
-        """A column or table, quoted where it needs to be; a colon in it is none of a parameter."""
+        """A column or table, quoted; a colon in it is none of a parameter."""
         return str(self._quote(name)).replace(":", "\\:")
 
     def text(self, text: str) -> str:

@@ -38,6 +38,8 @@ class Watch:
             self.fault = error
             raise
         except Exception as error:  # noqa: BLE001 -- Whatever a driver raises, the read broke off.
+            if isinstance(error.__context__, GeneratorExit):
+                return  # It was let go of before its end, perhaps after its connection was: nobody waits for it any more.
             self.fault = self._translate(error)
             raise self.fault from None
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.commands import recon
 from tests.acceptance.shop import Shop, listing, record
-from tests.servers.fault_server import Answer, Asked, FaultServer
+from tests.servers.fault_server import Answer, Asked, FaultServer, page
 
 LOGIN = Answer(headers={"Content-Type": "text/html"}, pieces=[b"<html><title>Sign in</title></html>"])
 RANGES = 'ranges = { at = "amount", low = "from", high = "to", form = "integer", start = 100 }\n'
@@ -115,8 +115,13 @@ def test_the_other_way_round_nothing_is_taken_for_missing(shop: Shop) -> None:
     assert (night.code, night.bad["verdict"], night.bad["missing"]) == (75, "incomplete", 0)
 
 
-def test_a_part_that_cannot_be_had_leaves_the_others(shop: Shop) -> None:
-    """A list cut into ranges, one of which answers with a login page for ever: the others are compared, and the certificate names the one."""
+@pytest.mark.parametrize(
+    ("answer", "why", "way_out"),
+    [(LOGIN, "Sign in", "mend what it says"), (page({"error": "no"}, 403), "-> 403", "check the credential (")],
+    ids=["login page", "403"],
+)
+def test_a_part_that_cannot_be_had_leaves_the_others(shop: Shop, answer: Answer, why: str, way_out: str) -> None:
+    """A list cut into ranges, one of which is not to be had: the others are compared, the certificate names the one, and the message the way out."""
     toml = shop.folder / "recon.toml"
     head, tail = toml.read_text().rsplit('get = "bad/', 1)
     toml.write_text(head + RANGES + 'get = "bad/' + tail)
@@ -129,7 +134,7 @@ def test_a_part_that_cannot_be_had_leaves_the_others(shop: Shop) -> None:
         low, high = asked.query.get("from"), asked.query.get("to")
         asked_for.add((low, high))
         if low is not None and int(low) <= 40_000 < int(high or 10**9):
-            return LOGIN
+            return answer
         return listing([one for one in records if int(low or 0) <= one["amount"] < int(high or 10**9)])(asked)
 
     shop.server.on("/bad", ranged)
@@ -140,7 +145,9 @@ def test_a_part_that_cannot_be_had_leaves_the_others(shop: Shop) -> None:
     assert (night.code, night.bad["verdict"], coverage["whole"]) == (75, "incomplete", False)
     assert coverage["planned"] > coverage["finished"] == coverage["planned"] - 1
     assert coverage["parts"][0]["ended"] is False
-    assert "Sign in" in coverage["proof"]
+    assert why in coverage["proof"]
+    assert night.bad["problem"]["hint"].startswith(way_out)
+    assert night.bad["problem"]["hint"].endswith("; then: recon run bad")
     assert told(night) == set()
     assert 0 < night.bad["unjudged"] < 30
     assert len(asked_for) == coverage["planned"]

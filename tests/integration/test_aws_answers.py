@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
@@ -160,6 +161,18 @@ def test_no_call_carries_two_events_of_one_key(kind: str) -> None:
     assert len(calls) == 5
 
 
+@pytest.mark.parametrize("kind", PLACES)
+def test_calls_are_cut_by_their_bytes(kind: str) -> None:
+    """Five events, two of which just fit into what one call may have: three calls, each within the limit with all that is counted."""
+    limit = 262_144 if kind == "sns" else 1_048_576
+    batch = messages(5, pad=int(limit * 0.45))
+
+    outcomes, calls = published(kind, batch, lambda call: told(kind, call, lambda _: None))
+
+    assert {one.kind for one in outcomes} == {OutcomeKind.CONFIRMED}
+    assert sorted(len(keys_of(kind, call)) for call in calls) == [1, 2, 2]
+
+
 def refusal(kind: str, code: str, status: int) -> Callable[[Call], Answer]:
     """A whole call refused, in the service's own format."""
     if kind == "sns":
@@ -276,6 +289,22 @@ def test_without_credentials_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     assert calls == []
     with pytest.raises(DeliveryError, match="there are no credentials"):
         publisher("sqs", region=REGION, **PLACES["sqs"]).health()
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_who_may_only_send_is_not_ill(kind: str) -> None:
+    """Credentials that may not look at the place are good ones, and health says what could not be looked at; expired ones are an error."""
+    with (
+        scripted(refusal(kind, "AccessDenied", 403)) as server,
+        closing(publisher(kind, endpoint_url=server.url, region=REGION, **PLACES[kind])) as sender,
+    ):
+        assert "may not ask about" in sender.health()
+    with (
+        scripted(refusal(kind, "ExpiredToken", 403)) as server,
+        closing(publisher(kind, endpoint_url=server.url, region=REGION, **PLACES[kind])) as sender,
+        pytest.raises(DeliveryError, match="renew them"),
+    ):
+        sender.health()
 
 
 @pytest.mark.parametrize(("code", "tries"), [("InternalError", 2), ("ReceiptHandleIsInvalid", 1)])

@@ -81,7 +81,8 @@ def test_named_files_of_a_web_server_are_one_state(file_server: FileServer, tmp_
     coverage, records = landed(files(tmp_path, place, files=["a.csv", "b.csv"]), tmp_path)
     short, _ = landed(files(tmp_path / "2", place, files=["a.csv", "c.csv"]), tmp_path / "2")
 
-    assert (coverage.whole, len(records), records[-1]) == (True, ROWS + 1, {"id": "z", "name": "Zoe"})
+    assert (coverage.whole, len(records)) == (True, ROWS + 1)
+    assert {"id": "z", "name": "Zoe"} in records
     assert (coverage.retries, left(tmp_path)) == (2, [])
     assert "bytes=900000-" in [asked.headers.get("range") for asked in file_server.requests]
     assert not short.whole
@@ -160,7 +161,8 @@ def test_a_bucket_is_listed_and_read(s3: S3, tmp_path: Path) -> None:
 
     coverage, records = landed(files(tmp_path, at_bucket(s3), files="2026-11-*.csv*", expect=2), tmp_path)
 
-    assert (coverage.whole, coverage.finished, len(records), records[-1]["id"]) == (True, 2, ROWS + 1, "z")
+    assert (coverage.whole, coverage.finished, len(records)) == (True, 2, ROWS + 1)
+    assert {"id": "z", "name": "Zoe"} in records
     assert coverage.scope["account"] == f"s3://{s3.bucket}/out/"
     assert "loopback-only" not in repr(coverage)
     assert left(tmp_path) == []
@@ -183,7 +185,8 @@ def test_an_object_replaced_since_the_list_is_refused_by_its_etag(s3: S3, tmp_pa
     provider.scope("rows")
     s3.put("out/a.csv", b"id,name\n1,Di\n")
     coverage, records = _landed_as_told(provider, tmp_path / "2")
-    assert (coverage.whole, records[0]["name"]) == (True, "Cy")
+    assert coverage.whole
+    assert {record["name"] for record in records} == {"Cy", "Zoe"}
 
 
 def test_what_a_bucket_refuses_is_told_in_words(s3: S3, tmp_path: Path) -> None:

@@ -1,16 +1,30 @@
 """Kafka against a real broker that is killed and comes back: the contract of every publisher, and what is its own."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 
-from recon.publishers.base import Message
+from recon.errors import BadSetting, DeliveryError
+from recon.event import binary, decode
+from recon.event.cloudevents import of_wire
+from recon.publishers import kafka as module
+from recon.publishers.base import Message, OutcomeKind
 from recon.publishers.kafka import KafkaPublisher
+from recon.publishers.librdkafka import REFUSED, outcome_of
+from recon.publishers.producing import WRITTEN, Answer, Record
+from recon.secret import Secret
 from recon.section import Section
 from recon.testing import publisher_suite
 from tests.servers.kafka import KafkaServer, read
+from tests.servers.proxy import Proxy
+
+# From Apache Kafka's own test of what its Java producer hashes keys with (org.apache.kafka.common.utils.UtilsTest, murmur2).
+JAVA = {"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536, "abc": 479470107}
 
 
 def publisher(brokers: str, **more: Any) -> KafkaPublisher:
@@ -63,3 +77,193 @@ def test_keeps_the_contract(kafka: KafkaServer, check: Any) -> None:
             check(KafkaBench(kafka))
         return
     check(KafkaBench(kafka))
+
+
+def test_a_record_is_what_the_binding_says(kafka: KafkaServer) -> None:
+    """Key, `ce_` headers and body of both forms, the replay's header; a deletion has a value too; each form reads back as the event."""
+    kafka.start()
+    topic = kafka.topic(1)
+    one, two = publisher_suite.messages(2)
+    sender, plain = publisher(kafka.brokers, topic=topic), publisher(kafka.brokers, topic=topic, form="binary", compression="none")
+
+    sender.publish([one, replace(two, replay="01REPLAY")], 10.0)
+    plain.publish([one], 10.0)
+    sender.close()
+    plain.close()
+
+    first, again, bare = read(kafka.brokers, topic, 1)
+    wanted, data = binary(decode(one.body), prefix="ce_")
+    headers = {name: value.decode() for name, value in first.headers()}
+    assert first.key() == one.partitionkey.encode()
+    assert headers == {**wanted, "content-type": "application/cloudevents+json"}
+    assert (first.value(), bare.value()) == (one.body, data)
+    assert {name: value.decode() for name, value in bare.headers()} == wanted
+    assert dict(again.headers())["recon-replay-id"] == b"01REPLAY"
+    for record in (first, bare):
+        assert of_wire({name: value.decode() for name, value in record.headers()}, record.value(), prefix="ce_") == [decode(one.body)]
+
+
+def test_a_key_lies_where_java_puts_it(kafka: KafkaServer) -> None:
+    """Each key lands in the partition in which Kafka's Java producer would have put it, so that both kinds of events of an item stay in order."""
+    kafka.start()
+    topic = kafka.topic(3)
+    sender = publisher(kafka.brokers, topic=topic)
+    batch = [replace(message, partitionkey=key) for message, key in zip(publisher_suite.messages(len(JAVA)), JAVA, strict=True)]
+
+    sender.publish(batch, 10.0)
+    sender.close()
+
+    assert {one.key().decode(): one.partition() for one in read(kafka.brokers, topic)} == {
+        key: (value & 0x7FFFFFFF) % 3 for key, value in JAVA.items()
+    }
+
+
+def test_the_topic_may_follow_the_event(kafka: KafkaServer) -> None:
+    """`{entity}` and `{op}` lead each event to a topic of its own; what a topic's name cannot hold becomes an underscore."""
+    kafka.start()
+    topic = kafka.topic(1)
+    sender = publisher(kafka.brokers, topic=f"{topic}_{{key}}")
+    (message,) = publisher_suite.messages(1)
+
+    outcomes = sender.publish([replace(message, partitionkey="a/b é")], 10.0)
+    health = sender.health()
+    sender.close()
+
+    assert [outcome.kind for outcome in outcomes] == [OutcomeKind.CONFIRMED]
+    assert [one.value() for one in read(kafka.brokers, f"{topic}_a_b__", 4)] == [message.body]
+    assert "depends on the event" in health
+
+
+def test_a_broker_that_falls_silent_is_unknown_in_time() -> None:
+    """A connection that swallows everything: UNKNOWN for what was on its way, by the deadline; once it speaks again all arrives, once or under the same id."""
+    topic = "recon.orders"
+    batch = publisher_suite.messages(3)
+    with Proxy(("127.0.0.1", 0)) as proxy, KafkaServer(durable=False, advertised=proxy.port) as silent:
+        proxy.target = ("127.0.0.1", silent.port)
+        sender = publisher(f"127.0.0.1:{proxy.port}", topic=topic)
+        assert [one.kind for one in sender.publish(batch[:1], 10.0)] == [OutcomeKind.CONFIRMED]
+        proxy.mode = "silent"
+        begun = time.monotonic()
+        lost = sender.publish(batch[1:], 1.0)
+        took = time.monotonic() - begun
+        proxy.passes()
+        found = sender.publish(batch[1:], 10.0)
+        sender.close()
+        held = read(silent.brokers, topic, 4)
+
+    assert {one.kind for one in lost} == {OutcomeKind.UNKNOWN}
+    assert took < 1.0 + publisher_suite.SLACK
+    assert {one.kind for one in found} == {OutcomeKind.CONFIRMED}
+    assert {dict(one.headers())["ce_id"].decode() for one in held} == {one.id for one in batch}
+
+
+def test_a_refused_login_is_said_at_once(kafka: KafkaServer) -> None:
+    """A broker that takes no such login: RETRY with its words long before the deadline, and health with the way out; the password is in neither."""
+    kafka.start()
+    sender = publisher(kafka.brokers, topic=kafka.topic(1), user="recon", password=Secret("p4ssw0rd-of-kafka"), tls=False)
+    begun = time.monotonic()
+
+    (outcome,) = sender.publish(publisher_suite.messages(1), 20.0)
+    with pytest.raises(DeliveryError, match="SASL") as failure:
+        sender.health()
+    sender.close()
+
+    assert time.monotonic() - begun < 10.0
+    assert outcome.kind is OutcomeKind.RETRY
+    assert "SASL" in outcome.reason
+    assert "password" in (failure.value.hint or "")
+    assert "p4ssw0rd-of-kafka" not in outcome.reason + str(failure.value)
+
+
+def test_a_missing_topic_is_named_by_health(kafka: KafkaServer) -> None:
+    """Health asks for the topic and makes none: it says which one is not there, twice."""
+    kafka.start()
+    sender = publisher(kafka.brokers, topic="recon.nowhere")
+
+    for _ in range(2):
+        with pytest.raises(DeliveryError, match=r"has no topic recon\.nowhere") as failure:
+            sender.health()
+        assert "create it" in (failure.value.hint or "")
+    sender.close()
+
+
+class Choosy:
+    """A broker that finds a batch too large in which there is anything large. No broker of these tests has a limit of its own to say so."""
+
+    def __init__(self, conf: dict[str, Any]) -> None:
+        self.way = type("Way", (), {"heard": time.monotonic(), "fault": ""})()
+        self.spent = False
+        self.most = int(conf.get("batch.num.messages", 10_000))
+
+    def send(self, records: Iterable[Record], answers: list[Answer | None], until: float) -> None:
+        every = list(records)
+        for start in range(0, len(every), self.most):
+            part = every[start : start + self.most]
+            large = any(len(value) > 5000 for _, _, _, value, _ in part)
+            for index, *_ in part:
+                answers[index] = Answer(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)) if large else WRITTEN
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_batch_too_large_for_the_broker_costs_the_large_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker refuses a whole batch for its size: each event is tried by itself, and only the large one is REJECTED, with the figures."""
+    monkeypatch.setattr(module, "Producing", Choosy)
+    sender = publisher("127.0.0.1:1", topic="orders")
+    batch = [*publisher_suite.messages(2), *publisher_suite.messages(1, pad=6000), *publisher_suite.messages(1)]
+
+    outcomes = sender.publish(batch, 5.0)
+
+    assert [outcome.kind for outcome in outcomes] == [OutcomeKind.CONFIRMED] * 2 + [OutcomeKind.REJECTED, OutcomeKind.CONFIRMED]
+    assert "max.message.bytes" in outcomes[2].reason
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "says"),
+    [
+        ("UNKNOWN_TOPIC_OR_PART", OutcomeKind.RETRY, "no topic orders"),
+        ("_UNKNOWN_TOPIC", OutcomeKind.RETRY, "no topic orders"),
+        ("TOPIC_AUTHORIZATION_FAILED", OutcomeKind.RETRY, "allow WRITE"),
+        ("NOT_ENOUGH_REPLICAS", OutcomeKind.RETRY, "not taken"),
+        ("_INVALID_DIFFERENT_RECORD", OutcomeKind.RETRY, "not taken"),
+        ("POLICY_VIOLATION", OutcomeKind.RETRY, "not taken"),
+        ("INVALID_RECORD", OutcomeKind.REJECTED, "orders"),
+        ("MSG_SIZE_TOO_LARGE", OutcomeKind.REJECTED, "12,345 bytes"),
+        ("REQUEST_TIMED_OUT", OutcomeKind.UNKNOWN, "not confirmed"),
+        ("NOT_ENOUGH_REPLICAS_AFTER_APPEND", OutcomeKind.UNKNOWN, "not confirmed"),
+        ("_MSG_TIMED_OUT", OutcomeKind.UNKNOWN, "not confirmed"),
+        ("_PURGE_INFLIGHT", OutcomeKind.UNKNOWN, "not confirmed"),
+        ("_PURGE_QUEUE", OutcomeKind.UNKNOWN, "not confirmed"),
+        ("_FATAL", OutcomeKind.UNKNOWN, "not confirmed"),
+    ],
+)
+def test_each_error_has_its_outcome(code: str, kind: OutcomeKind, says: str) -> None:
+    """A fault of the destination waits, one of the event is refused, and what may have been written is sent again under the same id."""
+    outcome = outcome_of(KafkaError(getattr(KafkaError, code)), "orders", 12_345)
+
+    assert outcome.kind is kind
+    assert says in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"brokers": []}, "brokers: wants the brokers"),
+        ({"topic": "a b"}, "topic: is 'a b'"),
+        ({"topic": "a{tenant}"}, "has {tenant}, which no event has"),
+        ({"form": "avro"}, "'avro' is none of"),
+        ({"user": "me"}, "password: is missing"),
+        ({"password": "plain"}, "by reference only"),
+        ({"ca": "ca.pem"}, "ca: is given, and tls is not on"),
+        ({"tls": True, "ca": "nowhere.pem"}, "options: is not taken"),
+        ({"options": {"linger": 5}}, "options: is not taken"),
+        ({"options": {"client.rack": []}}, "wants a text"),
+        ({"topics": "x"}, "topics: is not a setting"),
+        *(({"options": {key: "0"}}, rf"options\.{key}: ") for key in REFUSED),
+    ],
+)
+def test_wrong_settings_are_refused(table: dict[str, Any], says: str) -> None:
+    """Each mistake in the table is named with its key, as is each key of librdkafka that would break a promise."""
+    with pytest.raises(BadSetting, match=says):
+        publisher(**{"brokers": "127.0.0.1:1", **table})

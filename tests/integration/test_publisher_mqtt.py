@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -9,18 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from recon.errors import BadSetting, DeliveryError
 from recon.event import decode
 from recon.event.cloudevents import of_wire
 from recon.outbox.delivery import drain
 from recon.publishers.base import Message, OutcomeKind
-from recon.publishers.mqtt import MqttPublisher
+from recon.publishers.mqtt import MqttPublisher, packet
 from recon.secret import Secret
 from recon.section import Section
 from recon.testing import publisher_suite
 from tests.integration.state.world import changed
-from tests.integration.whole_path import Nights, migrated_file, nights, stored
+from tests.integration.three_nights import Nights, migrated_file, nights, stored
+from tests.servers.authority import Authority
 from tests.servers.mosquitto import Mosquitto, Subscriber, there
 
 __all__ = ["migrated_file", "nights"]
@@ -205,20 +209,45 @@ def test_who_we_are_and_what_we_may(tmp_path: Path) -> None:
 
 
 @there
-def test_a_broker_that_takes_few_at_once_is_not_sent_more() -> None:
-    """Its receive maximum is kept to, whatever the batch: a broker ends a connection that goes beyond."""
-    with Mosquitto(more="max_inflight_messages 5") as server:
-        sender = publisher(server.url, subscribers="optional")
-        outcomes = sender.publish(publisher_suite.messages(500), 20.0)
-        sender.close()
+@pytest.mark.filterwarnings(
+    "ignore:.*ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
+)  # paho leaves the socket of a failed handshake to the collector.
+def test_a_broker_with_a_certificate_of_its_own(tmp_path: Path) -> None:
+    """With its authority's file the connection is made; without it nothing is sent, and the reason says why."""
+    authority = Authority(tmp_path)
+    tmp_path.chmod(0o755)
+    with Mosquitto(more=f"certfile {authority.certificate}\nkeyfile {authority.key}") as server:
+        url = server.url.replace("mqtt:", "mqtts:")
+        trusting, careful = publisher(url, ca=str(authority.ca), subscribers="optional"), publisher(url)
+        (trusted,) = trusting.publish(publisher_suite.messages(1), 5.0)
+        (refused,) = careful.publish(publisher_suite.messages(1), 5.0)
+        trusting.close()
+        careful.close()
 
-    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.CONFIRMED}
+    assert trusted.kind is OutcomeKind.CONFIRMED, trusted.reason
+    assert refused.kind is OutcomeKind.RETRY
+    assert "certificate verify failed" in refused.reason
 
 
 @there
-def test_a_broker_that_stands_still_costs_no_more_than_the_deadline(bench: MqttBench) -> None:
+def test_a_broker_that_takes_few_at_once_is_not_sent_more() -> None:
+    """Its receive maximum is kept to, whatever the batch: with five unanswered the sixth is not sent, and is known not to have been."""
+    with Mosquitto(more="max_inflight_messages 5") as server:
+        sender = publisher(server.url, subscribers="optional")
+        outcomes = sender.publish(publisher_suite.messages(300), 20.0)
+        with server.still():
+            waiting = Counter(outcome.kind for outcome in sender.publish(publisher_suite.messages(50), 0.5))
+        sender.close()
+
+    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.CONFIRMED}
+    assert waiting == {OutcomeKind.UNKNOWN: 5, OutcomeKind.RETRY: 45}
+
+
+@there
+@pytest.mark.parametrize("pad", [0, 200_000])
+def test_a_broker_that_stands_still_costs_no_more_than_the_deadline(bench: MqttBench, pad: int) -> None:
     """Nothing is answered, so all is UNKNOWN when the time is over, and a new connection is RETRY; once it goes on, all is taken."""
-    batch = publisher_suite.messages(20)
+    batch = publisher_suite.messages(60, pad=pad)
     sender = bench.publisher()
     assert sender.publish(batch[:1], 5.0)[0].kind is OutcomeKind.CONFIRMED
 
@@ -234,6 +263,21 @@ def test_a_broker_that_stands_still_costs_no_more_than_the_deadline(bench: MqttB
     assert {outcome.kind for outcome in unconnected} == {OutcomeKind.RETRY}
     assert took < 3.0
     assert {outcome.kind for outcome in again} == {OutcomeKind.CONFIRMED}
+
+
+@pytest.mark.parametrize("subject", ["order/42", "order/é\u2028" + "x" * 20_000])
+def test_properties_are_packed_as_the_library_packs_them(subject: str) -> None:
+    """Our bytes are paho's own, for short and for long values; a NUL, which MQTT cannot carry, costs its own event alone."""
+    event = replace(decode(publisher_suite.messages(1)[0].body), subject=subject)
+    made, body = packet(publisher_suite.message_of(event), "structured")
+    named: Any = Properties(PacketTypes.PUBLISH)
+    named.unpack(made.pack())
+
+    assert body == event.encode()
+    assert dict(named.UserProperty)["subject"] == subject
+    assert sorted(named.pack()) == sorted(made.pack())
+    with pytest.raises(ValueError, match="NUL"):
+        packet(publisher_suite.message_of(replace(event, subject="a\0b")), "structured")
 
 
 @pytest.mark.parametrize(

@@ -328,6 +328,8 @@ def test_the_emulator_is_found_by_its_variable(bench: PubSubBench) -> None:
         ({"topic": "projects/shop/topics/{tenant}"}, "has {tenant}, which no event has"),
         ({"topic": "projects/shop/topics/x", "endpoint": "http://localhost"}, "wants host:port"),
         ({"topic": "projects/shop/topics/x", "credentials": "{}"}, "by reference only"),
+        ({"topic": "projects/shop/topics/x", "credentials": Secret("hush-hush")}, "leads to no key of a service account"),
+        ({"topic": "projects/shop/topics/x", "credentials": Secret("[1]")}, "leads to no key of a service account"),
         ({"topic": "projects/shop/topics/x", "form": "avro"}, "none of structured, binary"),
         ({"topic": "projects/shop/topics/x", "queue": "y"}, "queue"),
     ],
@@ -341,10 +343,23 @@ def test_wrong_settings_are_refused(table: dict[str, Any], says: str) -> None:
 def test_credentials_that_are_none_are_said() -> None:
     """What stands in `credentials` and is no key of a service account: RETRY, and its text is not quoted."""
     with closing(
-        publisher(topic="projects/shop/topics/x", credentials=Secret('{"private": "hush-hush"}'), endpoint=f"pubsub.invalid:{free_port()}")
+        publisher(
+            topic="projects/shop/topics/x",
+            credentials=Secret('{"type": "service_account", "private": "hush-hush"}'),
+            endpoint=f"pubsub.invalid:{free_port()}",
+        )
     ) as sender:
         (outcome,) = sender.publish(messages(1), 2.0)
 
     assert outcome.kind is OutcomeKind.RETRY
     assert "credentials" in outcome.reason
     assert "hush-hush" not in outcome.reason
+
+
+def test_where_nobody_listens_nothing_was_sent() -> None:
+    """A port that is closed: RETRY, since nothing can have arrived."""
+    with closing(publisher(topic="projects/shop/topics/x", endpoint=f"127.0.0.1:{free_port()}")) as sender:
+        (outcome,) = sender.publish(messages(1), 5.0)
+
+    assert outcome.kind is OutcomeKind.RETRY
+    assert outcome.reason.startswith("no connection to Pub/Sub")

@@ -3,6 +3,7 @@
 import base64
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -406,3 +407,17 @@ def test_only_structured_events_come_in_batches(receiver: Receiver) -> None:
     """A batch in another form is refused when the settings are read, naming the key."""
     with pytest.raises(BadSetting, match="only the structured form has batches"), publisher(receiver.url, form="binary", batch=5):
         pass
+
+
+def test_a_close_in_the_middle_waits_for_the_call(receiver: Receiver) -> None:
+    """`close` from another thread cuts nothing off: every event that was sent has its answer, and the next call makes a connection anew."""
+    receiver.reply = Reply(wait=0.02)
+    with publisher(receiver.url) as made:
+        closer = threading.Timer(0.05, made.close)
+        closer.start()
+        outcomes = made.publish(messages(10), 10)
+        closer.join()
+        again = made.publish(messages(1), 10)
+
+    assert kinds(outcomes) == ["confirmed"] * 10
+    assert kinds(again) == ["confirmed"]

@@ -1,7 +1,9 @@
-"""Reading SQS: from the outbox to the reader by each way, what is in another envelope, and what is given back."""
+"""Reading SQS: the contract of every reader against moto's server, from the outbox to the reader by each way, what is in another envelope, and what is given back."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,13 +18,16 @@ from recon.outbox.delivery import drain
 from recon.publishers.base import Message, OutcomeKind
 from recon.state.database import State
 from recon.state.tables import events
-from recon.testing import publisher_suite
+from recon.testing import publisher_suite, reader_suite
 from recon.testing.clock import FixedClock
-from tests.integration.state.world import START, Nights, changed
+from tests.integration.state.world import START, Nights, changed, migrated_file
 from tests.integration.test_publishers_aws import publisher
 from tests.servers.aws import REGION, AwsServer, aws, moto_url
 
-__all__ = ["aws", "moto_url"]
+__all__ = ["aws", "migrated_file", "moto_url"]
+
+
+SHORT = {reader_suite.a_reader_that_dies_loses_nothing, reader_suite.a_server_that_dies_loses_nothing}
 
 
 class SQSBench:
@@ -55,8 +60,15 @@ class SQSBench:
         self.server.proxy.passes()
 
 
+@pytest.mark.parametrize("check", reader_suite.CHECKS, ids=reader_suite.name_of)
+def test_keeps_the_contract(aws: AwsServer, check: Any) -> None:
+    """What every reader must keep to, over a queue that goes and comes back."""
+    aws.proxy.passes()
+    check(SQSBench(aws, 1 if check in SHORT else 60))
+
+
 @pytest.mark.parametrize("way", ["sqs", "sns", "sns raw", "eventbridge"])
-def test_from_the_outbox_to_the_reader_it_is_the_same_event(aws: AwsServer, tmp_path: Path, way: str) -> None:
+def test_from_the_outbox_to_the_reader_it_is_the_same_event(aws: AwsServer, migrated_file: Path, tmp_path: Path, way: str) -> None:
     """Drained from the outbox over each of the ways that lead to a queue, every event that was emitted is read as itself, once."""
     aws.proxy.passes()
     kind = way.partition(" ")[0]
@@ -67,6 +79,7 @@ def test_from_the_outbox_to_the_reader_it_is_the_same_event(aws: AwsServer, tmp_
         "eventbridge": lambda: {"bus": aws.bus(queue)},
     }
     sender = publisher(kind, region=REGION, endpoint_url=aws.url, **places[kind]())
+    shutil.copy(migrated_file, tmp_path / "state.db")
     with State.open(f"sqlite:///{tmp_path}/state.db", clock=FixedClock(START)) as state:
         nights = Nights(state, FixedClock(START))
         nights.night([changed(f"größe {n} <&>") for n in range(12)])
@@ -78,10 +91,11 @@ def test_from_the_outbox_to_the_reader_it_is_the_same_event(aws: AwsServer, tmp_
     assert (figure.confirmed, len(emitted)) == (12, 12)
     reader = SQSReader(queue.rpartition("/")[2], region=REGION, endpoint_url=aws.url)
     read = []
-    while hand := reader.receive(10, 0.5):
+    while len(read) < len(emitted) and (hand := reader.receive(10, 5.0)):
         read += [event for one in hand for event in of_wire(one.headers, one.body, prefix=reader.prefix)]
         reader.done(hand)
     reader.close()
+    assert aws.drained(queue) == []
     assert sorted(read, key=lambda one: one.id) == sorted(emitted, key=lambda one: one.id)
 
 

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,6 +18,7 @@ from recon.section import Section
 from recon.stores.base import Selection, Store
 from recon.stores.factory import open_store
 from recon.stores.fold import FoldStore
+from recon.versions import Version, Versions
 from tests.integration.test_store_postgres import read
 
 SEED = 20261125
@@ -230,9 +232,9 @@ def test_health_looks_for_the_fields_in_the_newest_events(bench: Bench) -> None:
 
     health = bench.store().health(chosen(status="status", total="total", staus="staus"))
 
-    assert not health.readable_columns
+    assert health.readable_columns
     assert health.detail == "none of the newest 1,000 events of the log order_log has field staus (staus) in its column payload"
-    assert bench.store().health(chosen(status="status", total="total")).readable_columns
+    assert not bench.store().health(chosen(status="status", total="total")).detail
     absent = bench.store().health(chosen(Table(name="oder_log", key="order_id"), status="status"))
     assert not absent.readable_columns
     assert "oder_log" in absent.detail
@@ -264,6 +266,7 @@ def test_reads_one_state_whatever_is_committed_meanwhile(bench: Bench) -> None:
         ({"fold": "merged"}, "did you mean 'merge'?"),
         ({"type": "folded"}, "did you mean 'fold'?"),
         ({"deleted": [1]}, "wants a list of texts"),
+        ({"fold": "merge", "version": "v"}, "members of several versions cannot be merged"),
         ({"deletd": ["x"]}, "did you mean 'deleted'"),
         ({"url": "mysql+pymysql://u@h/d"}, '"fold" reads PostgreSQL and SQLite, not mysql'),
     ],
@@ -274,6 +277,51 @@ def test_a_wrong_setting_is_named(said: dict[str, Any], words: str) -> None:
         Bench("sqlite:///x.db", lambda *_: None, "?").store(**said)
 
     assert words in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("state", ["data.state", "state", ""])
+def test_a_log_of_several_versions_is_raised_before_it_is_read(bench: Bench, state: str) -> None:
+    """What is old has the new names and all its digits; an expression is the row's own; by key it is the same; a version nobody knows ends it."""
+
+    def event(body: dict[str, Any]) -> dict[str, Any]:
+        return {"data.state": {"data": {"key": "k", "state": body}}, "state": {"state": body}, "": body}[state]
+
+    def up(data: dict[str, Any]) -> dict[str, Any]:
+        old = data["state"]
+        return {**data, "state": {"amount": old["total"], "address": {"city": old["city"]}, "tags": [old["rate"]], "open": True}}
+
+    old = json.dumps(event({"total": 12345678901234567890, "city": "Ulm", "rate": 0.5})).replace("0.5", "1.10")
+    bench.log(
+        [
+            ("a", 1, "x", old),
+            ("b", 2, "x", event({"total": 1, "city": "Bonn", "rate": 2})),
+            ("b", 3, "x", event({"amount": 7, "address": {"city": "Kiel"}, "tags": [], "open": None})),
+            ("c", 4, "order.deleted", event({})),
+        ]
+    )
+    bench.execute("UPDATE order_log SET shop = CASE WHEN seq < 3 THEN 1 ELSE 2 END", [])
+    columns: dict[str, tuple[str | None, str | None]] = {
+        **{name: (path, None) for name, path in {"amount": "amount", "city": "address.city", "tags": "tags", "open": "open"}.items()},
+        "first": ("tags.0", None),
+        "place": (None, "seq * 10"),
+    }
+    versions = Versions(2, [Version(number=1, up=up)])
+    store, asked = bench.store(state=state, version="shop"), Selection(relation=LOG, columns=columns, versions=versions)
+    expected = [
+        {"key": "a", "amount": "12345678901234567890", "city": "Ulm", "tags": "[1.10]", "open": "true", "first": "1.10", "place": 10},
+        {"key": "b", "amount": "7", "city": "Kiel", "tags": "[]", "open": None, "first": None, "place": 30},
+    ]
+
+    assert sorted(read(store, asked), key=lambda row: row["key"]) == expected
+    assert store.get_many(asked, ["b", "c", "d"]).to_pylist() == expected[1:]
+    assert store.health(replace(asked, columns={"amount": ("amount", None), "city": ("address.city", None)})).detail == ""
+    assert "field nowhere (" in store.health(Selection(relation=LOG, columns={"nowhere": ("nowhere", None)}, versions=versions)).detail
+    broken = Versions(2, [Version(number=1, up=lambda data: data["no such"])])
+    with pytest.raises(StoreMismatch, match="has an event in version 1 that could not be raised: KeyError"):
+        read(store, replace(asked, versions=broken))
+    bench.execute("UPDATE order_log SET shop = 9 WHERE order_id = 'a'", [])
+    with pytest.raises(StoreMismatch, match="version 9 is not known here; known are 1, 2"):
+        read(store, asked)
 
 
 def test_the_general_way_folds_as_well(bench: Bench) -> None:

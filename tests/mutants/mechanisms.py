@@ -365,9 +365,9 @@ def cleared_plan(stack: ExitStack) -> None:
 
     real = outbox.Outbox.enqueue_in
 
-    def enqueue_in(self: Any, conn: Any, claim: Any, run_id: str, publisher: str) -> int:
+    def enqueue_in(self: Any, conn: Any, claim: Any, run_id: str, *publishers: str, **older: Any) -> int:
         conn.execute(update(plans).where(plans.c.run_id == run_id, plans.c.state != "none").values(state="passed"))
-        count: int = real(self, conn, claim, run_id, publisher)
+        count: int = real(self, conn, claim, run_id, *publishers, **older)
         return count
 
     swap(stack, outbox.Outbox, "enqueue_in", enqueue_in)
@@ -488,14 +488,15 @@ def complete_to_resolve(stack: ExitStack) -> None:
 
 @mechanism(4, "an event is marked as sent before it is sent")
 def send_then_mark(stack: ExitStack) -> None:
-    from recon.outbox.delivery import _Answered, _Drain
+    from recon.outbox.delivery import _Drain
+    from recon.outbox.marking import Answered
     from recon.publishers.base import Outcome, OutcomeKind
 
     real = _Drain._published
 
     def published(self: Any, batch: Any) -> Any:
         waiting = {row.event_id: row for row in self._due()}
-        self.answered += [_Answered(waiting[one.id], Outcome(kind=OutcomeKind.CONFIRMED)) for one in batch if one.id in waiting]
+        self.answered += [Answered(waiting[one.id], Outcome(kind=OutcomeKind.CONFIRMED)) for one in batch if one.id in waiting]
         self._mark()
         return real(self, batch)
 
@@ -541,10 +542,10 @@ def one_transaction(stack: ExitStack) -> None:
 
     real = Outbox.enqueue_in
 
-    def enqueue_in(self: Any, conn: Any, claim: Any, run_id: str, publisher: str) -> int:
+    def enqueue_in(self: Any, conn: Any, claim: Any, run_id: str, *publishers: str, **older: Any) -> int:
         conn.exec_driver_sql("COMMIT")
         conn.exec_driver_sql("BEGIN")
-        count: int = real(self, conn, claim, run_id, publisher)
+        count: int = real(self, conn, claim, run_id, *publishers, **older)
         return count
 
     swap(stack, Outbox, "enqueue_in", enqueue_in)

@@ -3,6 +3,9 @@
 import gzip
 import hashlib
 import json
+import os
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 
 from providers.files import Files
 from recon.clock import SystemClock
+from recon.dumps.pin import Pin
 from recon.errors import BadRequest, BadSetting, InvalidPage, Refused
 from recon.fetch.coverage import Coverage
 from recon.fetch.landing import land
@@ -26,11 +30,11 @@ def files(folder: Path, resource: dict[str, Any] | None = None) -> Files:
     return Files(section("providers.psp", {"folder": str(folder), "resources": {"rows": {k: v for k, v in one.items() if v is not None}}}))
 
 
-def landed(provider: Files, spool_folder: Path) -> tuple[Coverage, list[dict[str, Any]]]:
+def landed(provider: Files, spool_folder: Path, day: date | None = None) -> tuple[Coverage, list[dict[str, Any]]]:
     """The whole listing, and its records."""
     spool = Spool.open(spool_folder)
     try:
-        coverage = land(provider, Listing(resource="rows"), spool, clock=SystemClock())
+        coverage = land(provider, Listing(resource="rows", day=day), spool, clock=SystemClock())
         return coverage, [json.loads(line) for text in spool.frames() for line in text.splitlines()]
     finally:
         spool.close()
@@ -198,6 +202,9 @@ def test_it_goes_on_within_a_file(folder: Path, tmp_path: Path) -> None:
         ({"files": ""}, "a pattern or a list of names"),
         ({"files": [1]}, "a pattern or a list of names"),
         ({"files": "/incoming/*.csv"}, "leads out of the folder"),
+        ({"files": "{date:../%Y}.csv"}, "leads out of the folder"),
+        ({"days": 3}, "no {date} in it"),
+        ({"files": "{date}.csv", "days": 5_000}, "goes 5,000 days back"),
         ({"files": ["a.csv", "../b.csv"]}, "leads out of the folder"),
         ({"format": "xml"}, "format"),
         ({"delimiter": ";;"}, "one character is wanted"),
@@ -323,3 +330,83 @@ def test_a_header_in_another_encoding_is_told(folder: Path, tmp_path: Path) -> N
     with pytest.raises(InvalidPage, match="not in the encoding that was declared") as told:
         landed(files(folder), tmp_path / "s")
     assert "encoding in the resource" in str(told.value.hint)
+
+
+def test_names_with_the_days_of_the_run(folder: Path, tmp_path: Path) -> None:
+    """Three days up to yesterday, oldest first, whatever else lies there; a day without its file leaves the list partial, and a day whose pattern fits nothing is refused."""
+    for day in ("20261029", "20261030", "20261031", "20261101", "20261102"):
+        (folder / f"settled_{day}.csv").write_text(f"id,day\n{day},x\n")
+    resource = {"files": ["settled_{date:%Y%m%d}.csv"], "days": 3, "days_ago": 1}
+
+    coverage, records = landed(files(folder, resource), tmp_path / "s", date(2026, 11, 2))
+
+    assert [record["id"] for record in records] == ["20261030", "20261031", "20261101"]
+    assert coverage.whole
+    assert coverage.scope["filters"] == "settled_{date:%Y%m%d}.csv of 2026-10-30 to 2026-11-01"
+    # Another day's files are another list: nothing of it is gone on with.
+    coverage, records = landed(files(folder, resource), tmp_path / "s", date(2026, 11, 4))
+    assert (coverage.whole, [record["id"] for record in records]) == (False, ["20261101", "20261102"])
+    assert "settled_20261103.csv is not there" in coverage.proof
+    with pytest.raises(Refused, match=r"settled_20261103\*\.csv in .* fits no file"):
+        landed(files(folder, {**resource, "files": "settled_{date:%Y%m%d}*.csv"}), tmp_path / "s", date(2026, 11, 4))
+    coverage, records = landed(files(folder, {"files": "settled_{date:%Y%m}*.csv", "days": 30}), tmp_path / "s", date(2026, 11, 4))
+    assert len(records) == 5
+
+
+def test_a_file_that_is_replaced_after_it_was_read_is_noticed(folder: Path, tmp_path: Path) -> None:
+    """The first file is replaced while the second is read: nothing of it counts, the fetch is partial and says so; the next one reads both as they are."""
+    (folder / "a.csv").write_text("id,name\n1,old\n")
+    (folder / "b.csv").write_text("id,name\n" + "".join(f"{n},x\n" for n in range(2, 6_000)))
+    provider, spool = files(folder), Spool.open(tmp_path / "s")
+
+    def replace_first(coverage: Coverage) -> None:
+        if coverage.finished == 1:
+            (folder / "a.csv").write_text("id,name\n1,newer\n")
+
+    coverage = land(provider, Listing(resource="rows"), spool, clock=SystemClock(), on_page=replace_first)
+    spool.close()
+    assert (coverage.whole, coverage.finished, coverage.records) == (False, 1, 5_998)
+    assert "a.csv was 14 bytes" in coverage.proof
+    coverage, records = landed(provider, tmp_path / "s")
+    assert (coverage.whole, records[0]["name"]) == (True, "newer")
+
+
+def test_a_file_that_is_as_it_was_again_is_read_anew(folder: Path, tmp_path: Path) -> None:
+    """Replaced for a moment and put back by the time it is read anew: whole, with a note that it was begun anew."""
+    (folder / "a.csv").write_text("id,name\n1,old\n")
+    (folder / "b.csv").write_text("id,name\n2,x\n")
+    provider, spool = files(folder), Spool.open(tmp_path / "s")
+    about = (folder / "a.csv").stat()
+    look, looks = provider._place.look, 0
+
+    def looked(names: Sequence[str]) -> list[Pin]:
+        nonlocal looks
+        looks += len(names) == 2
+        # The second look at both is the one at the end.
+        swap = looks == 2 and len(names) == 2
+        (folder / "a.csv").write_text("id,name\n1,for a moment\n" if swap else "id,name\n1,old\n")
+        os.utime(folder / "a.csv", ns=(about.st_atime_ns, about.st_mtime_ns))
+        return look(names)
+
+    provider._place.look = looked  # type: ignore[method-assign]  # the moment between two looks is to be hit
+    coverage = land(provider, Listing(resource="rows"), spool, clock=SystemClock())
+    spool.close()
+    assert (coverage.whole, coverage.records, coverage.parts[0].restarts) == (True, 2, 1)
+    assert any("a.csv was started anew" in note for note in coverage.notes)
+
+
+def test_files_are_read_side_by_side(folder: Path, tmp_path: Path) -> None:
+    """With a concurrency of three every file is read to its end, each record once; where the later file counts they come one after another."""
+    for name in "abcdef":
+        (folder / f"{name}.csv").write_text("id,name\n" + "".join(f"{name}{n},{name}\n" for n in range(100)))
+    table = {
+        "folder": str(folder),
+        "concurrency": 3,
+        "resources": {"rows": {"files": "*.csv"}, "one": {"files": "*.csv", "newest_wins": True}},
+    }
+    provider = Files(section("providers.psp", table))
+
+    coverage, records = landed(provider, tmp_path / "s")
+
+    assert (provider.width("rows"), provider.width("one")) == (3, 1)
+    assert (coverage.whole, coverage.finished, len({record["id"] for record in records}), len(records)) == (True, 6, 600, 600)

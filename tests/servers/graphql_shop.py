@@ -413,6 +413,29 @@ def _served(shop: Shop, path: str, headers: dict[str, str], body: bytes) -> tupl
     return asked, shop.after(asked, answer or _execute(shop, asked))
 
 
+def _rest(shop: Shop, path: str, headers: dict[str, str]) -> Answer:
+    """One order by the REST Admin API, in its own words."""
+    if headers.get("x-shopify-access-token") != shop.token:
+        return _json({"errors": "[API] Invalid API key or access token (unrecognized login or wrong password)"}, 401)
+    found = re.fullmatch(rf"/admin/api/{VERSION}/orders/(\d+)\.json", path)
+    one = _by_id(shop, f"gid://shopify/Order/{found[1]}") if found else None
+    if one is None:
+        return _json({"errors": "Not Found"}, 404)
+    lines = [{"id": int(line["id"].rpartition("/")[2]), "sku": line["sku"], "quantity": line["quantity"]} for line in one["lineItems"]]
+    told = {
+        "id": int(one["legacyResourceId"]),
+        "admin_graphql_api_id": one["id"],
+        "name": one["name"],
+        "financial_status": one["displayFinancialStatus"].lower(),
+        "total_price": one["totalPriceSet"]["shopMoney"]["amount"],
+        "currency": one["totalPriceSet"]["shopMoney"]["currencyCode"],
+        "cancelled_at": one.get("cancelledAt"),
+        "created_at": one["createdAt"],
+        "line_items": lines,
+    }
+    return _json({"order": told})
+
+
 def _token(shop: Shop, body: bytes) -> Answer:
     form = dict(parse_qsl(body.decode()))
     if form != {"grant_type": "client_credentials", "client_id": "app-1", "client_secret": CLIENT_SECRET}:
@@ -442,6 +465,15 @@ def _handlers(shop: Shop) -> tuple[type[BaseHTTPRequestHandler], type[BaseHTTPRe
             if answer.drop:
                 self.close_connection = True
                 return
+            self.send_response(answer.status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("X-Shopify-API-Version", shop.version)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def do_GET(self) -> None:
+            answer = _rest(shop, self.path, self.told())
             self.send_response(answer.status)
             self.send_header("Content-Type", "application/json")
             self.send_header("X-Shopify-API-Version", shop.version)

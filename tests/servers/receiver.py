@@ -1,11 +1,14 @@
 """A real HTTP receiver of webhooks on loopback: verifies Standard Webhooks signatures with the reference library, records, misbehaves on request."""
 
+import contextlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 import standardwebhooks
@@ -46,6 +49,24 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
+    def __init__(self, *arguments: Any) -> None:
+        self.connections: set[socket.socket] = set()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+    def cut(self) -> None:
+        """Ends the connections that clients keep open."""
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """What the test looks at is the publisher's side."""
 
@@ -53,7 +74,7 @@ class Server(ThreadingHTTPServer):
 class Receiver:
     """`url`, `requests`, and `replies`: taken one by one, then `reply` for ever. `decide` may look at the request and answer instead."""
 
-    def __init__(self, secrets: tuple[str, ...] = (SECRET,)) -> None:
+    def __init__(self, secrets: tuple[str, ...] = (SECRET,), *, port: int = 0) -> None:
         self.secrets = secrets
         self.requests: list[Received] = []
         self.replies: list[Reply] = []
@@ -61,7 +82,7 @@ class Receiver:
         self.decide: Callable[[Received], Reply] | None = None
         self.stopping = threading.Event()
         self._lock = threading.Lock()
-        self._server = Server(("127.0.0.1", 0), _handler(self))
+        self._server = Server(("127.0.0.1", port), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hooks"
@@ -90,6 +111,7 @@ class Receiver:
     def close(self) -> None:
         self.stopping.set()
         self._server.shutdown()
+        self._server.cut()
         self._server.server_close()
         self._thread.join(5)
 

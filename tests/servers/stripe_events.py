@@ -1,5 +1,6 @@
 """Stripe in what its webhooks need, over `tests.servers.scripted`: lists by `created`, reads by id, deletions, and the events that were not delivered."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -75,6 +76,8 @@ class Account:
     deleted: set[str] = field(default_factory=set)
     undelivered: list[dict[str, Any]] = field(default_factory=list)
     refuse: dict[str, Answer] = field(default_factory=dict)
+    #: So many seconds pass before each answer.
+    slow: float = 0.0
     server: Scripted = field(init=False)
 
     @property
@@ -88,6 +91,7 @@ class Account:
 
     def answer(self, call: Call) -> Answer:
         """One request."""
+        time.sleep(self.slow)
         kind, _, key = call.path.removeprefix("/v1/").partition("/")
         for path, refusal in self.refuse.items():
             if call.path.startswith(f"/v1/{path}"):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recon.outbox.breaker import Breaker
-from recon.outbox.delivery import LONGEST_PAUSE, pause_after
+from recon.outbox.marking import LONGEST_PAUSE, pause_after
 
 
 def test_it_opens_at_the_threshold_and_waits_longer_each_time() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from recon.job import Guard, Job
 from recon.ledger.life import PATIENCE
-from recon.outbox.delivery import FIRST_PAUSE, LONGEST_PAUSE
+from recon.outbox.marking import FIRST_PAUSE, LONGEST_PAUSE
 from recon.plan.plan import LIMIT, SHORT
 from recon.state import drawing
 from recon.state.run import TRANSITIONS, RunState

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from recon.consume.reader import Received
@@ -62,6 +63,8 @@ class SQSReader:
             msg = f"visibility={visibility}: SQS takes 1 to {LONGEST_VISIBILITY} seconds"
             raise ValueError(msg)
         self.name = queue.rpartition("/")[2]
+        if find_spec("boto3") is None:
+            raise DeliveryError(f"reader {self.name}: the library boto3 is not installed", hint='pip install "nightly-recon[aws]"')
         self._queue = queue
         self._fifo = queue.endswith(".fifo")
         self._visibility = visibility
