@@ -53,11 +53,13 @@ class World:
 
 
 @st.composite
-def worlds(draw: Any, *, grain: int = 1, versions: str = "updated_at", found_deletions: bool = True) -> World:
+def worlds(draw: Any, *, grain: int = 1, versions: str = "updated_at", found_deletions: bool = True, reborn: bool = True) -> World:
     """A history of two to five steps, at most one of them a deletion beside the last; its versions tie within `grain` seconds."""
     moments = sorted(draw(st.lists(st.integers(1, 12 if grain > 1 else 60), min_size=2, max_size=5, unique=True)))
     history: list[tuple[int, State | None]] = []
     for number, moment in enumerate(moments):
+        if not reborn and history and history[-1][1] is None and history[-1][0] // grain == moment // grain:
+            continue
         gone = bool(history) and history[-1][1] is not None and draw(st.integers(0, 3)) == 0
         version = second(moment // grain * grain) if versions == "updated_at" else moment // grain
         state = None if gone else {"status": draw(st.sampled_from(STATUSES)), "total": number, versions: version}
@@ -160,9 +162,9 @@ def test_a_found_deletion_without_a_version_ends_alike_or_in_conflict(app: Appli
 
 
 @many
-@given(world=worlds(grain=5))
+@given(world=worlds(grain=5, reborn=False))
 def test_ties_end_alike_or_in_conflict(app: Application, world: World) -> None:
-    """Versions that tie: orders that end otherwise say so by an open conflict."""
+    """Versions that tie: orders that end otherwise say so by an open conflict. Deleted and made again within one tick is for the next law."""
     applier = app.by_time
     first, other = (delivered(applier, order, world.held) for order in world.orders)
     if standing(applier, first) != standing(applier, other):
