@@ -67,7 +67,7 @@ def sent_in_both(nights: Nights, *keys: str, source: str = "paid") -> None:
     """A night of a job in version 2 that still sends version 1."""
     nights.job = job(event_version=2, versions=(ONE,))
     nights.look([changed(key, source=source) for key in keys])
-    nights.send(older=[one.number for one in nights.job.chain.sent_on(nights.clock.now().date())])
+    nights.send(older={"bus": [one.number for one in nights.job.chain.sent_on(nights.clock.now().date())]})
     nights.end()
 
 
