@@ -30,6 +30,8 @@ class Application:
         self.rows: dict[str, Values] = {}
         #: The highest version that each key was ever told of, for the guarded handler.
         self.told: dict[str, int] = {}
+        #: Where ordinary webhooks go, where they go through a consumer's own door.
+        self.door: Callable[[Change], None] | None = None
         self._universe = universe
         self._database = sqlite3.connect(file, isolation_level=None)
         # A reader that stands still in the middle of its read must not hold up the writers.
@@ -80,10 +82,16 @@ class Application:
         self._database.execute("begin")
         handle(event, self._database)
         self._database.execute("commit")
+        self.seen(key, written=True)
+
+    def seen(self, key: str, *, written: bool = False) -> Values:
+        """What the row is now, noted where somebody else may have written it, as `written` says that somebody did."""
         row = self._database.execute(f'select {self._names} from "{self.table}" where "{self.key}" = ?', (key,)).fetchone()
         state = None if row is None else dict(zip(self.columns, row, strict=True))
-        self.rows[key] = state
-        self.history.put(self._universe.time.at, key, state)
+        if written or state != self.rows.get(key):
+            self.rows[key] = state
+            self.history.put(self._universe.time.at, key, state)
+        return state
 
     def double(self, key: str) -> bool:
         """Writes the row of a key a second time, as a table without a unique index allows; False where there is none."""
@@ -120,7 +128,13 @@ def guarded(application: Application, change: Change) -> None:
         application.write(change.key, change.state)
 
 
-HANDLERS: dict[str, Callable[[Application, Change], None]] = {"naive": naive, "guarded": guarded}
+def door(application: Application, change: Change) -> None:
+    """A webhook's handler that leaves it to the door of the consumer of events."""
+    assert application.door is not None
+    application.door(change)
+
+
+HANDLERS: dict[str, Callable[[Application, Change], None]] = {"naive": naive, "guarded": guarded, "door": door}
 
 
 class Webhooks:

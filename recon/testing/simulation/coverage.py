@@ -1,6 +1,7 @@
 """What a campaign must reach: a simulation that never comes to a state proves nothing of it."""
 
 from recon.state.run import TRANSITIONS, RunState
+from recon.testing.simulation.broker import BROKER_MOODS, FATES
 from recon.testing.simulation.consumers import MOODS
 from recon.testing.simulation.faults import ITEM_FAULTS, LISTING_FAULTS
 
@@ -32,6 +33,16 @@ PLACES = ("absence by 404", "absence by 410", "absence by marker", "cursor expir
 READS = ("several by id", "several cut short")
 GUARDS = ("missing", "extra", "changed", "same_field", "shrunken", "empty", "week", "total")
 FOUND = ("in flight", "deletion waits", "stamped ahead")
+BROKER = (
+    "broker drops a repeat",
+    "broker takes a repeat",
+    "effect fails",
+    "replayed",
+    "version raised",
+    "told in an older version",
+    "sunset",
+)
+ANSWERS = ("applied", "already", "older", "seen")
 VERDICTS = ("clean", "discrepancies", "held", "incomplete", "agrees")
 
 DECLARED: frozenset[str] = frozenset(
@@ -41,6 +52,10 @@ DECLARED: frozenset[str] = frozenset(
         *LISTING_FAULTS,
         *ITEM_FAULTS,
         *(f"consumer {mood}" for mood in MOODS if mood != "prompt"),
+        *(f"broker {mood}" for mood in BROKER_MOODS if mood != "prompt"),
+        *(f"consumer dies {fate}" for fate in FATES),
+        *BROKER,
+        *(f"applier {answer}" for answer in ANSWERS),
         *(f"crash at {step}" for step in STEPS),
         *(f"freeze at {step}" for step in STEPS),
         *WEBHOOKS,

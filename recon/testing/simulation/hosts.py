@@ -21,8 +21,10 @@ from recon.settings import load
 from recon.state.database import State
 from recon.state.engine import make
 from recon.state.slots import Slots, SlotState
+from recon.testing.simulation.broker import BrokerPublisher
 from recon.testing.simulation.clock import DAY, SLOT
 from recon.testing.simulation.consumers import WorldPublisher
+from recon.testing.simulation.migration import LASTS
 from recon.testing.simulation.network import WorldNetwork
 from recon.testing.simulation.oracle.facts import Ended, Frozen
 from recon.testing.simulation.people import People
@@ -111,9 +113,14 @@ class Hosts:
                 continue
             delay = 1.0 + index * chance.between(0, 200, "host late", host, night)
             universe.time.later(begin + SLOT + delay, partial(self.due, host))
+        if universe.world.migrates and night == universe.nights // 2:
+            universe.time.later(begin + 12 * 3600.0, self._raise)
         if chance.happens("job edited", universe.world.edits, night):
             universe.time.later(begin + 12 * 3600.0, self._edit)
         for domain in universe.domains:
+            if chance.happens("replayed", universe.world.replays, domain, night):
+                at = chance.between(0, DAY, "replayed at", domain, night)
+                universe.time.later(begin + at, partial(self.people.replay, domain, night))
             if chance.happens("acknowledged", universe.world.acks, domain, night):
                 universe.time.later(begin + 11 * 3600.0, partial(self.people.acknowledge, domain, night))
             for kind in ("run by hand", "dry run", "look at one", "publish by hand"):
@@ -133,9 +140,22 @@ class Hosts:
         if "currency" not in universe.compared:
             universe.compared = (*universe.compared, "currency")
             universe.story.tell("person", "edits the job: the currency counts as well")
-            for host in self.names:
-                write_jobs(universe, host)
-            self._projects.clear()
+            self._write_jobs()
+
+    def _raise(self) -> None:
+        """The consumers know the second version; now the job tells it, and the first one beside it for some days."""
+        universe, day = self._universe, self._universe.night
+        universe.schema = 2
+        universe.facts.raised, universe.facts.sunset = universe.time.at, (day + LASTS + 1) * DAY
+        universe.story.tell("person", f"raises the events to version 2; version 1 is sent for {LASTS} days more")
+        universe.chance.reach("version raised")
+        universe.time.later(universe.facts.sunset, lambda: universe.chance.reach("sunset"))
+        self._write_jobs()
+
+    def _write_jobs(self) -> None:
+        for host in self.names:
+            write_jobs(self._universe, host)
+        self._projects.clear()
 
     def freeze(self, process: Process, seconds: float, kind: str) -> None:
         """The process stands still; others do what they do, one of them at once."""
@@ -237,14 +257,22 @@ class Hosts:
         own = universe.world.own.job if universe.world.own is not None else None
         provider: Any = project.provider(own.provider if own is not None else "shop")
         provider.session.through(WorldNetwork(universe, process), chance=process.chance)
-        project.put("publishers", str(own.publisher) if own is not None else "bus", WorldPublisher(universe, process))
+        bus = BrokerPublisher if universe.world.broker else WorldPublisher
+        project.put("publishers", str(own.publisher) if own is not None else "bus", bus(universe, process))
         return project
 
     def carry_out(self, work: "Work", order: str, domain: str, act: Callable[[], Any]) -> RunFigures | None:
         """One order, and what it said of itself; None where it gave no figures. A Crash is noted and passes on."""
         process, universe = work.process, self._universe
         began, fields = universe.time.at, universe.compared
-        facts: dict[str, Any] = {"process": process.number, "began": began, "domain": domain, "order": order, "fields": fields}
+        facts: dict[str, Any] = {
+            "process": process.number,
+            "began": began,
+            "domain": domain,
+            "order": order,
+            "fields": fields,
+            "schema": universe.schema,
+        }
         figures: RunFigures | None = None
         try:
             answer = act()

@@ -4,8 +4,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from recon.ledger.acks import Acks
+from recon.outbox.replay import Choice, Replays
 from recon.progress import Silent
-from recon.run import approve, reject
+from recon.run import approve, publish, reject
 from recon.testing.simulation.clock import DAY
 from recon.testing.simulation.oracle.common import equal
 from recon.testing.simulation.oracle.facts import Act, Held
@@ -87,6 +88,24 @@ class People:
             universe.time.later(universe.time.at + 1200.0, lambda: self._decide(what, held, number, tries + 1))
         elif taken and what == "approved twice":
             universe.time.later(universe.time.at + 300.0, lambda: self._decide("approved once more", held, number, 9))
+
+    def replay(self, domain: str, night: int) -> None:
+        """Has what was told before told again, `recon replay --to bus`: all of the domain, or what was emitted since the day before."""
+        universe, named = self._universe, ("replay", domain, night)
+        if len(CURRENT) >= DEEPEST:
+            return
+        since = universe.database_clock.now() - timedelta(days=1) if universe.chance.between(0, 1, *named) < 0.5 else None
+        choice = Choice(domain=domain, since=since)
+        with self._hosts.working(universe.chance.one_of(self._hosts.names, *named)) as work:
+            clock, told = work.process.clock, Silent()
+
+            def act() -> None:
+                publish(work.project, work.state, domain, clock=clock, progress=told)
+                Replays(work.state).begin(choice, "bus")
+                publish(work.project, work.state, domain, clock=clock, progress=told)
+
+            universe.story.tell("person", f"replays {domain}, {'all of it' if since is None else 'of the last day'}")
+            self._hosts.carry_out(work, "replay", domain, act)
 
     def acknowledge(self, domain: str, night: int) -> None:
         """Says of one key that differs that it is known, for some days; where nothing is open there is nothing to say it of."""

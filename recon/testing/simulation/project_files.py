@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recon.testing.simulation.clock import moment
 from recon.testing.simulation.listing import PARTS, RULES
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ BATCH = 'batch = {{ path = "{domain}/many", param = "ids", join = ",", records =
 JOB = '''"""{domain}: what the shop has."""
 
 from recon import Field, Guard, Job, Table
-
+{versions}
 {domain} = Job(
     domain="{domain}",
     provider="shop",
@@ -46,14 +47,19 @@ from recon import Field, Guard, Job, Table
     store="{domain}",
     table=Table(name="{domain}"),
     event="{domain}",
-    publisher="bus",
+{chain}    publisher="bus",
     settle={settle},
     delete_nights={delete_nights},
 {updated}    schedule="0 3 * * *",
     guard=Guard(floor={floor}, missing=0.3, extra=0.2, changed=0.3, same_field=0.6, shrunken=0.35),
-    fields=(Field("status"), Field("amount", "integer"), Field("currency", compare={currency}), Field("version", "integer", compare=False){changed}),
+    fields=(Field("status"), {amount}, Field("currency", compare={currency}), Field("version", "integer", compare=False){changed}),
 )
 '''
+VERSIONS = """from recon.testing.simulation.migration import lowered, raised
+from recon.versions import Version
+
+VERSIONS = (Version(number=1, up=raised, down=lowered, sunset="{sunset}"),)
+"""
 
 
 def folder_of(universe: "Universe", host: str) -> Path:
@@ -112,6 +118,9 @@ def write_jobs(universe: "Universe", host: str) -> None:
             floor=world.floor,
             currency="currency" in universe.compared,
             delete_nights=world.delete_nights,
+            versions=VERSIONS.format(sunset=moment(universe.facts.sunset - 1).date()) if universe.schema > 1 else "",
+            chain="    event_version=2,\n    versions=VERSIONS,\n" if universe.schema > 1 else "",
+            amount='Field("total", "integer", path="amount", column="amount")' if universe.schema > 1 else 'Field("amount", "integer")',
             updated='    updated="changed",\n' if world.updated else "",
             changed=', Field("changed", "timestamp", compare=False)' if world.updated else "",
         )

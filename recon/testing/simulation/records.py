@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recon.testing.simulation.clock import second
-from recon.testing.simulation.oracle.facts import Held, RunRow
+from recon.testing.simulation.oracle.facts import Held, Queued, RunRow
 
 if TYPE_CHECKING:
     from recon.testing.simulation.people import People
@@ -45,8 +45,7 @@ class Records:
                 )
             for name, fence in database.execute("select domain, fence from recon_leases").fetchall():
                 facts.fences.setdefault(name, []).append(fence)
-            for id_, emission in database.execute("select event_id, emission from recon_outbox where state = 'sent'").fetchall():
-                facts.marked.setdefault((id_, emission), universe.time.at)
+            self._read_outbox(database)
             held = "select p.run_id, r.domain, p.checksum, p.expires_at from recon_plans p join recon_runs r on r.id = p.run_id where p.state = 'held' and r.state = 'held' and not r.dry_run"
             for run, domain, checksum, expires in database.execute(held).fetchall():
                 if run not in facts.held:
@@ -60,6 +59,28 @@ class Records:
                         ids=frozenset(one for (one,) in ids),
                     )
                     self._people.hear(facts.held[run])
+
+    def _read_outbox(self, database: sqlite3.Connection) -> None:
+        facts, now = self._universe.facts, self._universe.time.at
+        left = set(facts.outbox)
+        for seq, run, id_, emission, domain, key, publisher, version, replay, state in database.execute(
+            "select seq, run_id, event_id, emission, domain, partitionkey, publisher, version, replay, state from recon_outbox"
+        ).fetchall():
+            left.discard(seq)
+            if seq not in facts.outbox:
+                facts.outbox[seq] = Queued(
+                    seq=seq, run=run, id=id_, domain=domain, key=key, publisher=publisher, version=version, replay=replay is not None
+                )
+            row = facts.outbox[seq]
+            if not row.looks or row.looks[-1][1] != state:
+                row.looks.append((now, state))
+            if state == "sent":
+                facts.marked.setdefault((id_, emission, row.lane), now)
+        for seq in left:
+            if facts.outbox[seq].looks[-1][1] != "gone":
+                facts.outbox[seq].looks.append((now, "gone"))
+        told = "select e.run_id, e.event_id from recon_plan_events e join recon_plans p on p.run_id = e.run_id where p.state = 'enqueued'"
+        facts.enqueued.update(database.execute(told).fetchall())
 
 
 def plan_state(file: Path, run: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recon.testing.simulation.application import Application, Handler, Webhooks
+from recon.testing.simulation.applying import Applying, Reading
+from recon.testing.simulation.broker import Broker
 from recon.testing.simulation.chance import Chance
 from recon.testing.simulation.clock import DAY, SLOT, DatabaseClock, Time
 from recon.testing.simulation.consumers import MOODS, Consumer
@@ -55,6 +57,9 @@ class World:
     by last id does not go on from an item that is gone.
     `paging` is a key of `listing.RULES`; `absence` is how a read by id tells of a deletion: 404, 410 or marker; `handler` is one of
     `application.HANDLERS`; `careful` says that the consumer of events looks at the row first, and `handle` is a consumer of your own.
+    With `broker`, events go to a broker and consumers read from it, and die over it for the share `consumer_crashes` of their lives; `moods` are then
+    `broker.BROKER_MOODS`. With `applier`, the consumer is `recon.consume`, and `handler="door"` sends the webhooks through its door. With `migrates`,
+    the job raises the version of its events midway. On the share `replays` of days somebody replays.
     `troubles` are states of a whole night (wiped, wrong tenant, clamped, reads 404, forbidden, unreadable,
     outage, store away; of a listing in parts: filter ignored, part refused) with the share of nights that have them; `weights` changes how often a single fault is drawn, by name.
     """
@@ -105,6 +110,11 @@ class World:
     reads_at_once: int = 0
     cursor_age: float = 0.0
     strict_keys: bool = False
+    broker: bool = False
+    applier: bool = False
+    migrates: bool = False
+    replays: float = 0.0
+    consumer_crashes: float = 0.2
     own: "Own | None" = None
 
     def weight(self, fault: str) -> float:
@@ -137,6 +147,8 @@ class Universe:
             delete_nights=world.delete_nights, listing_lag=world.listing_lag, shards=len(REGIONS) if world.parts == "shards" else 0
         )
         self.compared: tuple[str, ...] = COMPARED[0]
+        #: The version of the events' data that the jobs have.
+        self.schema = 1
         if world.own is not None:
             self.compared = tuple(one.name for one in world.own.job.compared)
         self.steps: Counter[str] = Counter()
@@ -150,6 +162,8 @@ class Universe:
         self.applications: dict[str, Application] = {}
         self.consumers: dict[str, Consumer] = {}
         self.numbers = 0
+        self.broker = Broker(self)
+        self.facts.broker = world.broker
         self.gateway = Gateway(self)
         self.hosts = Hosts(self)
         self._settle_in()
@@ -175,10 +189,21 @@ class Universe:
                 application._replicate(key, state)  # noqa: SLF001 - what stood there before the world began is no write of a handler
             self.parties[domain], self.applications[domain] = party, application
             self.consumers[domain] = Consumer(self, application, careful=self.world.careful, handle=self.world.handle)
+            if self.world.broker:
+                self._subscribe(domain, application)
             self.facts.source[domain], self.facts.target[domain] = party.history, application.history
         for host in self.hosts.names:
             self.skew[host] = 0.0
             write_project(self, host)
+
+    def _subscribe(self, domain: str, application: Application) -> None:
+        """Who reads from the broker: the application, and where versions change somebody beside it who knows the first one only."""
+        consumer: Applying | Reading = (
+            Applying(self, application) if self.world.applier else Reading(self, application, self.consumers[domain])
+        )
+        self.broker.subscribe(domain, "application", consumer)
+        if self.world.migrates:
+            self.broker.subscribe(domain, "old one", Reading(self, application, None, versions=frozenset({1})))
 
     # -- what is so tonight -------------------------------------------------------------------------------------------------
 
@@ -238,7 +263,8 @@ class Universe:
         if self.calm:
             return "prompt"
         mood = self.chance.weighted(dict(self.world.moods), "mood", self.night)
-        return mood if mood == "prompt" or self.chance.let(f"consumer {mood}", self.night) else "prompt"
+        who = "broker" if self.world.broker else "consumer"
+        return mood if mood == "prompt" or self.chance.let(f"{who} {mood}", self.night) else "prompt"
 
     # -- processes ----------------------------------------------------------------------------------------------------------
 
@@ -288,6 +314,7 @@ class Universe:
                 self.facts.calm = self.time.at
                 self._come_to_rest()
         self.hosts.look()
+        self.broker.close()
 
     def _plan(self, night: int) -> None:
         """What is to happen this day, at its times."""

@@ -11,13 +11,19 @@ PATIENCE = 2
 
 
 def one_id(facts: Facts) -> Iterator[str]:
-    """The bytes under an id never change; what stayed as it was has the same id each time it is told."""
+    """The bytes under an id never change, in one version; what stayed as it was has the same id each time it is told."""
     first: dict[str, Delivery] = {}
+    bodies: dict[tuple[str, object, object], Delivery] = {}
     last: dict[tuple[str, str], Delivery] = {}
     for delivery in facts.deliveries:
-        other = first.setdefault(delivery.id, delivery)
+        first.setdefault(delivery.id, delivery)
+        # Beside a newer version an older one says as well that it ends.
+        told = delivery.event.get("dataversion"), delivery.event.get("deprecationsunset")
+        other = bodies.setdefault((delivery.id, *told), delivery)
         if other.body != delivery.body:
             yield f"{names(delivery)}: other bytes than at {when(other.at)} under the same id"
+        if delivery.replay or delivery.lane:
+            continue
         key = delivery.event["data"]["key"]
         before = last.get((delivery.domain, key))
         last[delivery.domain, key] = delivery
@@ -26,7 +32,7 @@ def one_id(facts: Facts) -> Iterator[str]:
         source, target = facts.source[delivery.domain], facts.target[delivery.domain]
         begin = facts.rows[before.event["reconrunid"]].started if before.event["reconrunid"] in facts.rows else before.at
         still = source.constant(key, begin, delivery.at) and target.constant(key, begin, delivery.at)
-        edited = len({run.fields for run in facts.ended if begin <= run.began <= delivery.at}) > 1
+        edited = len({(run.fields, run.schema) for run in facts.ended if begin <= run.began <= delivery.at}) > 1
         nights = sum(1 for run in whole_runs(facts, delivery.domain) if first[before.id].at < run.began <= delivery.at)
         # The night that tells it has not come to its end yet.
         nights += 1
@@ -44,14 +50,14 @@ def overtaken(facts: Facts) -> Iterator[str]:
             yield f"{names(delivery)}: that process was killed at {when(facts.dead[delivery.process])}"
     for frozen in facts.frozen:
         sent = {
-            (one.id, one.emission)
+            (one.id, one.emission, one.lane)
             for one in facts.deliveries
             if one.process != frozen.process and frozen.at < one.at <= frozen.until and one.outcome == "confirmed"
         }
         sent = {one for one in sent if facts.marked.get(one, float("inf")) <= frozen.until}
         for one in facts.deliveries:
             mine = one.process == frozen.process and one.at >= frozen.until
-            if mine and one.call > frozen.calls and (one.id, one.emission) in sent:
+            if mine and one.call > frozen.calls and (one.id, one.emission, one.lane) in sent:
                 yield f"{names(one)}: it stood still until {when(frozen.until)}, and another process had delivered that meanwhile"
 
 

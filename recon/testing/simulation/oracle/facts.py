@@ -40,6 +40,9 @@ class Delivery:
     outcome: str
     #: The number of the call of the publisher that carried it, in its process.
     call: int
+    #: The older version of its data that it was told in, 0 for the newest.
+    lane: int = 0
+    replay: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,8 @@ class Ended:
     run: str = ""
     problem: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
+    #: The version of the events' data that its job had.
+    schema: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +166,63 @@ class Applied:
     careful: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """One message that a broker took in: in `version` of the data, sent as the older version `lane`, 0 for the newest."""
+
+    at: float
+    domain: str
+    id: str
+    key: str
+    lane: int
+    version: int
+    replay: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """One message that a consumer behind a broker took in for good, with the row before and after; `kind` is what it made of it."""
+
+    at: float
+    consumer: str
+    domain: str
+    id: str
+    key: str
+    version: int
+    kind: str
+    replay: bool
+    before: Values
+    after: Values
+
+
+@dataclass(slots=True, kw_only=True)
+class Queued:
+    """One row of the outbox, with each look at which it stood otherwise than before: the time, and its state (gone: it was not there any more)."""
+
+    seq: int
+    run: str
+    id: str
+    domain: str
+    key: str
+    publisher: str
+    version: int
+    replay: bool
+    looks: list[tuple[float, str]] = field(default_factory=list)
+
+    @property
+    def lane(self) -> int:
+        """The line within its key: each older version has its own."""
+        return max(self.version, 0)
+
+    def at(self, at: float) -> str:
+        """How it stood at the last look before; "" where it had not been seen."""
+        return next((state for since, state in reversed(self.looks) if since <= at), "")
+
+    def after(self, at: float) -> str:
+        """How it stood at the next look at which it was seen otherwise, else as at the last one."""
+        return next((state for since, state in self.looks if since > at), self.looks[-1][1])
+
+
 @dataclass(slots=True)
 class Facts:
     """Everything that happened in a world, in order."""
@@ -180,8 +242,23 @@ class Facts:
     parts: list[PartEnd] = field(default_factory=list)
     #: Lease name to its fences, as they were seen, in order.
     fences: dict[str, list[int]] = field(default_factory=dict)
-    #: When it was first seen in the database that an emission (id, number) was delivered: from then on nobody has a reason to send it again.
-    marked: dict[tuple[str, int], float] = field(default_factory=dict)
+    #: When it was first seen in the database that an emission (id, number, older version) was delivered: from then on nobody has a reason to send it again.
+    marked: dict[tuple[str, int, int], float] = field(default_factory=dict)
+    #: The rows of the outbox, by their numbers.
+    outbox: dict[int, Queued] = field(default_factory=dict)
+    #: The events of plans that went into the outbox, by run and id.
+    enqueued: set[tuple[str, str]] = field(default_factory=set)
+    #: Whether a broker stands between the destination and the consumers.
+    broker: bool = False
+    taken: list[Taken] = field(default_factory=list)
+    #: The consumers behind it, by name (domain/consumer), with the versions that they read, None for all.
+    readers: dict[str, frozenset[int] | None] = field(default_factory=dict)
+    answered: list[Answered] = field(default_factory=list)
+    #: The ids whose side effect ran, by consumer, once for each time.
+    effects: dict[str, list[str]] = field(default_factory=dict)
+    #: When events were raised to a second version, and when the first one's last day is over.
+    raised: float = float("inf")
+    sunset: float = float("inf")
     #: When each process that died, died.
     dead: dict[int, float] = field(default_factory=dict)
     #: Keys that the application holds twice, by domain, with since when and until when.

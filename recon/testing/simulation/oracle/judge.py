@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from recon.testing.simulation.oracle import asking, covering, delivering, ending, finding, holding, telling
+from recon.testing.simulation.oracle import asking, carrying, covering, delivering, ending, finding, holding, telling
 from recon.testing.simulation.oracle.facts import Facts
 
 Law = Callable[[Facts], Iterator[str]]
@@ -25,6 +25,7 @@ LAWS: dict[str, Law] = {
     "1 no event for what changed while it was looked at": finding.nothing_moving,
     "2 lasting drift is corrected or accounted for": finding.nothing_dropped,
     "3 one id per fact": delivering.one_id,
+    "3 one fact has one id": carrying.one_fact,
     "4 nothing leaves a held run unless it was approved": holding.held_back,
     "4 an approval covers what was shown": holding.approvals,
     "5 both sides come together once faults stop": ending.converged,
@@ -39,6 +40,11 @@ LAWS: dict[str, Law] = {
     "12 a token that ended costs one request": asking.dead_tokens,
     "13 absence is inferred from the whole only": covering.absent_of_whole_only,
     "13 clean is said of parts that make the whole": covering.clean_of_whole_only,
+    "14 no event is lost between outbox and consumer": carrying.nothing_lost,
+    "14 what counts as confirmed was taken": carrying.confirmed_is_taken,
+    "15 the order within a key is kept": carrying.in_order,
+    "16 an effect runs once, and a replay changes nothing": carrying.effects_once,
+    "17 an older version is told until its sunset": carrying.versions_end,
 }
 """The laws by their names."""
 

@@ -75,7 +75,7 @@ def loud(facts: Facts) -> Iterator[str]:
 
 def _hidden(facts: Facts, run: Ended) -> Iterator[str]:
     """Events that this process tried, and that nobody had taken when it ended: exit 0 must not hide them."""
-    last = {one.id: one for one in facts.deliveries if one.domain == run.domain and one.at <= run.ended}
+    last = {(one.id, one.lane): one for one in facts.deliveries if one.domain == run.domain and one.at <= run.ended}
     mine = [one for one in last.values() if one.process == run.process and one.at >= run.began and one.outcome != "confirmed"]
     left = [one for one in mine if not _withdrawn(facts, run, one)]
     if left:
