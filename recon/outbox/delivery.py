@@ -226,10 +226,19 @@ class _Drain:
             return conn.execute(query.where(among(conn, outbox.c.seq, chosen))).all() if chosen else ()
 
     def _next_due(self) -> float | None:
-        """Seconds until the next event is due; None where none waits."""
+        """Seconds until the next event may go; None where none waits."""
+        waiting = _waiting(self.name, self.domain)
         with self.state.read() as conn:
-            due: datetime | None = conn.execute(select(func.min(outbox.c.due_at)).where(*_waiting(self.name, self.domain))).scalar_one()
-            return None if due is None else max(0.0, (due - self.state.now(conn)).total_seconds())
+            due: datetime | None = conn.execute(select(func.min(outbox.c.due_at)).where(*waiting)).scalar_one()
+            now = self.state.now(conn)
+            if due is None or due > now:
+                return None if due is None else (due - now).total_seconds()
+            # It is due, and one of its key before it is not: that one decides.
+            by_index(conn)
+            line = select(*LINE).where(*waiting).order_by(outbox.c.seq)
+            with conn.execute(line, execution_options={"yield_per": WIDEST}) as rows:
+                first = min((row.due for row in _oldest(rows)), default=None)
+            return None if first is None else max(0.0, (first - micros(now)) / 1_000_000)
 
     def _window(self, rows: Sequence[Row[Any]]) -> None:
         """Sends a window of events, a batch at a time, and marks them."""

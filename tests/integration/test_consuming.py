@@ -92,6 +92,18 @@ def test_everything_is_taken_in_and_done(engine: Engine, source: MemorySubscript
     assert source.given_back == 0
 
 
+def test_no_message_ends_the_loop(engine: Engine, source: MemorySubscription) -> None:
+    """A time that lies before the first year once it is told in UTC, and a header that is no text of any encoding: dead letters, and the rest goes on."""
+    odd = correction("created", "1", state("open", 1), None, at=100).encode()
+    source.put(odd.replace(b'"recordedtime":"2026', b'"recordedtime":"0001-01-01T00:00:00+14:00","was":"2026'))
+    source.put(b"no event", headers={"content-type": "text/plain", "x-from": "caf\udce9"})
+    put(source, correction("created", "2", state("open", 2), None, at=100))
+    loop = Loop(MemoryReader(source), applier_of(engine))
+    loop.until(lambda: source.left == 0)
+    assert loop.end() == {AppliedKind.DEAD: 2, AppliedKind.APPLIED: 1}
+    assert len(applier_of(engine).dead_letters()) == 2
+
+
 def test_a_database_that_is_down_is_waited_for(source: MemorySubscription, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """While another session holds the database nothing is settled, and it is said; once it is free all is taken in, in order."""
     url = f"sqlite:///{tmp_path}/shop.db"
