@@ -113,6 +113,14 @@ def test_what_healed_by_itself_is_told_to_nobody_who_waits_for_it(shell: Shell, 
     assert receiver.events == []
 
 
+def test_one_delivery_to_two_destinations_is_told_as_one(shell: Shell) -> None:
+    """Whoever reads how often a correction was delivered wants to know how often the consumer could have acted."""
+    assert shell("run", "orders", "--slot", "2026-11-01T03:00:00Z").code == 0
+    body = json.loads(shell("run", "orders", "--slot", "2026-11-02T03:00:00Z", "--json").out)
+    told_of = {(one["deliveries"], tuple(one["publishers"])) for one in body["convergence"]["unheeded"]}
+    assert told_of == {(1, ("hook", "bus"))}
+
+
 def test_a_destination_added_later_gets_what_comes_from_then_on(shell: Shell, receiver: Receiver) -> None:
     """What went out before is not sent to it by itself; a replay brings it."""
     toml = (shell.shop.folder / "recon.toml").read_text()
