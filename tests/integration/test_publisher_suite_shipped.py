@@ -35,7 +35,8 @@ SKIPS = {
     "table-postgresql": UNBOUNDED,
     "table-sqlite": UNBOUNDED | KILLED,
     "apply-postgresql": UNBOUNDED | NEWEST,
-    "apply-sqlite": UNBOUNDED | KILLED | NEWEST,
+    # Each event is a transaction of its own: 300 of them are shown on PostgreSQL.
+    "apply-sqlite": UNBOUNDED | KILLED | NEWEST | {suite.closed_while_it_sends_it_answers_for_all},
     "webhook": UNBOUNDED,
     "webhook-batch": UNBOUNDED,
     "file": UNBOUNDED | KILLED | {suite.a_refused_event_costs_itself_alone},
