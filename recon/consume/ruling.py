@@ -136,7 +136,8 @@ def over_nothing(fact: Fact, mark: Mark | None) -> Ruled:  # noqa: PLR0911 -- A 
     if order == 1 and not mark.bound:
         return Ruling.WRITE, ""
     if mark.outlived(fact):
-        return (Ruling.WRITE, "") if expected else (Ruling.CONFLICT, GONE)
+        # What a deletion left behind, and was seen to be there again since, needs no row to be as before.
+        return (Ruling.WRITE, "") if expected or mark.deleted else (Ruling.CONFLICT, GONE)
     if fact.correction or order in {0, -1}:
         return Ruling.OLDER, "it was deleted after this"
     return Ruling.CONFLICT, "it was deleted, and nothing says whether before or after this"
@@ -171,10 +172,10 @@ def remembered(fact: Fact, mark: Mark | None, *, written: bool, row_version: Any
     told, told_version = held.told, held.told_version
     if fact.observed is None and (told is None or newer(told_version, fact.version) == 1):
         told, told_version = at, fact.version
-    version, bound = _newest((held.version, held.bound), (fact.version, fact.bound), (row_version if fact.deletes else None, False))
+    version = _newest(held.version, fact.version, row_version if fact.deletes else None)
     # A deletion without a version of its own is newer than whatever it found, and nobody knows by how much.
-    bound = bound or (fact.bound and (written or latest))
-    gone, _ = _newest((held.gone, False), (fact.version if fact.deletes else None, False))
+    bound = (held.bound and held.deleted) or (fact.bound and (written or latest))
+    gone = _newest(held.gone, fact.version if fact.deletes else None)
     if not latest:
         wrote = None if written or deleted else held.wrote
     return Mark(
@@ -206,11 +207,9 @@ def deletion(change: Change, version: Any, observed: datetime, *, column: str | 
     return before, True
 
 
-def _newest(*versions: tuple[Any, bool]) -> tuple[Any, bool]:
-    """The newest of versions, each with whether it is a lower bound; of equal ones the bound."""
-    found: tuple[Any, bool] = (None, False)
-    for version, bound in versions:
-        order = 1 if found[0] is None else newer(found[0], version)
-        if version is not None and (order == 1 or (order == 0 and bound)):
-            found = (version, bound)
+def _newest(*versions: Any) -> Any:
+    found = None
+    for one in versions:
+        if one is not None and (found is None or newer(found, one) == 1):
+            found = one
     return found
