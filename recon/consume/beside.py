@@ -79,6 +79,7 @@ class Marks:
             "observed": None if mark.observed is None else iso(mark.observed),
             "deleted": mark.deleted,
             "told": None if mark.told is None else iso(mark.told),
+            "told_version": None if mark.told_version is None else str(mark.told_version),
             "gone": None if mark.gone is None else str(mark.gone),
             "wrote": mark.wrote,
             "event": mark.event,
