@@ -22,7 +22,7 @@ from recon.errors import BadRequest
 from recon.inert import json_bytes
 from recon.job import Job
 from recon.redact import hiding
-from recon.report.figures import Duplicate, Item, Problem, RunFigures, Transition, Unreadable
+from recon.report.figures import Convergence, Duplicate, Item, Problem, RunFigures, Transition, Unreadable
 from recon.state.database import State
 from recon.state.tables import ledger, meta
 
@@ -121,8 +121,12 @@ class Veil:
             in_flight_keys=tuple(replace(one, key=self.key(one.key)) for one in figures.in_flight_keys),
             unreadable=tuple(self._unreadable(one) for one in figures.unreadable),
             transitions=tuple(self._transition(one) for one in figures.transitions),
+            convergence=self._convergence(figures.convergence),
             problem=self._problem(figures.problem),
         )
+
+    def _convergence(self, found: Convergence | None) -> Convergence | None:
+        return None if found is None else replace(found, unheeded=tuple(replace(one, key=self.key(one.key)) for one in found.unheeded))
 
     def _duplicate(self, one: Duplicate) -> Duplicate:
         return replace(one, key=self.key(one.key))

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @framed
 def explain(frame: Frame, domain: str, key: str, as_json: bool) -> None:
-    """Tell the life of one key: when it was first seen to differ, each run's word on it, and what became of its events."""
+    """Tell the life of one key in the order of time: each run's word on it, its events and what became of them at each destination, acknowledgements, healing."""
     from recon.ledger import Ledger
+    from recon.ledger.timeline import timeline
     from recon.report.json_ import wire
     from recon.run import veil_of
 
@@ -31,7 +32,7 @@ def explain(frame: Frame, domain: str, key: str, as_json: bool) -> None:
         story = shown(Ledger(state).story(domain, veil.typed(state, domain, key)), veil)
         job = project.jobs.get(domain)
     if as_json:
-        frame.console.json({"schema": "recon.ledger.story/1", **wire(story)})
+        frame.console.json({"schema": "recon.ledger.story/1", **wire(story), "timeline": wire(timeline(story))})
         return
     for text in told(story, delete_nights=job.delete_nights if job is not None else 1):
         frame.console.out(f"{terminal(text)}\n")
@@ -54,7 +55,7 @@ def told(story: "Story", *, delete_nights: int = 1) -> Iterator[str]:
 
     if story.kind is None and story.told:
         yield f"{story.domain} {story.key}: {story.told[0].kind.value} at a first look, never confirmed"
-        yield from _looks(story)
+        yield from _moments(story)
         return
     if story.kind is None:
         yield f"{story.domain} {story.key}: never found to differ"
@@ -70,23 +71,20 @@ def told(story: "Story", *, delete_nights: int = 1) -> Iterator[str]:
         yield f"  {waits(story.nights, delete_nights)} before its deletion is told"
     if story.resolved_at is not None and not story.open:
         yield f"  resolved {iso(story.resolved_at)} by run {story.resolved_run}"
-    if story.ack is not None:
-        ended = f"; ended: {story.ack.ended_why}" if story.ack.ended_why else ""
-        yield f"  acknowledged: {story.ack.words()}{ended}"
-    yield from _looks(story)
-    for sent in story.sent:
-        when = f" {iso(sent.sent_at)}" if sent.sent_at is not None else ""
-        why = f" ({sent.reason})" if sent.reason else ""
-        yield f"  event {sent.event}  {sent.type} to {sent.publisher}: {sent.state}{when}, {plural(sent.attempts, 'try', 'tries')}{why}"
+    yield from _moments(story)
 
 
-def _looks(story: "Story") -> Iterator[str]:
-    """What each run said of the key, newest first."""
+def _moments(story: "Story") -> Iterator[str]:
+    """What happened, in the order of time; below each look the values that it saw."""
     from recon.clock import iso
+    from recon.ledger.timeline import timeline
 
-    for each in story.told:
-        fields = f": {', '.join(each.changed)}" if each.changed else ""
-        yield f"  {iso(each.at)}  run {each.run}  {each.kind.value}, {each.standing}{fields}"
+    seen = {each.run: each for each in story.told}
+    for moment in timeline(story):
+        yield f"  {iso(moment.at)}  {moment.text}"
+        each = seen.get(moment.run or "") if moment.what == "seen" else None
+        if each is None or each.standing == "resolved":
+            continue
         for name in each.changed:
             yield f"      {name}  {_at(each.target, name)} -> {_at(each.source, name)}"
 

@@ -13,7 +13,9 @@ UNDELIVERED = 6
 @framed
 def publish(frame: Frame, domain: str | None, as_json: bool) -> int:
     """Deliver what waits in the outbox, of DOMAIN or of all. Exit code 6 where something still waits, or was refused for good in this call."""
+    from recon.inert import terminal
     from recon.report.json_ import wire
+    from recon.report.verdict import standing_still
     from recon.run import publish as deliver
 
     with frame.both() as (project, state):
@@ -30,6 +32,8 @@ def publish(frame: Frame, domain: str | None, as_json: bool) -> int:
         for figure in figures:
             counts = f"{figure.confirmed:,} confirmed ({figure.duplicates:,} of them known there already), {figure.waiting:,} waiting, {figure.dead:,} dead"
             frame.console.out(f"{figure.publisher}: {counts}{f': {figure.last_reason}' if figure.last_reason else ''}")
+            for label, text in standing_still(figure):
+                frame.console.out(terminal(f"  {label}: {text}"))
             for one in figure.older:
                 frame.console.out(f"  in version {one.version}: {one.confirmed:,} confirmed, {one.waiting:,} waiting, {one.dead:,} dead")
     return code

@@ -13,6 +13,7 @@ from recon.duration import words_of
 from recon.errors import BadRequest
 
 if TYPE_CHECKING:
+    from recon.report.figures import RunFigures
     from recon.schedule.due import Due
     from recon.state.database import State
     from recon.state.slots import Slots
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 @click.option("--resume", metavar="RUN", help="Go on with an interrupted run from its last page.")
 @click.option("--id", "key", metavar="KEY", help="Look at this one item only.")
 @click.option("--slot", metavar="TIME", help="The scheduled instant this run is for, as the service names it; one slot has one run.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="After delivery and `verify_after`, read again what was corrected; without DOMAIN, only that, of every domain.",
+)
 @click.option("--exit-code", "on_discrepancies", is_flag=True, help="Exit with 3 where there are discrepancies.")
 @click.option("--show-sql", "sql", is_flag=True, help="Print the SQL that the stores would be asked, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
@@ -44,6 +50,7 @@ def run(
     resume: str | None,
     key: str | None,
     slot: str | None,
+    verify: bool,
     on_discrepancies: bool,
     sql: bool,
     as_json: bool,
@@ -59,6 +66,9 @@ def run(
     if due and (domains or every or resume or key or slot):
         msg = "--due decides by itself which domains run; it goes with no DOMAIN, --all, --resume, --id or --slot"
         raise BadRequest(msg)
+    if verify and (due or dry_run or key):
+        msg = "--verify looks at what a run has delivered; it goes with no --due, --dry-run or --id"
+        raise BadRequest(msg)
     instant = _instant(slot)
     with frame.project() as project:
         if sql:
@@ -68,6 +78,9 @@ def run(
             work = Work(frame, project, state, as_json)
             if due:
                 return _due(work, several, dry_run=dry_run)
+            if verify and not (domains or every or resume or slot):
+                several.each(project.domains, lambda name: _verified(work, name))
+                return finish(frame, several, as_json=as_json)
             names = chosen(project, domains or _resumed(state, resume), every=every)
             single = {"--id": key, "--resume": resume, "--slot": slot}
             if len(names) != 1 and any(single.values()):
@@ -77,7 +90,20 @@ def run(
             several.each(
                 names, lambda name: work.order(Order(domain=name, trigger=trigger, slot=instant, dry_run=dry_run, resume=resume, key=key))
             )
+            if verify:
+                several.each(names, lambda name: _verified(work, name))
         return finish(frame, several, as_json=as_json)
+
+
+def _verified(work: Work, domain: str) -> "RunFigures | None":
+    """A look at what was corrected of this domain; None where there is nothing to look at, which is said."""
+    from recon.run import VERIFIED, Order, unverifiable
+
+    why = unverifiable(work.project, work.state, domain)
+    if why is not None:
+        work.frame.console.say(why)
+        return None
+    return work.order(Order(domain=domain, key=VERIFIED))
 
 
 def _resumed(state: "State", resume: str | None) -> tuple[str, ...]:

@@ -49,8 +49,8 @@ class Several:
     exit_on_discrepancies: bool = False
     ended: list[Ended] = field(default_factory=list)
 
-    def each(self, domains: Iterable[str], work: "Callable[[str], RunFigures]") -> None:
-        """Works on one domain after the other; what concerns one domain only is told and kept, and the next has its turn."""
+    def each(self, domains: Iterable[str], work: "Callable[[str], RunFigures | None]") -> None:
+        """Works on one domain after the other, None where there was nothing to do; what concerns one domain only is told and kept, and the next has its turn."""
         for domain in domains:
             try:
                 figures = work(domain)
@@ -60,6 +60,8 @@ class Several:
                 continue
             except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and the other domains must have their turn
                 self.ended.append(Ended(domain, report_error(error), error=error))
+                continue
+            if figures is None:
                 continue
             code = figures.exit_code
             if code == DONE and self.exit_on_discrepancies and figures.discrepancies:
@@ -77,7 +79,8 @@ class Several:
             return
         width = max(len(one.domain) for one in self.ended)
         said = self.console.say if self.exit_code in {DONE, DISCREPANCIES} else self.console.complain
-        said(f"\n{len(self.ended)} domains, exit code {self.exit_code}")
+        count = len({one.domain for one in self.ended})
+        said(f"\n{count} domain{'s' if count > 1 else ''}, exit code {self.exit_code}")
         for one in self.ended:
             if one.figures is not None:
                 problem = one.figures.problem

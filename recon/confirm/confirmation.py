@@ -123,14 +123,14 @@ def _confirm_chunk(
     for first in chunk:
         if first.key in unknown:
             outcome.unanswered += 1
-            _leave_open(outcome, first.key, unknown[first.key])
+            leave_open(outcome, first.key, unknown[first.key])
             continue
         now = looks.get(first.key)
         if now is None:
             msg = f"{look.job.domain}: provider {look.job.provider} gave no answer for {first.key if veil is None else veil.key(first.key)} among {len(chunk)} keys asked for"
             raise ProviderError(msg, hint="its get_many must answer each key exactly once")
         if now.unreadable is not None:
-            _leave_open(outcome, first.key, f"unreadable at the second look: {now.unreadable}")
+            leave_open(outcome, first.key, f"unreadable at the second look: {now.unreadable}")
         elif now.discrepancy is None:
             outcome.dismissed[LEFT_OUT if not whole and _left_out(look.job, first) else AGREE] += 1
         elif _moved(look.job, first, now.discrepancy) or (whole and not _same(first, now.discrepancy)):
@@ -185,11 +185,11 @@ def recheck(look: SecondLook, keys: Iterable[str], *, controls: Sequence[str], o
             now = looks.get(key)
             if key in unknown or now is None:
                 outcome.unanswered += 1
-                _leave_open(outcome, key, unknown.get(key, "no answer"))
+                leave_open(outcome, key, unknown.get(key, "no answer"))
             elif now.unreadable is not None:
-                _leave_open(outcome, key, f"unreadable at the second look: {now.unreadable}")
+                leave_open(outcome, key, f"unreadable at the second look: {now.unreadable}")
             elif now.discrepancy is not None:
-                _leave_open(outcome, key, "open since an earlier night, and left out of tonight's listing")
+                leave_open(outcome, key, "open since an earlier night, and left out of tonight's listing")
 
 
 def without(key: str, why: str) -> str:
@@ -197,7 +197,8 @@ def without(key: str, why: str) -> str:
     return why.replace(quote(key, safe=""), "…").replace(key, "…")
 
 
-def _leave_open(outcome: Confirmation, key: str, why: str) -> None:
+def leave_open(outcome: Confirmation, key: str, why: str) -> None:
+    """Of this key nothing can be said tonight, and why."""
     # One reason for many keys is one line of the report: what differs from key to key is taken out.
     outcome.unconfirmed[SECONDS.sub("…s", without(key, redact(why)))] += 1
     outcome.unknown_keys.append(key)

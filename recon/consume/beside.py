@@ -2,17 +2,20 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, and_, exc, select
+from sqlalchemy import Connection, Table, and_, bindparam, exc, select
 
 from recon.clock import iso, parse_iso
 from recon.consume.ruling import Fact, Mark
 from recon.consume.tables import KEY_CHARACTERS, Tables
 from recon.event import Event
+
+_KEY: Any = bindparam("item")
+REMEMBERED = frozenset(one.name for one in fields(Mark))
 
 
 def short(text: str) -> str:
@@ -50,31 +53,23 @@ class DeadLetter:
 
 
 class Marks:
-    """What is remembered of items of one target."""
+    """What is remembered of items of one target. Statements are made once: what is bound differs, and they run for every event."""
 
     def __init__(self, tables: Tables, target: str) -> None:
-        self._table, self._target = tables.marks, target
+        t, self._target = tables.marks, target
+        self._read = select(*(column for column in t.c if column.name in REMEMBERED)).where(t.c.target == target, t.c.key == _KEY)
+        self._read_locked = self._read.with_for_update()
+        self._insert = t.insert()
+        self._update = t.update().where(t.c.target == target, t.c.key == _KEY)
 
     def read(self, connection: Connection, key: str) -> Mark | None:
         """What is remembered of this item; locked where the database can."""
-        t = self._table
-        query = select(t.c.version, t.c.bound, t.c.observed, t.c.deleted, t.c.told, t.c.gone, t.c.wrote, t.c.event, t.c.at).where(
-            self._is(key)
-        )
-        row = connection.execute(query if connection.dialect.name == "sqlite" else query.with_for_update()).one_or_none()
+        query = self._read if connection.dialect.name == "sqlite" else self._read_locked
+        row = connection.execute(query, {"item": short(key)}).mappings().one_or_none()
         if row is None:
             return None
-        return Mark(
-            version=row.version,
-            bound=row.bound,
-            observed=_parsed(row.observed),
-            deleted=row.deleted,
-            told=_parsed(row.told),
-            gone=row.gone,
-            wrote=row.wrote,
-            event=row.event,
-            at=_aware(row.at),
-        )
+        times = {"observed": _parsed(row["observed"]), "told": _parsed(row["told"]), "at": _aware(row["at"])}
+        return Mark(**{**row, **times})
 
     def write(self, connection: Connection, key: str, mark: Mark, *, fresh: bool) -> None:
         """Remembers; `fresh` where nothing was."""
@@ -90,19 +85,19 @@ class Marks:
             "at": mark.at,
         }
         if fresh:
-            connection.execute(self._table.insert().values(target=self._target, key=short(key), **values))
+            connection.execute(self._insert, {"target": self._target, "key": short(key), **values})
         else:
-            connection.execute(self._table.update().where(self._is(key)).values(values))
-
-    def _is(self, key: str) -> Any:
-        return and_(self._table.c.target == self._target, self._table.c.key == short(key))
+            connection.execute(self._update, {"item": short(key), **values})
 
 
 class Conflicts:
     """What could not be settled, of one target, for a person and for the next night."""
 
     def __init__(self, tables: Tables, target: str) -> None:
-        self._table, self._target = tables.conflicts, target
+        t = self._table = tables.conflicts
+        self._target = target
+        self._open = select(t).where(t.c.target == target, t.c.settled_at.is_(None)).order_by(t.c.at, t.c.id)
+        self._open_of = self._open.where(t.c.key == _KEY)
 
     def record(self, connection: Connection, fact: Fact, body: bytes | None, reason: str, at: datetime) -> None:
         """One more, or the same once more."""
@@ -130,12 +125,8 @@ class Conflicts:
 
     def open(self, connection: Connection, key: str | None = None) -> list[Disputed]:
         """Those that nothing has settled yet, of one item or of all, oldest first."""
-        t = self._table
-        asked = [t.c.target == self._target, t.c.settled_at.is_(None)] + ([] if key is None else [t.c.key == short(key)])
-        return [
-            Disputed(**{**row, "observed": _parsed(row["observed"]), "at": _aware(row["at"])})
-            for row in connection.execute(select(t).where(*asked).order_by(t.c.at, t.c.id)).mappings()
-        ]
+        found = connection.execute(self._open) if key is None else connection.execute(self._open_of, {"item": short(key)})
+        return [Disputed(**{**row, "observed": _parsed(row["observed"]), "at": _aware(row["at"])}) for row in found.mappings()]
 
     def settle(self, connection: Connection, names: list[str], at: datetime) -> None:
         """They are answered by what came since."""
@@ -147,16 +138,17 @@ class Inbox:
     """The ids whose side effect ran, of one consumer."""
 
     def __init__(self, tables: Tables, consumer: str) -> None:
-        self._table, self._consumer = tables.inbox, consumer
+        t, self._consumer = tables.inbox, consumer
+        self._has = select(t.c.id).where(t.c.consumer == consumer, t.c.id == _KEY)
+        self._put = t.insert()
 
     def has(self, connection: Connection, name: str) -> bool:
         """Whether this one's ran."""
-        t = self._table
-        return connection.execute(select(t.c.id).where(t.c.consumer == self._consumer, t.c.id == short(name))).first() is not None
+        return connection.execute(self._has, {"item": short(name)}).first() is not None
 
     def put(self, connection: Connection, name: str, at: datetime) -> None:
         """It ran, in this transaction."""
-        connection.execute(self._table.insert().values(consumer=self._consumer, id=short(name), at=at))
+        connection.execute(self._put, {"consumer": self._consumer, "id": short(name), "at": at})
 
 
 class DeadLetters:

@@ -29,12 +29,12 @@ class Guard:
         self.target = rows.table.fullname
         self.marks = Marks(tables, self.target)
         self.conflicts = Conflicts(tables, self.target)
-        self._inbox = tables.inbox
+        self._nothing = tables.inbox.update().where(text("1 = 0")).values(id=tables.inbox.c.id)
 
     def begin(self, connection: Connection) -> None:
         """At the beginning of a transaction: on SQLite a write, though of nothing, takes its one lock before anything is read."""
         if connection.dialect.name == "sqlite":
-            connection.execute(self._inbox.update().where(text("1 = 0")).values(id=self._inbox.c.id))
+            connection.execute(self._nothing)
 
     def take(self, connection: Connection, fact: Fact, *, prints: tuple[str | None, str | None], at: datetime) -> Ruled:
         """Rules on a fact and writes what follows; `prints` are the fingerprints that it expects and brings.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from recon.clock import Clock, iso
 from recon.doctor.check import Check, fail, guarded, ok, warn
+from recon.doctor.delivery import delivery
 from recon.duration import words_of
 from recon.errors import BadSetting, LocalFault
 from recon.files import local_faults, private_folder
@@ -25,6 +26,7 @@ def machine(project: Project, clock: Clock) -> Iterator[Check]:
     """Every check that is made once."""
     yield ok("settings", f"{project.settings.file}, {sum(1 for _ in project.settings.listing())} settings")
     yield from guarded("state", None, lambda: _state(project, clock))
+    yield from guarded("delivery", None, lambda: delivery(project))
     yield from guarded("reports", None, lambda: _folder("reports", project.reports_folder))
     yield from guarded("work", None, lambda: _folder("work", project.work_folder))
     yield from guarded("disk", None, lambda: _room(project))

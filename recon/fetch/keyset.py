@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from recon.fetch.cut import Cut, key_of
+from recon.fetch.cut import Cut, key_of, keys_of
 from recon.fetch.paging import LastId
 from recon.fetch.resource import Resource
 from recon.fetch.rule import Ask
@@ -34,6 +34,6 @@ def remembered(ask: Ask, following: Ask, items: Sequence[bytes], resource: Resou
         return following
     cursor = ask.params.get(resource.paging.param) if ask.page > 1 else None
     told = [*ask.before, *([] if cursor is None else [str(cursor)])]
-    came = [key for item in items[-BACK[-1] - 1 :] if (key := key_of(item, resource.key)) is not None]
+    came = [key for key in keys_of(items[-BACK[-1] - 1 :], resource.key) if key is not None]
     behind = [key for key in (*told, *came) if key != str(following.params[resource.paging.param])]
     return replace(following, before=tuple(behind[-BACK[-1] :]))

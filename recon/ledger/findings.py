@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import BigInteger, ColumnElement, Connection, Row, func, select, text, type_coerce
 
 from recon.discrepancy import Discrepancy, DiscrepancyKind
-from recon.report.figures import Item, Standing, Transition
+from recon.report.figures import Convergence, Item, Standing, Transition
 from recon.state.database import State
 from recon.state.tables import EPOCH, findings, micros, moment
 
@@ -46,6 +46,8 @@ class LedgerSummary:
     acknowledged: int = 0
     #: Kind to how many of it are open, new or continuing.
     by_kind: dict[str, int] = field(default_factory=dict)
+    #: What became of corrections that had been delivered; known only while it is recorded.
+    convergence: Convergence | None = field(default=None, compare=False)
 
     @property
     def open(self) -> int:

@@ -4,7 +4,8 @@
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from itertools import islice
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from recon.job import Job
 from recon.kind import Money
 from recon.ledger import acks as acknowledgements
 from recon.ledger.acks import Ack, Acks
+from recon.ledger.converging import Delivered, Tally, delivered
 from recon.ledger.findings import Findings, LedgerSummary
 from recon.ledger.life import Life, Sighting, seen
 from recon.ledger.story import Story, story_in
@@ -71,6 +73,7 @@ class Ledger(Findings):
         """
         recorder = _Recorder(self.state, conn, run, job, touch=touch)
         recorder.clear()
+        tally = recorder.tally = Tally(conn, job.domain, recorder.looked_at, only_keys)
         for batch in _batches(found, BATCH):
             recorder.write(batch)
         recorder.doubt(unknown_keys)
@@ -78,7 +81,8 @@ class Ledger(Findings):
             recorder.resolve(only_keys)
         if touch:
             recorder.settle()
-        return LedgerSummary.of(recorder.counts)
+        convergence = tally.figure(run.id, recorder.now) if touch else None
+        return replace(LedgerSummary.of(recorder.counts), convergence=convergence)
 
     def ack(self, domain: str, key: str, *, until: date | None = None, by: str, reason: str) -> Ack:
         """See `Acks.add`."""
@@ -93,6 +97,10 @@ class Ledger(Findings):
         with self.state.read() as conn:
             query = select(ledger.c.key).where(ledger.c.domain == domain, ledger.c.state == "open").order_by(ledger.c.key)
             return list(conn.execute(query).scalars())
+
+    def delivered(self, domain: str) -> Mapping[str, Delivered]:
+        """The open discrepancies whose correction was delivered, by key."""
+        return delivered(self.state, domain)
 
     def due_deletions(self, domain: str, night: str, wanted: int) -> set[str]:
         """The keys whose absence, were it confirmed again on this night (`YYYY-MM-DD`), would have been so on `wanted` nights."""
@@ -129,6 +137,7 @@ class _Recorder:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.position = 0
         self.confirmed: set[str] = set()
+        self.tally: Tally | None = None
         entry = self.upsert(ledger)
         replaced = {c.name: entry.excluded[c.name] for c in ledger.columns if not c.primary_key}
         self.entries = Bulk(conn, entry.on_conflict_do_update(index_elements=["domain", "key"], set_=replaced), ledger.columns.keys())
@@ -155,7 +164,11 @@ class _Recorder:
         if row is None:
             return seen(None, found, self.sighting, confirmed=False)
         before = Life(kind=DiscrepancyKind(row.kind), open=row.state == "open", **{name: getattr(row, name) for name in LIFE})
-        return seen(before, found, self.sighting, confirmed=row.event_id in self.confirmed, patience=self.job.raise_after)
+        confirmed = row.event_id in self.confirmed
+        after = seen(before, found, self.sighting, confirmed=confirmed, patience=self.job.raise_after)
+        if confirmed and before.open and self.tally is not None:
+            self.tally.seen(found.key, before, after)
+        return after
 
     def _confirmed(self, ids: list[str]) -> set[str]:
         """Which of these events a receiver had confirmed before this run began to look."""

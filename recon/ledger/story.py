@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, or_, select
 
 from recon.discrepancy import DiscrepancyKind
 from recon.ledger import acks
 from recon.ledger.acks import Ack
-from recon.state.tables import events, findings, ledger, outbox, runs
+from recon.state.run import VERIFIED
+from recon.state.tables import WAITS, events, findings, ledger, outbox, runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,8 @@ class Told:
     source: Mapping[str, Any] | None
     target: Mapping[str, Any] | None
     event: str
+    #: What the run looked at: `all`, `verify` (what was corrected) or `item` (this one alone).
+    look: str = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,11 @@ class Sent:
     reason: str | None
     #: The older version of its data; 0 for the newest.
     version: int = 0
+    tried_at: datetime | None = None
+    #: The receiver said that it had it already.
+    duplicate: bool = False
+    #: The replay that it belongs to.
+    replay: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +78,7 @@ class Story:
 def story_in(conn: Connection, domain: str, key: str, limit: int = 30) -> Story:
     """The story, its lists cut at `limit`."""
     found = (
-        select(findings, runs.c.started_at.label("at"))
+        select(findings, runs.c.started_at.label("at"), runs.c.key.label("only"))
         .join(runs, runs.c.id == findings.c.run_id)
         .where(findings.c.domain == domain, findings.c.key == key)
         .order_by(findings.c.run_id.desc())
@@ -86,12 +94,14 @@ def story_in(conn: Connection, domain: str, key: str, limit: int = 30) -> Story:
             source=row.source,
             target=row.target,
             event=row.event_id,
+            look="all" if row.only is None else "verify" if row.only == VERIFIED else "item",
         )
         for row in conn.execute(found)
     )
-    rows = (
-        select(outbox, events.c.type).join(events, events.c.id == outbox.c.event_id).where(events.c.domain == domain, events.c.key == key)
-    )
+    rows = select(outbox, events.c.type).join(events, events.c.id == outbox.c.event_id)
+    # By the events of the key, each in the index of what waits and in that of what does not.
+    mine = select(events.c.id).where(events.c.domain == domain, events.c.key == key)
+    rows = rows.where(or_(*(and_(outbox.c.event_id.in_(mine), state) for state in (outbox.c.state == WAITS, outbox.c.state != WAITS))))
     sent = tuple(
         Sent(
             event=row.event_id,
@@ -105,6 +115,9 @@ def story_in(conn: Connection, domain: str, key: str, limit: int = 30) -> Story:
             sent_at=row.sent_at,
             reason=row.reason,
             version=max(row.version, 0),
+            tried_at=row.tried_at,
+            duplicate=bool(row.duplicate),
+            replay=row.replay,
         )
         for row in conn.execute(rows.order_by(outbox.c.seq.desc()).limit(limit))
     )

@@ -46,6 +46,15 @@ class Notices:
             row = {"kind": kind, "subject": subject, "domain": domain, "first_at": now, "count": 0, "next_at": now}
             conn.execute(self._insert(notices).values(**row).on_conflict_do_nothing())
 
+    def close(self, kind: str, *, but: Iterable[str]) -> None:
+        """Forgets what was told of all others of this kind: should it come again, it is told anew."""
+        gone = notices.c.kind == kind, notices.c.subject.not_in(list(but))
+        with self.state.read() as conn:
+            if conn.execute(select(notices.c.subject).where(*gone).limit(1)).first() is None:
+                return
+        with self.state.begin() as conn:
+            conn.execute(notices.delete().where(*gone))
+
     def known(self, kind: str, subjects: Iterable[str]) -> set[str]:
         """Those of the subjects that were ever opened."""
         with self.state.read() as conn:

@@ -10,6 +10,7 @@ from recon.errors import ReconError
 from recon.notify import notice as notices_of
 from recon.notify.notices import Notices, Told
 from recon.notify.telling import POST_SECONDS, post
+from recon.notify.undelivered import tell_undelivered
 from recon.project import Project
 from recon.redact import redact
 from recon.report.words import plural
@@ -31,7 +32,8 @@ class Reminded:
 
 
 def remind(project: Project, state: State) -> Reminded:
-    """Tells what is due of held plans: those not told yet, those nobody decided on for `[notify] remind`, those that expired.
+    """Tells what is due of held plans: those not told yet, those nobody decided on for `[notify] remind`, those that expired; and of
+    destinations that lack events.
 
     To be called by whatever runs regularly, on any host: what one has taken the others leave. Never raises for the receiver or the
     state database; after the first post that failed the rest waits, since it would fail too.
@@ -52,6 +54,8 @@ def remind(project: Project, state: State) -> Reminded:
             told += done.told
             if done.why is not None:
                 return Reminded(told=told, why=done.why)
+        if (why := tell_undelivered(project, state)) is not None:
+            return Reminded(told=told, why=why)
     except ReconError as error:
         return Reminded(told=told, why=f"notify: {redact(error.message)}")
     except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason for a night to end otherwise, or a service's thread to die

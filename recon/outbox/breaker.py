@@ -7,14 +7,15 @@ Pure: it reads no clock, it is told the time in seconds of any clock that never 
 class Breaker:
     """Closed until `threshold` failures in a row; then open for `base` seconds, doubled at each further failure up to `cap`.
 
-    When that time is over, one attempt is let through; its success closes the breaker.
+    When that time is over, one attempt is let through; its success closes the breaker. `failures` are those of another process, which
+    found it so: it begins with one attempt.
     """
 
-    def __init__(self, *, threshold: int = 3, base: float = 1.0, cap: float = 60.0) -> None:
+    def __init__(self, *, threshold: int = 3, base: float = 1.0, cap: float = 60.0, failures: int = 0) -> None:
         self.threshold = threshold
         self.base = base
         self.cap = cap
-        self.failures = 0
+        self.failures = failures
         self._until = 0.0
 
     @property

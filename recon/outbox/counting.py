@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from recon.outbox.telling import NEWEST
 from recon.publishers.base import Outcome
@@ -25,7 +26,7 @@ class Counts:
         older = tuple(OlderFigure(version=lane, **self._of(lane, waiting)) for lane in sorted(lanes, reverse=True))
         return DeliveryFigure(publisher=name, last_reason=reason, older=older, **self._of(NEWEST, waiting))
 
-    def _of(self, lane: int, waiting: Mapping[int, int]) -> dict[str, int]:
+    def _of(self, lane: int, waiting: Mapping[int, int]) -> dict[str, Any]:
         return {
             "confirmed": self._found[lane, "confirmed"],
             "duplicates": self._found[lane, "duplicate"],

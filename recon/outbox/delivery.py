@@ -21,6 +21,8 @@ from recon.errors import LeaseHeld
 from recon.outbox.breaker import Breaker
 from recon.outbox.counting import Counts
 from recon.outbox.marking import Answered, mark
+from recon.outbox.parked import parked
+from recon.outbox.standing import remember, standings
 from recon.outbox.telling import DUE, NEWEST, Due, Teller, Untold, batches, lane_of
 from recon.personal import Veil
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
@@ -74,26 +76,32 @@ def drain(
     The figure counts what this call did; `waiting` is what is left, to be delivered by the next call. A receiver that asks for time
     (RETRY, `after` honoured) or gives no usable answer (UNKNOWN) leaves the event waiting, and later events of the same key behind
     it; REJECTED makes it a dead letter. `veils` says how a domain's values may be shown: what a receiver quotes of a personal one is not
-    kept. `heals` says of a domain whether a confirmation by this destination counts as delivered, which it does where it is not given.
-    `versions` has the versions of a domain's events, None where no job declares them; without it all is told as it is stored.
-    Raises LostLease where another process took the delivery over, StateError and LocalFault
-    for the state database; never for the destination.
+    kept. `versions` has the versions of a domain's events, None where no job declares them; without it all is told as it is stored.
+    `heals` says of a domain whether a confirmation by this destination counts as delivered, which it does where it is not given.
+    How the destination stood is remembered: one that was down when anybody last asked is asked with one event at first.
+    Raises LostLease where another process took the delivery over, StateError and LocalFault for the state database; never for the
+    destination.
     """
     until = clock.monotonic() + deadline
     counts = Counts()
     reason = ""
-    breaker = Breaker()
+    stood = standings(state).get(name)
+    breaker = Breaker(failures=stood.failures if stood is not None else 0)
     for one in _domains(state, name) if domain is None else [domain]:
-        healing = heals is None or heals(one)
         veil = veils(one) if veils is not None else None
         chain = versions(one) if versions is not None else None
+        healing = heals is None or heals(one)
         work = _Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, veil, chain, heals=healing)
         try:
             work.run()
         except LeaseHeld as error:
             work.reason = redact(error.message)
         reason = work.reason or reason
-    return counts.figure(name, _left(state, name, domain), reason)
+    failures = breaker.failures if breaker.probing else 0
+    if failures != (stood.failures if stood is not None else 0):
+        remember(state, name, failures, reason, stood)
+    left = _left(state, name, domain)
+    return replace(counts.figure(name, left, reason), parked=parked(state, name, domain, veils) if left.total() else None)
 
 
 class _Drain:
@@ -113,7 +121,7 @@ class _Drain:
         veil: Veil | None,
         versions: Versions | None,
         *,
-        heals: bool,
+        heals: bool = True,
     ) -> None:
         self.state = state
         self.publisher = publisher
@@ -216,8 +224,10 @@ class _Drain:
                 # The rest of the window stays waiting, and is read again when it may go.
                 if self.remaining <= 0 or self.breaker.wait(self.clock.monotonic()) > 0:
                     return
+                told = self._fitting(self._told(batch))
+                # Last of all before the call: a process that stood still while it read must not send what another one has delivered since.
                 self._keep_lease()
-                self._send(self._fitting(self._told(batch)))
+                self._send(told)
                 if self.clock.monotonic() - marked >= MARK_SECONDS:
                     self._mark()
                     marked = self.clock.monotonic()

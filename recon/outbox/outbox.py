@@ -19,7 +19,7 @@ from recon.report.figures import DeliveryFigure, OlderFigure
 from recon.state import lease
 from recon.state.database import State
 from recon.state.run import Claim
-from recon.state.tables import ONE_WAITING, WAITING, events, ledger, outbox, plan_events, plans
+from recon.state.tables import ONE_WAITING, WAITING, WAITS, events, ledger, outbox, plan_events, plans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +114,20 @@ class Outbox:
         mine = outbox.c.run_id == run_id, outbox.c.publisher == publisher, outbox.c.replay.is_(None)
         with self.state.read() as conn:
             counted = conn.execute(select(outbox.c.version, *_counts()).where(*mine).group_by(outbox.c.version))
-            lanes = {lane_of(row.version): {name: int(n or 0) for name, n in _mapping(row).items() if name != "version"} for row in counted}
+            lanes: dict[int, dict[str, Any]] = {
+                lane_of(row.version): {name: int(n or 0) for name, n in _mapping(row).items() if name != "version"} for row in counted
+            }
             reasons = select(outbox.c.reason).where(*mine, outbox.c.state.in_(["waiting", "dead"]), outbox.c.reason.is_not(None))
             reason = conn.execute(reasons.order_by(outbox.c.tried_at.desc()).limit(1)).scalar_one_or_none()
         newest = lanes.pop(NEWEST, {})
         older = tuple(OlderFigure(version=version, **lanes[version]) for version in sorted(lanes, reverse=True))
         return DeliveryFigure(publisher=publisher, last_reason=reason or "", older=older, **newest)
+
+    def backlog(self) -> dict[str, int]:
+        """How many events wait for each destination, over all domains."""
+        query = select(outbox.c.publisher, func.count()).where(outbox.c.state == WAITS).group_by(outbox.c.publisher)
+        with self.state.read() as conn:
+            return {row[0]: row[1] for row in conn.execute(query)}
 
     def waiting(self, domain: str | None = None) -> list[Waiting]:
         """What waits, by destination and domain."""

@@ -122,7 +122,7 @@ class NatsServer:
         said = [one for one in errors if not isinstance(one, NoServersError)] or errors
         words = next((text for one in said if (text := words_of(one))), "no answer within the time")
         if "authorization" in words.lower() or "authentication" in words.lower():
-            return NotConnected(f"{self.place} does not let us in: {words}; check user, password, token or credentials", lasting=True)
+            return NotConnected(f"{self.place} does not let us in: {words}; check user, password, token, nkey or credentials", lasting=True)
         return NotConnected(f"no connection to {self.place}: {words}")
 
 

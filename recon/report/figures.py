@@ -160,6 +160,20 @@ class OlderFigure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """Keys that stand still at a destination: their oldest event was tried and not taken, and later ones wait behind it."""
+
+    keys: int
+    behind: int
+    #: The one that has stood longest: its item, since when, how often it was tried, and what was answered last.
+    domain: str
+    key: str
+    since: datetime
+    attempts: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFigure:
     """What became of the events at one destination: confirmed means that the receiving server said so.
 
@@ -173,11 +187,54 @@ class DeliveryFigure:
     dead: int = 0
     last_reason: str = ""
     older: tuple[OlderFigure, ...] = ()
+    #: What stands still; None where nothing does.
+    parked: Parked | None = None
+    #: What waits for this destination in all domains, where that is more than `[delivery] backlog`.
+    backlog: int = 0
 
     @property
     def undelivered(self) -> int:
         """What waits or was refused for good, in any version."""
         return self.waiting + self.dead + sum(one.waiting + one.dead for one in self.older)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unheeded:
+    """A correction that was delivered, and whose discrepancy is there all the same: the consumer has not acted, or something undid it."""
+
+    key: str
+    #: On how many nights it was found, and how often its events were confirmed since the first; when last, and by which destinations.
+    nights: int
+    deliveries: int = 0
+    last_at: datetime | None = None
+    publishers: tuple[str, ...] = ()
+    #: The ids of those events, oldest first.
+    events: tuple[str, ...] = ()
+    #: Whether it is told under a new id from now on.
+    raised: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convergence:
+    """What a look says of corrections that had been delivered before it: healed only where both sides were seen to agree."""
+
+    healed: int = 0
+    persisting: int = 0
+    #: Delivered, and not to be judged by this look.
+    unknown: int = 0
+    #: Of the persisting, those that are told under a new id from now on.
+    raised: int = 0
+    #: The longest time between the first delivery of one that healed and the look that saw it, in seconds.
+    healed_within: float | None = None
+    #: The persisting ones that were found on the most nights.
+    unheeded: tuple[Unheeded, ...] = ()
+    #: Whether the run looked at these and at nothing else (`recon run --verify`).
+    alone: bool = False
+
+    @property
+    def delivered(self) -> int:
+        """How many corrections it is about."""
+        return self.healed + self.persisting + self.unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,6 +352,8 @@ class RunFigures:
     delivery: DeliveryFigure | None = None
     #: At each destination, in the order in which the job names them.
     deliveries: tuple[DeliveryFigure, ...] = ()
+    #: What became of corrections that were delivered before this run looked; None where there were none.
+    convergence: Convergence | None = None
     problem: Problem | None = None
     #: Stage name to seconds, in the order they ran.
     stages: Mapping[str, float] | None = None

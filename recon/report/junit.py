@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 from recon.clock import iso
 from recon.duration import words_of
 from recon.inert import xml
+from recon.report import convergence
 from recon.report.figures import Item, RunFigures, Verdict
 from recon.report.verdict import guard_line, statement
 from recon.report.words import of_parts, partial, plural, roles, single, was_compared
@@ -26,8 +27,16 @@ class Check:
 
 
 def checks(figures: RunFigures) -> list[Check]:
-    """Every check of a run, always the same nine names: what did not happen is skipped, never passed."""
-    return [_fetch(figures), _store(figures), _guards(figures), *_counts(figures), *_oddities(figures), _delivery(figures)]
+    """Every check of a run, always the same ten names: what did not happen is skipped, never passed."""
+    return [
+        _fetch(figures),
+        _store(figures),
+        _guards(figures),
+        *_counts(figures),
+        *_oddities(figures),
+        _delivery(figures),
+        _convergence(figures),
+    ]
 
 
 def _fetch(figures: RunFigures) -> Check:
@@ -107,6 +116,17 @@ def _delivery(figures: RunFigures) -> Check:
         told += [f"{other.waiting:,} waiting, {other.dead:,} refused in version {other.version}" for other in one.older]
         said.append(f"{to}{'; '.join(told)}{reason}")
     return Check("delivery", "failure", "; ".join(said))
+
+
+def _convergence(figures: RunFigures) -> Check:
+    """Whether what was delivered before this run looked has had its effect."""
+    found = figures.convergence
+    if found is None or not was_compared(figures):
+        return Check("convergence", "skipped", "no correction had been delivered before, or nothing was compared")
+    told = "; ".join(text for label, text in convergence.lines(figures) if label != "next")
+    if found.persisting:
+        return Check("convergence", "failure", told)
+    return Check("convergence", "passed" if found.healed else "skipped", told or convergence.sentence(found)[1])
 
 
 def pieces(figures: RunFigures, items: Callable[[], Iterator[Item]]) -> Iterator[bytes]:

@@ -46,6 +46,8 @@ SINCE = "consistent as of"
 COLOURS = {
     "CLEAN": "bold green",
     "AGREES": "bold green",
+    "HEALED": "bold green",
+    "PERSISTING": "bold yellow",
     "EMITTED": "bold cyan",
     "HELD": "bold yellow",
     "DRY RUN": "bold cyan",
@@ -334,7 +336,7 @@ def listing(
     if not count:
         yield line("  no discrepancy fits" if figures.discrepancies else f"  no discrepancy; the verdict is {figures.verdict.value}")
     lacking = any(one.undelivered for one in figures.delivered)
-    if lacking or (figures.plan is not None and figures.plan.state in DECIDABLE):
+    if lacking or figures.convergence is not None or (figures.plan is not None and figures.plan.state in DECIDABLE):
         yield ()
         yield from _verdict(figures, None)
 

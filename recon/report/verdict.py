@@ -1,9 +1,10 @@
 """The verdict in words: what a run says of its domain, why, and the exact next commands. Every rendering says it from here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from recon.discrepancy import DiscrepancyKind
+from recon.report import convergence
 from recon.report.figures import DeliveryFigure, GuardFigure, OlderFigure, PlanFigure, RunFigures, Verdict
 from recon.report.raising import raising
 from recon.report.words import doubts, moment, partial, percent, plural, roles
@@ -37,10 +38,11 @@ class Statement:
 
 def statement(figures: RunFigures) -> Statement:
     """What to say of this run. CLEAN is said of `Verdict.CLEAN` and of nothing else; a problem is told whatever the verdict."""
-    told = _told(figures)
+    looked = convergence.verified(figures)
+    told = Statement(*looked) if looked is not None else _told(figures)
     if figures.problem is not None and not any(step.text == figures.problem.message for step in told.steps):
         told = replace(told, steps=(*told.steps, *_problem(figures)))
-    return told
+    return replace(told, steps=(*told.steps, *(Step(label, text) for label, text in convergence.lines(figures))))
 
 
 def _told(figures: RunFigures) -> Statement:
@@ -163,6 +165,8 @@ def _delivered(figures: RunFigures, plan: PlanFigure, deliveries: Sequence[Deliv
     lacking = [one for one in deliveries if one.undelivered]
     each: list[DeliveryFigure | OlderFigure] = [*deliveries, *(older for one in deliveries for older in one.older)]
     steps = [Step("reason", f"{f'{one.publisher}: ' if several else ''}{one.last_reason}") for one in lacking if one.last_reason]
+    for one in lacking:
+        steps += [Step(label, f"{f'{one.publisher}: ' if several else ''}{text}") for label, text in standing_still(one, figures.timezone)]
     if any(one.waiting for one in each):
         steps.append(_publish(figures))
     if any(one.dead for one in each):
@@ -170,6 +174,20 @@ def _delivered(figures: RunFigures, plan: PlanFigure, deliveries: Sequence[Deliv
         steps.append(Step("inspect", f"recon dead list --domain {figures.domain}", command=True))
     word = "NOT DELIVERED" if lacking else "EMITTED"
     return Statement(word, f"{plural(plan.events, 'event')} ({'; '.join(told)})", tuple(steps))
+
+
+def standing_still(delivery: DeliveryFigure, timezone: str = "UTC") -> Iterator[tuple[str, str]]:
+    """What stands still at a destination, and that too much waits for it: label and text."""
+    found = delivery.parked
+    if found is not None:
+        behind = (
+            f", and {plural(found.behind, 'later event')} of theirs wait{'s' if found.behind == 1 else ''} behind" if found.behind else ""
+        )
+        tries, since = plural(found.attempts, "try", "tries"), moment(found.since, timezone)
+        keys = f"{plural(found.keys, 'key')} stand{'s' if found.keys == 1 else ''} still{behind}"
+        yield "parked", f"{keys}; longest {found.domain} {found.key}, since {since}, {tries}{f': {found.reason}' if found.reason else ''}"
+    if delivery.backlog:
+        yield "backlog", f"{delivery.backlog:,} events wait for {delivery.publisher}, more than [delivery] backlog allows; none is dropped"
 
 
 def _counts(delivery: DeliveryFigure) -> list[str]:

@@ -19,18 +19,33 @@ from recon.report.words import fell_short
 from recon.run.account import Account, stored
 from recon.run.approval import approve, reject, resumed, send_approved
 from recon.run.attic import Pruned, prune, tidy
-from recon.run.delivering import PUBLISH_SECONDS
+from recon.run.delivering import PUBLISH_SECONDS, with_backlog
 from recon.run.night import Night
 from recon.run.order import Order, claim, left_to_finish
 from recon.run.shelf import items, shelve, veil_of
 from recon.run.single import look_at_one
+from recon.run.verifying import unverifiable, verify
 from recon.state.database import State
 from recon.state.lease import owner
-from recon.state.run import RunState
+from recon.state.run import VERIFIED, RunState
 from recon.state.runs import Runs
 from recon.versions import Versions
 
-__all__ = ["Order", "Pruned", "approve", "figures_of", "items_of", "prune", "publish", "reject", "run_domain", "shelve", "veil_of"]
+__all__ = [
+    "VERIFIED",
+    "Order",
+    "Pruned",
+    "approve",
+    "figures_of",
+    "items_of",
+    "prune",
+    "publish",
+    "reject",
+    "run_domain",
+    "shelve",
+    "unverifiable",
+    "veil_of",
+]
 
 UNSENT = frozenset({"approved", "expired"})
 """States of an approved run that could not be sent: tonight's run goes ahead all the same, and the next tries the approved one again."""
@@ -105,7 +120,7 @@ def _finish(night: Night) -> RunFigures:
     if night.claim.run.state is RunState.APPROVED:
         figures = night.run(lambda: send_approved(night))
     elif key is not None and night.claim.run.state is not RunState.EMITTED:
-        figures = night.run(lambda: look_at_one(night, key))
+        figures = night.run(lambda: verify(night) if key == VERIFIED else look_at_one(night, key))
     else:
         figures = night.run()
     if figures.problem is not None and figures.problem.kind == "LostLease":
@@ -153,7 +168,7 @@ def publish(project: Project, state: State, domain: str | None, *, clock: Clock,
             versions=functools.partial(chain_of, project),
         )
         done.append(figure)
-    return done
+    return with_backlog(project, state, done)
 
 
 def _heals(project: Project, publisher: str, domain: str) -> bool:

@@ -20,14 +20,27 @@ from recon.errors import ReconError
 from recon.fetch.coverage import Coverage
 from recon.job import Job
 from recon.ledger import Ledger
+from recon.ledger.converging import alone
 from recon.ledger.findings import LedgerSummary
 from recon.personal import KEY, Veil
 from recon.redact import redact
 from recon.report.created import CreatedCounts
-from recon.report.figures import LEFT_OUT, MOVED, DeliveryFigure, GuardFigure, PlanFigure, Problem, RunFigures, RunPoint, StoreRead, Verdict
+from recon.report.figures import (
+    LEFT_OUT,
+    MOVED,
+    Convergence,
+    DeliveryFigure,
+    GuardFigure,
+    PlanFigure,
+    Problem,
+    RunFigures,
+    RunPoint,
+    StoreRead,
+    Verdict,
+)
 from recon.report.words import nothing_readable
 from recon.state.database import State
-from recon.state.run import Run, RunState
+from recon.state.run import VERIFIED, Run, RunState
 from recon.state.runs import Runs
 
 HISTORY = 30
@@ -196,6 +209,7 @@ class Account:
                 "continuing": self.ledger.continuing,
                 "resolved": self.ledger.resolved,
                 "acknowledged": self.ledger.acknowledged,
+                "convergence": self._converged(self.ledger.convergence),
             }
         if state is None:
             return known
@@ -211,6 +225,9 @@ class Account:
                 "money": ledger.money(self.run.id) if self.job.money else None,
             }
         return known
+
+    def _converged(self, found: Convergence | None) -> Convergence | None:
+        return alone(found) if self.only_key == VERIFIED else found
 
     def _consistent(self, state: State | None, verdict: Verdict) -> datetime | None:
         if verdict is Verdict.CLEAN and self.run is not None and not self.dry_run:

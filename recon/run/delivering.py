@@ -1,5 +1,7 @@
 """The end of a night: each of the job's destinations is given what waits for it, one after the other, none held up for long by another."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
@@ -7,8 +9,10 @@ from sqlalchemy import Connection
 from recon.errors import LostLease
 from recon.outbox import Outbox
 from recon.outbox.delivery import drain
+from recon.project import Project
 from recon.report.figures import DeliveryFigure
 from recon.run.partial import UNDELIVERED
+from recon.state.database import State
 
 if TYPE_CHECKING:
     from recon.run.night import Night
@@ -37,7 +41,15 @@ def deliver(night: "Night") -> tuple[DeliveryFigure, ...]:
     names = night.job.publishers
     troubled = {one.publisher for one in Outbox(night.state).waiting(night.job.domain) if one.attempts}
     done = {name: _to(night, name) for name in sorted(names, key=lambda name: name in troubled)}
-    return tuple(done[name] for name in names)
+    return tuple(with_backlog(night.project, night.state, [done[name] for name in names]))
+
+
+def with_backlog(project: Project, state: State, figures: Sequence[DeliveryFigure]) -> list[DeliveryFigure]:
+    """The figures, each with what waits for its destination in all domains where that is more than the project allows."""
+    if not any(one.undelivered for one in figures):
+        return list(figures)
+    waiting, most = Outbox(state).backlog(), project.settings.delivery.backlog
+    return [replace(one, backlog=count) if (count := waiting.get(one.publisher, 0)) > most else one for one in figures]
 
 
 def _to(night: "Night", name: str) -> DeliveryFigure:

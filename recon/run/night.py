@@ -21,12 +21,14 @@ from sqlalchemy import Connection
 from recon.clock import Clock
 from recon.compare import CONTROLS, Comparison, Limits, Snapshot, compare
 from recon.confirm import Confirmation, Sifted
+from recon.discrepancy import Discrepancy
 from recon.duration import seconds_of
 from recon.errors import ReconError
 from recon.fetch.coverage import Coverage
 from recon.fetch.spool import Spool
 from recon.files import private_folder
 from recon.guard import Stage, evaluate
+from recon.job import Job
 from recon.ledger import Ledger
 from recon.ledger.flights import keep_in
 from recon.outbox import Outbox
@@ -252,6 +254,7 @@ class Night:
         complete: bool,
         touch: bool,
         only_keys: list[str] | None = None,
+        planned: Job | None = None,
     ) -> None:
         self.account.ledger = self.ledger.record_in(
             conn,
@@ -267,13 +270,20 @@ class Night:
             self.account.waiting = self.ledger.waiting_in(conn, self.claim.run.id, self.job.delete_nights)
         if self.sieve is not None and self.job.updated is not None and not self.dry:
             keep_in(conn, self.job.domain, self.sieve.flights)
-        self.account.plan = self.plans.make_in(conn, self.claim.run, self.job)
+        self.account.plan = self.plans.make_in(conn, self.claim.run, planned or self.job)
 
     def write_down(self, found: Confirmation, *, unknown: list[str], only_keys: list[str] | None, to: RunState, **facts: Any) -> None:
         """What was found, and the run's move, in one transaction, where there is nothing to send."""
         with self.stage("plan"), self.fenced() as conn:
             self._record_in(conn, found, unknown=unknown, complete=True, touch=True, only_keys=only_keys)
             self._advance_in(conn, to, **facts)
+
+    def take_note(self, found: Confirmation, keys: list[str]) -> None:
+        """What was seen of these keys, and the run on to EMITTED with an empty plan: it only looked."""
+        silent = replace(self.job, correct=_nothing)
+        with self.stage("plan"), self.fenced() as conn:
+            self._record_in(conn, found, unknown=found.unknown_keys, complete=True, touch=True, only_keys=keys, planned=silent)
+            self._advance_in(conn, RunState.EMITTED)
 
     def emit_in(self, conn: Connection) -> None:
         """The plan's events into the outbox, where there is somebody to send them to, and the run on to EMITTED.
@@ -356,6 +366,10 @@ class Night:
             self.account.fail(error)
             return self.account.figures(None, standing="not written down", exit_code=error.exit_code)
         return figures
+
+
+def _nothing(_: Discrepancy) -> None:
+    """Of a plan that tells nobody anything."""
 
 
 def plain(value: Any) -> Any:

@@ -17,12 +17,13 @@ from recon.settings.layers import NAMING, KeyPath, Leaf, Leaves, overlaid, read_
 
 FILE = "recon.toml"
 #: The tables of recon.toml with keys of the engine's own.
-ENGINE_TABLES = ("project", "state", "reports", "engine", "schedule", "heartbeat", "notify", "guards", "retention")
+ENGINE_TABLES = ("project", "state", "reports", "engine", "schedule", "heartbeat", "notify", "guards", "delivery", "retention")
 PARALLEL = 2
 DAY = 86400.0
 CATCH_UP = 7 * DAY
 OVERDUE = 3600.0
 REMIND = 12 * 3600.0
+BACKLOG = 1_000_000
 KEEP_FILES = 7 * DAY
 KEEP_FINDINGS = 90 * DAY
 KEEP_EVENTS = 400 * DAY
@@ -77,6 +78,13 @@ class Guards:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """How many events may wait for one destination, over all domains, before it is said loudly; none is ever dropped for it."""
+
+    backlog: int = BACKLOG
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
     """For how many seconds what a run left is kept: its files on disk, its findings, and the events that went out."""
 
@@ -113,6 +121,7 @@ class Settings:
     heartbeat: Heartbeat
     notify: Notify
     guards: Guards
+    delivery: Delivery
     retention: Retention
     providers: Mapping[str, Section]
     stores: Mapping[str, Section]
@@ -152,6 +161,7 @@ class Settings:
             (("notify", "url"), NOWHERE),
             (("notify", "remind"), words_of(self.notify.remind)),
             (("guards", "total"), self.guards.total or "(no limit)"),
+            (("delivery", "backlog"), self.delivery.backlog),
             (("retention", "files"), words_of(self.retention.files)),
             (("retention", "findings"), words_of(self.retention.findings)),
             (("retention", "events"), words_of(self.retention.events)),
@@ -216,6 +226,7 @@ def _settings(file: Path, leaves: Leaves, environ: Mapping[str, str]) -> Setting
         heartbeat=Heartbeat(url=_address(section["heartbeat"])),
         notify=Notify(url=_address(section["notify"]), remind=section["notify"].duration("remind", REMIND)),
         guards=Guards(total=section["guards"].integer("total", None, low=1)),
+        delivery=Delivery(backlog=section["delivery"].integer("backlog", BACKLOG, low=1)),
         retention=Retention(
             files=section["retention"].duration("files", KEEP_FILES),
             findings=section["retention"].duration("findings", KEEP_FINDINGS),

@@ -15,6 +15,10 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LIKENESS = str.maketrans("ILOU", "110V")
 
 
+VERIFIED = "(delivered)"
+"""The key of a run that looks at what was corrected, and at nothing else; an item whose own key is this cannot be looked at alone."""
+
+
 class RunState(StrEnum):
     """Where a run stands; each is committed, so a killed run goes on from the last one."""
 

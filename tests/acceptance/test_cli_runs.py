@@ -63,6 +63,8 @@ def test_a_run_and_what_it_leaves(shop: Shop, recon: Shell) -> None:
     assert told.startswith("orders o002: changed, open")
     assert "open -> paid" in told
     assert "order.updated to bus: sent" in told
+    moments = json.loads(recon("explain", "orders", "o002", "--json").out)["timeline"]
+    assert [moment["what"] for moment in moments] == ["seen", "enqueued", "sent"]
     assert recon("explain", "orders", "o005").out.startswith("orders o005: never found to differ")
     assert json.loads(recon("explain", "orders", "o002", "--json").out)["schema"] == "recon.ledger.story/1"
 

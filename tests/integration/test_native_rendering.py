@@ -132,11 +132,12 @@ def kinds(outcomes: list[Outcome]) -> list[OutcomeKind]:
 
 
 def test_two_secrets_are_both_good_while_one_is_changed(tmp_path: Path) -> None:
-    """With `secrets`, Stripe's own library takes the request by the new secret and by the old one, and by no other."""
+    """With `secrets`, Stripe's own library takes the request by the new secret and by the old one, and by no other; no older version is sent there."""
     two = 'render = "native"\nprovider = "stripe"\nsecrets = [{ env = "NEW" }, { env = "OLD" }]\n'
     with bench(tmp_path, two, charges=[charge(1)]) as one:
         outcomes = one.publish(message("charges", "charge.updated", "ch_0001"))
         ((headers, body),) = one.app.came
+        assert not one.project.publisher("app").capabilities.versions
 
     assert kinds(outcomes) == [CONFIRMED]
     for secret in (NEW, OLD):

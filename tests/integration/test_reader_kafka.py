@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from recon.consume.readers.kafka import OURS, KafkaReader
 from recon.errors import DeliveryError
 from recon.event.cloudevents import of_wire
 from recon.publishers.base import Message, OutcomeKind
+from recon.publishers.kafka import KafkaPublisher
 from recon.testing import reader_suite
 from tests.integration.test_publisher_kafka import publisher
 from tests.integration.whole_path import emitted_and_read
@@ -26,8 +28,9 @@ class KafkaReaderBench:
 
     patience = 0.0
 
-    def __init__(self, server: KafkaServer) -> None:
+    def __init__(self, server: KafkaServer, sender: KafkaPublisher) -> None:
         self.server = server
+        self.sender = sender
         self.topic = server.topic(PARTITIONS)
         self.lost: list[Reader] = []
 
@@ -36,9 +39,7 @@ class KafkaReaderBench:
         return KafkaReader(self.server.brokers, self.topic, f"of-{self.topic}", partitions=range(PARTITIONS))
 
     def put(self, batch: Sequence[Message]) -> None:
-        sender = publisher(self.server.brokers, topic=self.topic)
-        assert {outcome.kind for outcome in sender.publish(batch, 20.0)} == {OutcomeKind.CONFIRMED}
-        sender.close()
+        put(self.sender, self.topic, batch)
 
     def lose(self, reader: Reader) -> bool:
         # It is not spoken to again; its client would only tell the broker that it goes.
@@ -60,11 +61,25 @@ def kafka() -> Iterator[KafkaServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def sender(kafka: KafkaServer) -> Iterator[KafkaPublisher]:
+    """One publisher for this file, to whatever topic: a new one waits half a second for its producer's id."""
+    made = publisher(kafka.brokers, topic="{domain}")
+    yield made
+    made.close()
+
+
+def put(sender: KafkaPublisher, topic: str, batch: Sequence[Message]) -> None:
+    """Brings these into a topic."""
+    outcomes = sender.publish([replace(message, domain=topic) for message in batch], 20.0)
+    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.CONFIRMED}
+
+
 @pytest.mark.parametrize("check", reader_suite.CHECKS, ids=reader_suite.name_of)
-def test_keeps_the_contract(kafka: KafkaServer, check: Any) -> None:
+def test_keeps_the_contract(kafka: KafkaServer, sender: KafkaPublisher, check: Any) -> None:
     """What every reader must keep to, over a broker that is killed and comes back."""
     kafka.start()
-    bench = KafkaReaderBench(kafka)
+    bench = KafkaReaderBench(kafka, sender)
     try:
         check(bench)
     finally:
@@ -72,28 +87,28 @@ def test_keeps_the_contract(kafka: KafkaServer, check: Any) -> None:
             reader.close()
 
 
-def test_an_event_comes_out_as_it_was_emitted(kafka: KafkaServer, tmp_path: Path) -> None:
+def test_an_event_comes_out_as_it_was_emitted(kafka: KafkaServer, sender: KafkaPublisher, tmp_path: Path) -> None:
     """From the night's outbox by a drain through the broker to a reader, in the binary form: every event is the one that was stored."""
     kafka.start()
-    bench = KafkaReaderBench(kafka)
-    sender, reader = publisher(kafka.brokers, topic=bench.topic, form="binary"), bench.reader()
+    bench = KafkaReaderBench(kafka, sender)
+    binary, reader = publisher(kafka.brokers, topic=bench.topic, form="binary"), bench.reader()
 
-    stored, came = emitted_and_read(tmp_path, sender, reader)
-    sender.close()
+    stored, came = emitted_and_read(tmp_path, binary, reader)
+    binary.close()
     reader.close()
 
     assert came == stored
 
 
-def test_what_is_not_done_holds_a_partition_back_within_bounds(kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_done_holds_a_partition_back_within_bounds(
+    kafka: KafkaServer, sender: KafkaPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With one message never done, a partition is read so far beyond it and no farther; when it is done at last the rest comes."""
     monkeypatch.setattr("recon.consume.readers.kafka.MOST_OPEN", 10)
     kafka.start()
     topic = kafka.topic(1)
     batch = reader_suite.messages(60)
-    sender = publisher(kafka.brokers, topic=topic)
-    sender.publish(batch, 10.0)
-    sender.close()
+    put(sender, topic, batch)
     reader = KafkaReader(kafka.brokers, topic, "slow", partitions=[0])
     (stuck,) = reader.receive(1, 10.0)
 
@@ -101,12 +116,14 @@ def test_what_is_not_done_holds_a_partition_back_within_bounds(kafka: KafkaServe
     while received := reader.receive(5, 0.5):
         handed += len(received)
         reader.done(received)
+    beyond = handed
     reader.done([stuck])
     while received := reader.receive(5, 0.5):
         handed += len(received)
         reader.done(received)
     reader.close()
 
+    assert 10 <= beyond < 15
     assert handed == len(batch)
 
 

@@ -12,7 +12,7 @@ from recon.errors import DeliveryError
 from recon.publishers.base import Message, OutcomeKind
 from recon.testing import publisher_suite, reader_suite
 from tests.integration.test_publisher_nats import NatsBench
-from tests.integration.whole_path import Nights, goes_all_the_way, migrated_file, nights
+from tests.integration.three_nights import Nights, goes_all_the_way, migrated_file, nights
 from tests.servers.nats import NatsTestServer
 
 __all__ = ["migrated_file", "nights"]

@@ -15,7 +15,7 @@ from recon.publishers.base import Message, OutcomeKind
 from recon.publishers.redis import RedisPublisher
 from recon.testing import publisher_suite, reader_suite
 from tests.integration.test_publisher_redis import publisher
-from tests.integration.whole_path import Nights, goes_all_the_way, migrated_file, nights
+from tests.integration.three_nights import Nights, goes_all_the_way, migrated_file, nights
 from tests.servers.valkey import ValkeyServer
 
 __all__ = ["migrated_file", "nights"]

@@ -1,5 +1,6 @@
 """Reading SQS: the contract of every reader against moto's server, from the outbox to the reader by each way, what is in another envelope, and what is given back."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ from recon.state.database import State
 from recon.state.tables import events
 from recon.testing import publisher_suite, reader_suite
 from recon.testing.clock import FixedClock
-from tests.integration.state.world import START, Nights, changed
+from tests.integration.state.world import START, Nights, changed, migrated_file
 from tests.integration.test_publishers_aws import publisher
 from tests.servers.aws import REGION, AwsServer, aws, moto_url
 
-__all__ = ["aws", "moto_url"]
+__all__ = ["aws", "migrated_file", "moto_url"]
 
 
 SHORT = {reader_suite.a_reader_that_dies_loses_nothing, reader_suite.a_server_that_dies_loses_nothing}
@@ -67,7 +68,7 @@ def test_keeps_the_contract(aws: AwsServer, check: Any) -> None:
 
 
 @pytest.mark.parametrize("way", ["sqs", "sns", "sns raw", "eventbridge"])
-def test_from_the_outbox_to_the_reader_it_is_the_same_event(aws: AwsServer, tmp_path: Path, way: str) -> None:
+def test_from_the_outbox_to_the_reader_it_is_the_same_event(aws: AwsServer, migrated_file: Path, tmp_path: Path, way: str) -> None:
     """Drained from the outbox over each of the ways that lead to a queue, every event that was emitted is read as itself, once."""
     aws.proxy.passes()
     kind = way.partition(" ")[0]
@@ -78,6 +79,7 @@ def test_from_the_outbox_to_the_reader_it_is_the_same_event(aws: AwsServer, tmp_
         "eventbridge": lambda: {"bus": aws.bus(queue)},
     }
     sender = publisher(kind, region=REGION, endpoint_url=aws.url, **places[kind]())
+    shutil.copy(migrated_file, tmp_path / "state.db")
     with State.open(f"sqlite:///{tmp_path}/state.db", clock=FixedClock(START)) as state:
         nights = Nights(state, FixedClock(START))
         nights.night([changed(f"größe {n} <&>") for n in range(12)])
@@ -89,10 +91,11 @@ def test_from_the_outbox_to_the_reader_it_is_the_same_event(aws: AwsServer, tmp_
     assert (figure.confirmed, len(emitted)) == (12, 12)
     reader = SQSReader(queue.rpartition("/")[2], region=REGION, endpoint_url=aws.url)
     read = []
-    while hand := reader.receive(10, 0.5):
+    while len(read) < len(emitted) and (hand := reader.receive(10, 5.0)):
         read += [event for one in hand for event in of_wire(one.headers, one.body, prefix=reader.prefix)]
         reader.done(hand)
     reader.close()
+    assert aws.drained(queue) == []
     assert sorted(read, key=lambda one: one.id) == sorted(emitted, key=lambda one: one.id)
 
 

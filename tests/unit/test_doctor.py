@@ -193,7 +193,7 @@ def test_a_domain_is_looked_at_in_the_order_of_a_run(project: Project) -> None:
     names = ["job", "secrets", "store", "rights", "clock", "provider", "by id", "publisher", "schedule"]
     assert of_domain(found) == [(name, Level.OK) for name in names]
     assert found[-1].message == "30 2 * * *: next at 2026-01-04T01:30:00Z (02:30 Europe/Paris)"
-    assert {check.name for check in found if check.domain is None} == {"settings", "state", "reports", "work", "disk"}
+    assert {check.name for check in found if check.domain is None} == {"settings", "state", "delivery", "reports", "work", "disk"}
 
 
 @pytest.mark.parametrize(

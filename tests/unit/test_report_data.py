@@ -149,7 +149,7 @@ def test_markdown_says_the_verdict_and_the_commands() -> None:
     assert "| store | provider |" in body
 
 
-CASES = ["fetch whole", "store read", "guards", "missing", "extra", "changed", "duplicates", "unreadable", "delivery"]
+CASES = ["fetch whole", "store read", "guards", "missing", "extra", "changed", "duplicates", "unreadable", "delivery", "convergence"]
 
 
 def cases(figures: RunFigures) -> dict[str, str]:
@@ -165,7 +165,7 @@ def cases(figures: RunFigures) -> dict[str, str]:
     return found
 
 
-def test_junit_has_the_same_nine_cases_every_night() -> None:
+def test_junit_has_the_same_ten_cases_every_night() -> None:
     """One case per check; drift fails, a clean night passes, and what did not happen is skipped, never passed."""
     drift, clean, held, incomplete = (cases(NIGHTS[name]) for name in ("drift", "clean", "held", "incomplete"))
 

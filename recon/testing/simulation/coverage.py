@@ -28,8 +28,9 @@ DECISIONS = ("approved", "wrong checksum", "rejected", "approved too late", "ign
 BY_HAND = ("run by hand", "dry run", "look at one", "publish by hand")
 SCHEDULE = ("night missed", "caught up", "clock forward", "clock back")
 GATEWAY = ("over the limit", "token died", "token ends early")
-PARTS = ("filter ignored", "part refused")
-PLACES = ("absence by 404", "absence by 410", "absence by marker", "cursor expired")
+PARTS = ("filter ignored", "part refused", "second pass of a part")
+PLACES = ("absence by 404", "absence by 410", "absence by marker", "cursor expired", "key gone")
+READS = ("several by id", "several cut short")
 GUARDS = ("missing", "extra", "changed", "same_field", "shrunken", "empty", "week", "total")
 FOUND = ("in flight", "deletion waits", "stamped ahead")
 BROKER = (
@@ -65,6 +66,7 @@ DECLARED: frozenset[str] = frozenset(
         *PLACES,
         *GATEWAY,
         *PARTS,
+        *READS,
         *(f"guard {guard}" for guard in GUARDS),
         *FOUND,
         *(f"verdict {verdict}" for verdict in VERDICTS),

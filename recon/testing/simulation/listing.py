@@ -73,13 +73,18 @@ def cut(
     newest: bool,
     now: float,
     age: float,
+    strict: bool = False,
 ) -> Cut:
-    """The page that `query` asks for of `rows` (place, key, state; in the order of places). Cursors live `age` seconds. Raises Gone."""
+    """The page that `query` asks for of `rows` (place, key, state; in the order of places). Cursors live `age` seconds; with `strict`, keys that are gone
+    lead nowhere. Raises Gone.
+    """
     ordered = rows[::-1] if newest else rows
     if kind in DRIFTING:
         start = (int(query.get("page", "1")) - 1) * size if kind == "page" else int(query.get("offset", "0"))
         left = ordered[start:]
     else:
+        if strict and "after" in query and query["after"] not in {key for _, key, _ in rows}:
+            raise Gone
         after = _after(kind, query, places, now, age)
         left = [row for row in ordered if after is None or (row[0] < after if newest else row[0] > after)]
     part, more = left[:size], len(left) > size

@@ -1,6 +1,7 @@
 """The network between a process and the third party: every request is a step, takes time, and is answered, or not, or wrongly."""
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from recon.testing.simulation.world import Universe
 
 CURSOR_AGE = 3 * 3600.0
+MANY, AT_ONCE = "many", 5
+"""Where several items are read by id, and how many of them one answer holds."""
 
 
 class WorldNetwork:
@@ -74,7 +77,7 @@ class WorldNetwork:
         else:
             answer = (
                 gateway.refusal(request, process.number)
-                or (self._item(domain, unquote(rest[0]), where) if rest else self._page(domain, dict(request.query), where))
+                or (self._by_id(domain, unquote(rest[0]), dict(request.query), where) if rest else self._page(domain, dict(request.query), where))
             )  # fmt: skip
             answer.headers = {**gateway.told(), **answer.headers}
         answer.render()
@@ -100,10 +103,18 @@ class WorldNetwork:
             size = max(1, size // 2)
         try:
             page = cut(
-                world.paging, rows, query, size=size, places=party.places, newest=world.newest_first, now=universe.time.at, age=CURSOR_AGE
+                world.paging,
+                rows,
+                query,
+                size=size,
+                places=party.places,
+                newest=world.newest_first,
+                now=universe.time.at,
+                age=world.cursor_age or CURSOR_AGE,
+                strict=world.strict_keys,
             )
         except Gone:
-            chance.reach("cursor expired")
+            chance.reach("key gone" if world.strict_keys else "cursor expired")
             return Answer.error(400, "the cursor has expired", fault="cursor expired")
         named = next((name for name in ("wiped", "wrong tenant") if name in night), "")
         answer = Answer.page(page.items, page.more, page.marks, fault=named, own=world.own)
@@ -116,11 +127,20 @@ class WorldNetwork:
         if kind:
             LISTING_FAULTS[kind](answer, chance, where, self._pages.get(domain, []))
         answer.render()
-        if world.parts and answer.says_the_end():
-            ends = PartEnd(at=universe.time.at, process=where[0], domain=domain, low=asked.low, high=asked.high, shard=asked.shard)
-            universe.facts.parts.append(ends)
+        if answer.says_the_end():
+            self._note_end(domain, asked, where)
         self._pages.setdefault(domain, []).append(answer.body)
         return answer
+
+    def _note_end(self, domain: str, asked: Asking, where: tuple[int, int]) -> None:
+        """A part was read to its end, for the first time or in another pass."""
+        universe = self._universe
+        if not universe.world.parts:
+            return
+        ends = PartEnd(at=universe.time.at, process=where[0], domain=domain, low=asked.low, high=asked.high, shard=asked.shard)
+        if asked.narrow and any(replace(one, at=ends.at) == ends for one in universe.facts.parts):
+            universe.chance.reach("second pass of a part")
+        universe.facts.parts.append(ends)
 
     def _rows(self, domain: str, night: frozenset[str]) -> list[tuple[int, str, Values]]:
         """The whole listing as it stands, in the order of places."""
@@ -132,6 +152,26 @@ class WorldNetwork:
             return [(n, f"other{n}", {**held, "amount": n, "version": n}) for n in range(1, 5)]
         at = max(0.0, universe.time.at - universe.lag(domain))
         return [(party.places[key], key, party.history.at(key, at)) for key in party.living(at)]
+
+    def _by_id(self, domain: str, key: str, query: dict[str, str], where: tuple[int, int]) -> Answer:
+        """One item, or several of them."""
+        return self._several(domain, query["ids"].split(","), where) if key == MANY else self._item(domain, key, where)
+
+    def _several(self, domain: str, keys: list[str], where: tuple[int, int]) -> Answer:
+        """As many of the items as one answer holds; what is not there is left out. A fault that strikes one strikes the answer."""
+        answers = [self._item(domain, key, where) for key in keys]
+        struck = next((one for one in answers if one.lost or one.status not in (200, 404, 410) or one.shown is None), None)
+        if struck is not None:
+            return struck
+        rows = [(one.document, one.shown or []) for one in answers if one.status == 200]
+        self._universe.chance.reach("several by id")
+        if len(rows) > AT_ONCE:
+            self._universe.chance.reach("several cut short")
+        absent = [shown for one in answers if one.status != 200 for shown in one.shown or []]
+        came = [shown for _, told in rows[:AT_ONCE] for shown in told]
+        # Of what an answer that is cut leaves out it says nothing.
+        shown = came + (absent if len(rows) < AT_ONCE else [])
+        return Answer(document={"data": [document for document, _ in rows[:AT_ONCE]]}, shown=shown, fault=answers[0].fault)
 
     def _item(self, domain: str, key: str, where: tuple[int, int]) -> Answer:
         universe = self._universe

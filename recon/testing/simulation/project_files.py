@@ -30,11 +30,12 @@ OAUTH = 'auth = { oauth2 = { token_url = "http://127.0.0.1:9/oauth/token", clien
 RESOURCE = """[providers.{provider}.resources.{resource}]
 path = "{domain}"
 records = "data"
-{get}{total}{parts}paging = {{ {rule} }}
+{get}{batch}{total}{age}{parts}paging = {{ {rule} }}
 [stores.{store}]
 url = "sqlite:///{file}"
 """
 GET = 'get = "{domain}/{{key}}"\ndeleted = {{ at = "deleted", is = true }}\n'
+BATCH = 'batch = {{ path = "{domain}/many", param = "ids", join = ",", records = "data", size = {size}, absent = "not_found" }}\n'
 JOB = '''"""{domain}: what the shop has."""
 
 from recon import Field, Guard, Job, Table
@@ -83,6 +84,9 @@ def write_project(universe: "Universe", host: str) -> None:
         text += f"[guards]\ntotal = {world.total}\n"
     for domain in universe.domains:
         get = "" if world.list_only else GET.format(domain=domain)
+        several = world.reads_at_once and not world.list_only
+        batch = BATCH.format(domain=domain, size=world.reads_at_once) if several else ""
+        age = f"cursor_age = {world.cursor_age}\n" if world.cursor_age else ""
         total = 'total = "meta.total"\n' if world.declares_total else ""
         file = universe.applications[domain].file
         resource, store = (own.resource, own.store) if own is not None else (domain, domain)
@@ -92,7 +96,9 @@ def write_project(universe: "Universe", host: str) -> None:
             store=store,
             domain=domain,
             get=get,
+            batch=batch,
             total=total,
+            age=age,
             parts=PARTS[world.parts],
             rule=RULES[world.paging],
             file=file,

@@ -52,7 +52,9 @@ class World:
     `delete_nights` is the job's; with `updated`, records have a time of change, which for the share `stamped_ahead` of changes lies a day
     ahead; `total` is the limit of all domains together, 0 for none. `allowed` is how many requests a minute the third party lets through, half of what is
     declared of it, 0 for any number; with `token_life`, requests are signed with OAuth 2 tokens that are given for so many seconds.
-    `parts` says how the listing can be cut, `ranges` or `shards`, and then it is fetched in parts.
+    `parts` says how the listing can be cut, `ranges` or `shards`, and then it is fetched in parts. With `reads_at_once`, so many items are read by id in one
+    request, of which the third party answers five at most; `cursor_age` is declared of cursors, which live for so many seconds; with `strict_keys` a listing
+    by last id does not go on from an item that is gone.
     `paging` is a key of `listing.RULES`; `absence` is how a read by id tells of a deletion: 404, 410 or marker; `handler` is one of
     `application.HANDLERS`; `careful` says that the consumer of events looks at the row first, and `handle` is a consumer of your own.
     With `broker`, events go to a broker and consumers read from it, and die over it for the share `consumer_crashes` of their lives; `moods` are then
@@ -110,6 +112,9 @@ class World:
     migrates: bool = False
     replays: float = 0.0
     consumer_crashes: float = 0.2
+    reads_at_once: int = 0
+    cursor_age: float = 0.0
+    strict_keys: bool = False
     own: "Own | None" = None
 
     def weight(self, fault: str) -> float:

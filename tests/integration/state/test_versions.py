@@ -1,20 +1,29 @@
 """An event in two versions at once, on SQLite and PostgreSQL: one id, two messages, and neither holds the other up."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
 
 from recon.errors import BadRequest
 from recon.event import decode
 from recon.outbox import Choice, DeadLetters, Replays
-from recon.publishers.base import Capabilities, Message, Outcome
+from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.report.figures import OlderFigure
+from recon.state.database import State
+from recon.state.tables import events, outbox
+from recon.testing.clock import FixedClock
 from recon.testing.publisher import RecordingPublisher
 from recon.versions import Version, Versions
-from tests.integration.state.test_outbox import CONFIRMED, REJECTED, RETRY, deliver
+from tests.integration.state.test_outbox import CONFIRMED, REJECTED, RETRY, Scripted, deliver
 from tests.integration.state.world import START, Nights, changed, job
 
 SUNSET = (START + timedelta(days=30)).date().isoformat()
@@ -98,6 +107,60 @@ def test_a_version_that_is_put_off_does_not_hold_up_the_other(nights: Nights, re
     assert all(len({decode(m.body).dataversion for m in batch}) == 1 for batch in publisher.batches)
     left = deliver(nights, publisher, versions=lambda _: CHAIN)
     assert (left.waiting > 0, bool(left.older and left.older[0].waiting)) == (refused == 2, refused == 1)
+
+
+@settings(max_examples=2, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+def test_each_version_of_each_event_ends_once_and_in_its_order(tmp_path_factory, migrated_file, seed: int) -> None:
+    """Random outcomes: in each version an event of a key is answered for good before the next one is sent; each ends once, as it was answered."""
+    chance, clock = Random(seed), FixedClock()
+    path = tmp_path_factory.mktemp("walk") / "state.db"
+    path.write_bytes(Path(migrated_file).read_bytes())
+    line: dict[tuple[str, int], list[str]] = defaultdict(list)
+    ended: dict[tuple[str, int], str] = {}
+    words = {OutcomeKind.CONFIRMED: "sent", OutcomeKind.REJECTED: "dead"}
+    faults: list[str] = []
+
+    def answer(messages: Sequence[Message]) -> list[Outcome]:
+        outcomes = [Outcome(kind=chance.choice(list(OutcomeKind))) for _ in messages]
+        # What is raised here would be taken for the publisher's own fault.
+        if len({decode(message.body).dataversion for message in messages}) != 1:
+            faults.append("versions mixed in a batch")
+        for message, outcome in zip(messages, outcomes, strict=True):
+            before, one = line[message.partitionkey, message.version], (message.id, message.version)
+            if one in ended:
+                faults.append(f"{one} sent again after its end")
+            if not before or before[-1] != message.id:
+                if message.id in before or (before and (before[-1], message.version) not in ended):
+                    faults.append(f"{one} overtook {before}")
+                before.append(message.id)
+            if outcome.kind in words:
+                ended[one] = words[outcome.kind]
+        return outcomes
+
+    with State.open(f"sqlite:///{path}", clock=clock) as state:
+        nights = Nights(state, clock)
+        sent_in_both(nights, "1", "2")
+        with state.begin() as conn:
+            for row in conn.execute(select(outbox)).mappings().all():
+                event = conn.execute(select(events).where(events.c.id == row["event_id"])).mappings().one()
+                for number in range(1, 4):
+                    name = f"{row['partitionkey']}-{number}"
+                    if not row["version"]:
+                        conn.execute(events.insert().values({**event, "id": name}))
+                    conn.execute(outbox.insert().values({**{k: v for k, v in row.items() if k != "seq"}, "event_id": name}))
+        publisher = Scripted(answer, Capabilities(batch=4))
+        for _ in range(100):
+            left = deliver(nights, publisher, deadline=40.0, versions=lambda _: CHAIN)
+            if not left.waiting and not any(one.waiting for one in left.older):
+                break
+            clock.advance(1000)
+
+        assert faults == []
+        with state.read() as conn:
+            assert {(row.event_id, row.version): row.state for row in conn.execute(select(outbox))} == ended
+    assert len(ended) == 16
+    assert all([name[-1] for name in names[1:]] == list("123") for names in line.values())
 
 
 def test_a_dead_letter_of_one_version_is_not_hidden_by_the_other(nights: Nights) -> None:

@@ -1,0 +1,123 @@
+"""What became of corrections that were delivered: healed, persisting, or not to be judged by this look.
+
+An event is delivered once the job's first destination has confirmed it (`recon_events.confirmed_at`), and counts for a look that began after that.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from heapq import nlargest
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, select
+
+from recon.ledger.life import Life
+from recon.report.figures import Convergence, Standing, Unheeded
+from recon.state.database import State
+from recon.state.tables import OPEN, WAITS, Instant, events, findings, ledger, outbox
+
+SHOWN = 20
+"""How many persisting corrections are named in the figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """An open discrepancy whose correction was delivered: what it was, and when a receiver first confirmed that."""
+
+    kind: str
+    source_token: str
+    target_token: str
+    confirmed_at: datetime
+
+
+def delivered(state: State, domain: str) -> Mapping[str, Delivered]:
+    """The open discrepancies of a domain whose correction was delivered, by key, in order."""
+    columns = ledger.c.key, ledger.c.kind, ledger.c.source_token, ledger.c.target_token, events.c.confirmed_at
+    query = select(*columns).select_from(_told()).where(*_open(domain), events.c.confirmed_at.is_not(None)).order_by(ledger.c.key)
+    with state.read() as conn:
+        return {row[0]: Delivered(*row[1:]) for row in conn.execute(query)}
+
+
+class Tally:
+    """The corrections of one domain that had been delivered before a run `looked_at` it, counted while what it found is written down."""
+
+    def __init__(self, conn: Connection, domain: str, looked_at: datetime, only_keys: Collection[str] | None) -> None:
+        self.conn = conn
+        self.domain = domain
+        self.looked_at = looked_at
+        self.before = self._before(only_keys)
+        self.persisting = self.raised = self.unseen = 0
+        self.worst: list[tuple[int, str, datetime, bool]] = []
+
+    def _before(self, only_keys: Collection[str] | None) -> int:
+        query = select(ledger.c.key).select_from(_told()).where(*_open(self.domain), events.c.confirmed_at < self.looked_at)
+        if only_keys is None:
+            return int(self.conn.execute(select(func.count()).select_from(query.subquery())).scalar_one())
+        wanted = set(only_keys)
+        return sum(key in wanted for key in self.conn.execute(query).scalars())
+
+    def seen(self, key: str, before: Life, after: Life) -> None:
+        """A discrepancy whose event had been confirmed is there again."""
+        if after.first_run != before.first_run or after.first_seen != before.first_seen:
+            # The target held what it was told, and differs anew.
+            self.unseen += 1
+            return
+        raised = after.event_id != before.event_id
+        self.persisting += 1
+        self.raised += raised
+        self.worst = nlargest(SHOWN, [*self.worst, (after.nights, key, after.first_seen, raised)])
+
+    def figure(self, run_id: str, now: datetime) -> Convergence | None:
+        """The sum of it, once everything is written down; None where nothing had been delivered."""
+        last = events.c.confirmed_at < self.looked_at
+        resolved = and_(findings.c.run_id == run_id, findings.c.standing == Standing.RESOLVED)
+        query = select(func.count(), func.min(events.c.confirmed_at, type_=Instant))
+        count, first = self.conn.execute(
+            query.select_from(findings.join(events, events.c.id == findings.c.event_id)).where(resolved, last)
+        ).one()
+        healed = int(count) + self.unseen
+        unknown = max(0, self.before - healed - self.persisting)
+        if not healed + self.persisting + unknown:
+            return None
+        return Convergence(
+            healed=healed,
+            persisting=self.persisting,
+            unknown=unknown,
+            raised=self.raised,
+            healed_within=round((now - first).total_seconds(), 3) if first is not None else None,
+            unheeded=tuple(self._unheeded()),
+        )
+
+    def _unheeded(self) -> Iterable[Unheeded]:
+        """The worst, each with the events that were delivered since it was first found."""
+        if not self.worst:
+            return
+        # The state that the index of what does not wait asks for.
+        sent = outbox.c.state == "sent", outbox.c.state != WAITS
+        query = select(events.c.key, events.c.id, events.c.created_at, outbox.c.publisher, outbox.c.sent_at)
+        query = query.join(outbox, outbox.c.event_id == events.c.id).order_by(outbox.c.sent_at, outbox.c.seq)
+        rows = self.conn.execute(query.where(events.c.domain == self.domain, events.c.key.in_([one[1] for one in self.worst]), *sent)).all()
+        for nights, key, since, raised in self.worst:
+            told = [row for row in rows if row.key == key and row.created_at >= since]
+            yield Unheeded(
+                key=key,
+                nights=nights,
+                deliveries=len(told),
+                last_at=told[-1].sent_at if told else None,
+                publishers=tuple(dict.fromkeys(row.publisher for row in told)),
+                events=tuple(dict.fromkeys(row.id for row in told)),
+                raised=raised,
+            )
+
+
+def alone(found: Convergence | None) -> Convergence:
+    """The same of a run that looked at nothing else."""
+    return replace(found or Convergence(), alone=True)
+
+
+def _told() -> Any:
+    return ledger.join(events, events.c.id == ledger.c.event_id)
+
+
+def _open(domain: str) -> tuple[Any, ...]:
+    return ledger.c.domain == domain, ledger.c.state == OPEN
