@@ -210,10 +210,17 @@ class _Drain:
             return conn.execute(query.where(among(conn, outbox.c.seq, chosen))).all() if chosen else ()
 
     def _next_due(self) -> float | None:
-        """Seconds until the next event is due; None where none waits."""
+        """Seconds until there may be something to send; None where nothing waits."""
+        waiting = _waiting(self.name, self.domain)
         with self.state.read() as conn:
-            due: datetime | None = conn.execute(select(func.min(outbox.c.due_at)).where(*_waiting(self.name, self.domain))).scalar_one()
-            return None if due is None else max(0.0, (due - self.state.now(conn)).total_seconds())
+            now = self.state.now(conn)
+            due: datetime | None = conn.execute(select(func.min(outbox.c.due_at)).where(*waiting)).scalar_one()
+            if due is None or due > now:
+                return None if due is None else (due - now).total_seconds()
+            # What is due stands behind another one of its key that is not: until that one may go, there is nothing to look for.
+            with conn.execute(select(*LINE).where(*waiting).order_by(outbox.c.seq), execution_options={"yield_per": WIDEST}) as rows:
+                first = min((row.due for row in _oldest(rows)), default=None)
+            return None if first is None else max(0.0, (first - micros(now)) / 1_000_000)
 
     def _window(self, rows: Sequence[Row[Any]]) -> None:
         """Sends a window of events, a batch at a time, and marks them."""
