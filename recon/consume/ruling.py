@@ -66,13 +66,17 @@ class Mark:
     event: str | None = None
     at: datetime
 
-    def outlived(self, observed: datetime | None) -> bool:
-        """Whether the source was looked at since its row is known to have gone; the correction itself that made the row counts."""
+    def outlived(self, observed: datetime | None, *, newest: bool) -> bool:
+        """Whether the source was looked at since its row is known to have gone; the correction itself that made the row counts.
+
+        `newest`: by its version what was seen is newer than any deletion that was told with one.
+        """
         if observed is None:
             return False
         if not self.deleted:
             return self.observed is None or observed >= self.observed
-        return all(observed > one for one in (self.observed, self.told) if one is not None)
+        since = (self.observed, None if newest else self.told)
+        return all(observed > one for one in since if one is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +133,7 @@ def over_nothing(fact: Fact, mark: Mark | None) -> Ruled:  # noqa: PLR0911 -- A 
     order = newer(mark.version, fact.version)
     if order == 1 and not mark.bound:
         return Ruling.WRITE, ""
-    if mark.outlived(fact.observed):
+    if mark.outlived(fact.observed, newest=order == 1):
         return (Ruling.WRITE, "") if expected else (Ruling.CONFLICT, GONE)
     if fact.correction or order in {0, -1}:
         return Ruling.OLDER, "it was deleted after this"

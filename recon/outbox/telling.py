@@ -57,7 +57,7 @@ DUE = (
     type_coerce(outbox.c.enqueued_at, BigInteger).label("enqueued"),
     type_coerce(outbox.c.due_at, BigInteger).label("due"),
     *(outbox.c.replay, outbox.c.version),
-    *(events.c.type, events.c.subject, events.c.partitionkey, events.c.body),
+    *(events.c.type, events.c.subject, outbox.c.partitionkey, events.c.body),
 )
 """What is read of a row that may go, and of its event."""
 

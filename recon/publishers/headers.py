@@ -53,14 +53,14 @@ def wire_of(message: Message, form: str, *, prefix: str = PREFIX) -> tuple[dict[
     except msgspec.DecodeError:
         headers, data = _any(message.body, prefix)
     else:
-        texts = _astuple(event)[:11]
-        if not _plain("".join(texts)):
-            texts = tuple(quote(text, safe=PLAIN) for text in texts)
-        kind, dataversion, generation, *names = _names(prefix)
-        headers = dict(zip(names, texts, strict=True))
-        headers[kind] = event.datacontenttype
+        names, dataversion, generation = _names(prefix)
+        # Longer than the names, and cut by them: the texts come first.
+        headers = dict(zip(names, _astuple(event)))  # noqa: B905 - cut, as said above
+        if not _plain("".join(headers.values()), message.body):
+            headers = {name: quote(text, safe=PLAIN) for name, text in headers.items()}
         headers[dataversion] = str(event.dataversion)
         headers[generation] = str(event.generation)
+        headers["content-type"] = event.datacontenttype
         data = event.data
     if message.replay is not None:
         headers[REPLAY] = message.replay
@@ -71,13 +71,18 @@ def wire_of(message: Message, form: str, *, prefix: str = PREFIX) -> tuple[dict[
 
 
 @cache
-def _names(prefix: str) -> tuple[str, ...]:
-    return ("content-type", f"{prefix}dataversion", f"{prefix}generation", *(prefix + name for name in TEXTS))
+def _names(prefix: str) -> tuple[tuple[str, ...], str, str]:
+    return tuple(prefix + name for name in TEXTS), f"{prefix}dataversion", f"{prefix}generation"
 
 
-def _plain(text: str) -> bool:
-    """Whether it stands in a header as it is: no space, quote, percent sign, control character or anything beyond ASCII."""
-    return text.isascii() and text.isprintable() and " " not in text and '"' not in text and "%" not in text
+def _plain(text: str, body: bytes) -> bool:
+    """Whether it stands in a header as it is: no space, quote, percent sign, control character or anything beyond ASCII.
+
+    JSON has control characters behind a backslash only, but for the last one of ASCII: a body without one has none of the others.
+    """
+    if not text.isascii() or " " in text or '"' in text or "%" in text or "\x7f" in text:
+        return False
+    return b"\\" not in body or text.isprintable()
 
 
 def _any(body: bytes, prefix: str) -> tuple[dict[str, str], msgspec.Raw]:

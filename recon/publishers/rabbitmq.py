@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from recon.errors import DeliveryError
 from recon.publishers.address import PLACE, Address
@@ -51,6 +51,10 @@ class RabbitPublisher:
         url: str = section.text_or_secret("url")
         if urlsplit(url).scheme not in {"amqp", "amqps"}:
             raise section.bad("url", "is no URL of a RabbitMQ server", hint="amqp://user:password@host:5672/vhost, or amqps://…")
+        if "no_verify_ssl" in parse_qs(urlsplit(url).query):
+            raise section.bad(
+                "url", "has no_verify_ssl: a server's certificate is always verified", hint="?cafile=… names an authority of your own"
+            )
         self._exchange: str = section.text("exchange", "")
         if self._exchange and {"queue", "declare"} & section.table.keys():
             raise section.bad("queue", "goes without an exchange", hint="leave out queue and declare, and bind the queue to the exchange")

@@ -51,8 +51,9 @@ LAWS = {
         SELECT domain || ' fence ' || fence FROM recon_runs GROUP BY domain, fence HAVING count(*) > 1""",
     "a held run has a held plan": """
         SELECT r.id FROM recon_runs r LEFT JOIN recon_plans p ON p.run_id = r.id WHERE r.state = 'held' AND coalesce(p.state, '') <> 'held'""",
-    "an event waits once for a destination": """
-        SELECT event_id || ' to ' || publisher FROM recon_outbox WHERE state = 'waiting' GROUP BY event_id, publisher HAVING count(*) > 1""",
+    "an event waits once for a destination, in each version": """
+        SELECT event_id || ' to ' || publisher FROM recon_outbox WHERE state = 'waiting'
+        GROUP BY event_id, publisher, version HAVING count(*) > 1""",
 }
 """What must be true -> a query for what breaks it. Of events that went out over a week ago some are removed by age, so those are not asked for."""
 

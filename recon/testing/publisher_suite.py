@@ -19,12 +19,12 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from recon.errors import DeliveryError
-from recon.event import Event
+from recon.event import Event, decode
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
 
 SECONDS = 20.0
@@ -134,6 +134,26 @@ def a_repeat_is_the_same_event(bench: Bench) -> None:
     assert {one.id: one.body for one in held} == {one.id: one.body for one in batch}, "a repeat brought another id or other bytes"
 
 
+def an_older_version_is_a_message_of_its_own(bench: Bench) -> None:
+    """The same event in an older version, under the same id, is no repeat: the destination holds both, and calls neither a duplicate."""
+    newest = messages(4)
+    with _open(bench) as publisher:
+        if not publisher.capabilities.versions:
+            raise Skipped("this destination is sent the newest version only")
+        _all(_published(publisher, newest), OutcomeKind.CONFIRMED)
+        older = [_lowered(one) for one in newest]
+        outcomes = _published(publisher, older)
+    _all(outcomes, OutcomeKind.CONFIRMED)
+    assert not any(outcome.duplicate for outcome in outcomes), "an older version was taken for a repeat of the newest"
+    held = _settled(bench, len(newest) + len(older))
+    assert {one.body for one in held} == {one.body for one in (*newest, *older)}, "the destination does not hold both versions"
+
+
+def _lowered(message: Message) -> Message:
+    event = decode(message.body)
+    return replace(message, body=replace(event, sunset="2999-12-31", data={**event.data, "lowered": True}).encode(), version=1)
+
+
 def a_refused_event_costs_itself_alone(bench: Bench) -> None:
     """What the destination refuses for good is REJECTED with a reason; its neighbours arrive."""
     bad = bench.refused()
@@ -228,6 +248,7 @@ CHECKS: tuple[Callable[[Bench], None], ...] = (
     every_event_has_one_outcome_and_arrives_as_it_is,
     an_empty_batch_is_nothing,
     a_repeat_is_the_same_event,
+    an_older_version_is_a_message_of_its_own,
     a_refused_event_costs_itself_alone,
     an_event_larger_than_it_takes_is_refused,
     nothing_is_confirmed_by_a_server_that_is_gone,
@@ -283,10 +304,10 @@ def _until_confirmed(publisher: Publisher, batch: Sequence[Message]) -> None:
 
 
 def _settled(bench: Bench, count: int) -> Sequence[Arrived]:
-    """What arrived, once there are `count` ids or the time is over."""
+    """What arrived, once there are `count` events, in one version or another, or the time is over."""
     until = time.monotonic() + SECONDS
     held = bench.arrived()
-    while len({one.id for one in held}) < count and time.monotonic() < until:
+    while len({(one.id, one.body) for one in held}) < count and time.monotonic() < until:
         time.sleep(0.02)
         held = bench.arrived()
     return held

@@ -29,12 +29,14 @@ DURABLE = {"synchronous_commit": "on"}
 """What the other tests' server does without: a commit that was answered outlasts the server's death."""
 
 KILLED = {suite.nothing_is_confirmed_by_a_server_that_is_gone, suite.a_server_that_dies_in_the_middle_loses_nothing}
+NEWEST = {suite.an_older_version_is_a_message_of_its_own}
 UNBOUNDED = {suite.an_event_larger_than_it_takes_is_refused}
 SKIPS = {
     "table-postgresql": UNBOUNDED,
     "table-sqlite": UNBOUNDED | KILLED,
-    "apply-postgresql": UNBOUNDED,
-    "apply-sqlite": UNBOUNDED | KILLED,
+    "apply-postgresql": UNBOUNDED | NEWEST,
+    # Each event is a transaction of its own: 300 of them are shown on PostgreSQL.
+    "apply-sqlite": UNBOUNDED | KILLED | NEWEST | {suite.closed_while_it_sends_it_answers_for_all},
     "webhook": UNBOUNDED,
     "webhook-batch": UNBOUNDED,
     "file": UNBOUNDED | KILLED | {suite.a_refused_event_costs_itself_alone},

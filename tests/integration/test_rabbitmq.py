@@ -345,6 +345,7 @@ def test_a_queue_that_is_made_drops_nothing(version: str, limit: int | None) -> 
     ("table", "says"),
     [
         ({"url": "http://x"}, "url: is no URL of a RabbitMQ server"),
+        ({"url": "amqps://127.0.0.1/?no_verify_ssl=1"}, "url: has no_verify_ssl"),
         ({"exchange": "x", "queue": "y"}, "queue: goes without an exchange"),
         ({"exchange": "x", "declare": True}, "queue: goes without an exchange"),
         ({"routing_key": "{type}"}, "routing_key: goes with an exchange"),

@@ -121,6 +121,26 @@ def test_what_is_needed_stays(nights: Nights, tmp_path: Path) -> None:
     assert sent == {"open", "dead", "waits"}
 
 
+def test_an_event_that_one_of_two_destinations_lacks_stays(nights: Nights, tmp_path: Path) -> None:
+    """However old: what waits is delivered one day, and what both have goes."""
+    nights.look([changed("both"), changed("half")])
+    with nights.state.begin() as conn:
+        nights.plans.make_in(conn, nights.claim.run, nights.job)
+        nights.plans.judge_in(conn, nights.claim.run, (), expires_at=nights.clock.now())
+        nights.outbox.enqueue_in(conn, nights.claim, nights.claim.run.id, "bus", "audit")
+        nights.claim = nights.runs.advance_in(conn, nights.claim, RunState.EMITTED)
+        conn.execute(text("UPDATE recon_outbox SET state = 'sent' WHERE publisher = 'bus' OR partitionkey = 'both'"))
+        conn.execute(text("UPDATE recon_ledger SET state = 'resolved'"))
+    nights.end()
+    nights.clock.advance(400 * DAY)
+    pruned(nights, tmp_path, files=0, findings=0, events=0)
+
+    with nights.state.read() as conn:
+        assert conn.execute(select(events.c.key)).scalars().all() == ["half"]
+        rows = conn.execute(select(outbox.c.publisher, outbox.c.state).order_by(outbox.c.publisher)).all()
+    assert ("audit", "waiting") in [tuple(row) for row in rows]
+
+
 def test_what_a_week_of_guards_counts_stays_whatever_is_set(nights: Nights, tmp_path: Path) -> None:
     """With nothing to be kept at all, an event that went out within the last eight days is still there, and after them it is not."""
     nights.night([missing("1")])

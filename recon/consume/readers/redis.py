@@ -39,7 +39,7 @@ class RedisReader:
 
     Order: what is given back, and what was left, is handed over again before anything behind it. That holds for one reader at a time
     under one name: two share the stream's entries, and a key's may then be in both.
-    https://redis.io/docs/latest/commands/xreadgroup/ (read 2026-11)
+    Redis 6.2 or later. https://redis.io/docs/latest/commands/xreadgroup/ (read 2026-11)
     """
 
     prefix = PREFIX

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
@@ -18,6 +19,7 @@ from recon.errors import LostLease
 from recon.event import decode
 from recon.outbox.dead import DeadLetters
 from recon.outbox.delivery import LEASE_SECONDS, drain
+from recon.outbox.standing import standings
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.report.figures import DeliveryFigure
 from recon.state import lease
@@ -227,6 +229,61 @@ def test_what_waits_behind_a_parked_event_is_not_asked_for_again_and_again(night
     assert nights.clock.monotonic() - begun < 1
     assert deliver(nights, RecordingPublisher(batch=10), deadline=600.0).confirmed == 2
     assert len(nights.clock.slept) - slept <= 2
+
+
+def test_each_of_a_window_gets_its_own_outcome(nights: Nights) -> None:
+    """Every third is confirmed, refused or put off, each with its own reason: what is written down for many at once mixes none of them up."""
+    keys = [f"k{n:02}" for n in range(30)]
+    sent(nights, *keys)
+
+    def answer(batch: Sequence[Message]) -> list[Outcome]:
+        kinds = [OutcomeKind.CONFIRMED, OutcomeKind.REJECTED, OutcomeKind.RETRY]
+        numbers = [int(message.partitionkey[1:]) for message in batch]
+        return [Outcome(kind=kinds[n % 3], reason="" if n % 3 == 0 else f"of {n}", after=1000.0 if n % 3 == 2 else None) for n in numbers]
+
+    figure = deliver(nights, Scripted(answer), deadline=5.0)
+
+    assert (figure.confirmed, figure.dead, figure.waiting) == (10, 10, 10)
+    with nights.state.read() as conn:
+        rows = {row.partitionkey: row for row in conn.execute(select(outbox))}
+        confirmed = set(conn.execute(select(events.c.key).where(events.c.confirmed_at.is_not(None))).scalars())
+    assert [rows[key].state for key in keys] == ["sent", "dead", "waiting"] * 10
+    assert all(rows[key].reason == (None if n % 3 == 0 else f"of {n}") for n, key in enumerate(keys))
+    assert {row.attempts for row in rows.values()} == {1}
+    assert confirmed == set(keys[::3])
+
+
+def test_many_that_wait_behind_stuck_ones_are_found(nights: Nights) -> None:
+    """Six hundred stand first and are not due: what is due behind them goes all the same, and of a stuck key nothing does."""
+    stuck, due = [f"a{n:03}" for n in range(600)], [f"b{n:03}" for n in range(600)]
+    sent(nights, *stuck, *due)
+    later = nights.clock.now() + timedelta(hours=1)
+    with nights.state.begin() as conn:
+        conn.execute(outbox.update().where(outbox.c.partitionkey.in_(stuck)).values(due_at=later))
+        conn.execute(outbox.update().where(outbox.c.partitionkey == due[-1]).values(partitionkey=stuck[0]))
+
+    figure = deliver(nights, RecordingPublisher(batch=100), deadline=5.0)
+
+    assert (figure.confirmed, figure.waiting) == (599, 601)
+
+
+def test_how_a_destination_stood_is_remembered_until_it_answers(nights: Nights) -> None:
+    """Down at the end of one drain, the next begins with one event, of any domain; once it answers, everything goes."""
+    sent(nights, *[str(n) for n in range(20)])
+    down = Scripted(lambda batch: [RETRY] * len(batch), Capabilities(batch=5))
+    deliver(nights, down, deadline=60.0)
+    (stood,) = standings(nights.state).values()
+    assert (stood.publisher, stood.reason, stood.failures >= 3) == ("bus", "503", True)
+
+    nights.clock.advance(3600)
+    again = Scripted(lambda batch: [RETRY] * len(batch), Capabilities(batch=5))
+    deliver(nights, again, deadline=60.0)
+    nights.clock.advance(3600)
+    back = Scripted(lambda batch: [CONFIRMED] * len(batch), Capabilities(batch=5))
+    assert deliver(nights, back, deadline=60.0).confirmed == 20
+    assert [len(batch) for batch in again.batches] == [1]
+    assert [len(batch) for batch in back.batches][:2] == [1, 5]
+    assert standings(nights.state) == {}
 
 
 def test_rejected_becomes_a_dead_letter_with_its_reason(nights: Nights) -> None:
