@@ -36,6 +36,8 @@ class Fact:
     #: When the source was seen so; None for an ordinary webhook, which does not say what was there before either.
     observed: datetime | None = None
     id: str = ""
+    #: Whether it came in an older version of its data, which may say less than the newest does under the same id.
+    lesser: bool = False
 
     @property
     def correction(self) -> bool:
@@ -120,6 +122,9 @@ def over_row(fact: Fact, row: Row, mark: Mark | None) -> Ruled:  # noqa: PLR0911
             else f"at version {row.version}, which {fact.version} cannot be compared with"
         )
         return Ruling.CONFLICT, f"the row is otherwise {same}"
+    if mark is not None and fact.id and fact.id == mark.event and row.untouched:
+        # The same fact in another version of its data: the newest says it in full, whichever of the two comes first.
+        return (Ruling.ALREADY if fact.lesser else Ruling.WRITE), ""
     return _compared(fact, row, last)
 
 

@@ -53,7 +53,7 @@ WINDOW_BYTES = 16 * 1024 * 1024
 MARK_SECONDS = 0.5
 """After so long, what was confirmed is marked even if the window is not full: a crash repeats no more than this."""
 
-LINE = outbox.c.seq, outbox.c.partitionkey, outbox.c.version, type_coerce(outbox.c.due_at, BigInteger).label("due")
+LINE = outbox.c.seq, outbox.c.partitionkey, outbox.c.version, outbox.c.attempts, type_coerce(outbox.c.due_at, BigInteger).label("due")
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,8 @@ def drain(
         except LeaseHeld as error:
             work.reason = redact(error.message)
         reason = work.reason or reason
-    failures = breaker.failures if breaker.probing else 0
+    # What it took of one version and not of the other is no outage: it would be asked for one event a night, and that the wrong one.
+    failures = breaker.failures if breaker.probing and not counts.taken else 0
     if failures != (stood.failures if stood is not None else 0):
         remember(state, name, failures, reason, stood)
     left = _left(state, name, domain)
@@ -202,13 +203,15 @@ class _Drain:
         with self.state.read() as conn:
             by_index(conn)
             now = micros(self.state.now(conn))
-            first = conn.execute(query.where(*waiting).limit(limit)).all()
-            due = [row for row in _oldest(first) if row.due <= now]
-            if len(first) < limit or len(due) > limit // 2:
-                return due
+            if not self.breaker.probing:
+                first = conn.execute(query.where(*waiting).limit(limit)).all()
+                due = [row for row in _oldest(first) if row.due <= now]
+                if len(first) < limit or len(due) > limit // 2:
+                    return due
             line = select(*LINE).where(*waiting).order_by(outbox.c.seq)
             with conn.execute(line, execution_options={"yield_per": WIDEST}) as rows:
-                chosen = [row.seq for row in islice((row for row in _oldest(rows) if row.due <= now), limit)]
+                able = (row for row in _oldest(rows) if row.due <= now)
+                chosen = _probe(able) if self.breaker.probing else [row.seq for row in islice(able, limit)]
             return conn.execute(query.where(among(conn, outbox.c.seq, chosen))).all() if chosen else ()
 
     def _probes(self) -> Sequence[Row[Any]]:
@@ -382,6 +385,17 @@ def _oldest(rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
         if place not in places:
             places.add(place)
             yield row
+
+
+def _probe(able: Iterable[Row[Any]]) -> list[int]:
+    """The one to ask a destination with: what was tried least, so that one that is refused each time is not all that it is ever asked."""
+    found: Row[Any] | None = None
+    for row in islice(able, WIDEST):
+        if found is None or row.attempts < found.attempts:
+            found = row
+        if not found.attempts:
+            break
+    return [] if found is None else [found.seq]
 
 
 def _waiting(name: str, domain: str | None) -> list[Any]:

@@ -1,6 +1,8 @@
 """A job with two destinations, through the command line: each has its own progress, and one that is down keeps nothing from the other."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,25 @@ def test_one_delivery_to_two_destinations_is_told_as_one(shell: Shell) -> None:
     body = json.loads(shell("run", "orders", "--slot", "2026-11-02T03:00:00Z", "--json").out)
     told_of = {(one["deliveries"], tuple(one["publishers"])) for one in body["convergence"]["unheeded"]}
     assert told_of == {(1, ("hook", "bus"))}
+
+
+@pytest.mark.parametrize(("publishers", "delivered"), [('["hook", "bus"]', 0), ('"hook"', 3)])
+def test_a_job_that_is_off_claims_no_delivery_by_its_second_destination(
+    shell: Shell, receiver: Receiver, publishers: str, delivered: int
+) -> None:
+    """Switched off, it does not say which of several heals: what only the other one confirmed is not delivered; where there is but one, it is."""
+    toml = (shell.shop.folder / "recon.toml").read_text().replace('["hook", "bus"]', publishers)
+    shell.shop.write("recon.toml", toml)
+    receiver.reply = DOWN
+    assert shell("run", "orders").code == 6
+    shell.shop.write("recon.toml", toml.replace("[jobs.orders]", "[jobs.orders]\nenabled = false"))
+    if delivered:
+        receiver.reply = Reply(status=200)
+        assert shell("publish").code == 0
+    else:
+        assert shell("replay", "--domain", "orders", "--to", "bus").code == 0
+    with closing(sqlite3.connect(shell.shop.folder / ".recon" / "state.db")) as state:
+        assert state.execute("select count(*), count(confirmed_at) from recon_events").fetchone() == (3, delivered)
 
 
 def test_a_destination_added_later_gets_what_comes_from_then_on(shell: Shell, receiver: Receiver) -> None:

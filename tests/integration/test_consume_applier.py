@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -417,6 +418,26 @@ def test_an_older_version_is_raised_and_an_unknown_one_waits(engine: Engine) -> 
     assert upgraded.dead_letters() == []
     assert row(engine, "1") == ("open", 7)
     assert kinds(applier_of(engine).apply_event(new)) == ["dead"]
+
+
+@pytest.mark.parametrize("version", ["updated_at", None])
+@pytest.mark.parametrize("first", [1, 2])
+def test_what_an_older_version_cannot_say_is_no_conflict(engine: Engine, first: int, version: str | None) -> None:
+    """One id in two versions, the older saying less: in any order and repetition the row is as the newest says, and the effect runs once."""
+
+    def less(data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "state": {**data["state"], "status": "open"}}
+
+    chain = Versions(2, [Version(number=1, up=dict, down=less, sunset="2999-01-01")])
+    applier = applier_of(engine, version=version, versions=chain)
+    insert(engine, "1", OPEN)
+    newest = correction("updated", "1", {"status": "partly paid", "total": 8, "updated_at": second(5)}, OPEN, at=10, version=2)
+    older = replace(newest, dataversion=1, data=chain.lowered(newest.data, 1))
+    ran: list[str] = []
+    order = [newest, older] if first == 2 else [older, newest]
+    answers = [applier.apply_event(one, effect=lambda _, event: ran.append(event.id)) for one in (*order, *order, older)]
+    assert kinds(*answers) == ["applied", "seen" if first == 2 else "applied", "seen", "seen", "seen"]
+    assert (row(engine, "1"), ran, applier.conflicts()) == (("partly paid", 8), [newest.id], [])
 
 
 def test_a_step_that_fails_is_a_dead_letter(sqlite: Engine) -> None:

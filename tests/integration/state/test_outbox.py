@@ -371,6 +371,22 @@ def test_after_an_outage_one_probe_goes_first(nights: Nights) -> None:
     assert [len(batch) for batch in publisher.batches[:5]] == [5, 5, 5, 1, 1]
 
 
+def test_one_event_that_is_never_taken_does_not_keep_the_others_of_a_destination_that_was_down(nights: Nights) -> None:
+    """An outage is remembered, and then ends but for one event, the oldest: the next delivery asks with another one, and all others arrive."""
+    sent(nights, "odd", *[str(n) for n in range(20)])
+    deliver(nights, Scripted(lambda batch: [RETRY] * len(batch)), deadline=600.0)
+    nights.clock.advance(3600)
+
+    def answer(batch: Sequence[Message]) -> list[Outcome]:
+        return [RETRY if message.partitionkey == "odd" else CONFIRMED for message in batch]
+
+    deliver(nights, Scripted(lambda batch: [RETRY] * len(batch)), deadline=60.0)
+    assert standings(nights.state)["bus"].failures > 9
+    nights.clock.advance(3600)
+    figure = deliver(nights, Scripted(answer), deadline=60.0)
+    assert (figure.confirmed, figure.waiting) == (20, 1)
+
+
 def test_a_process_that_is_asked_to_stop_stops_waiting(nights: Nights) -> None:
     """A sleep that ends early ends the drain; nothing is lost."""
 

@@ -207,6 +207,19 @@ def test_a_version_that_is_dropped_while_it_waits_is_refused(nights: Nights) -> 
     assert "the job has no down= for it" in DeadLetters(nights.state).list()[0].reason
 
 
+@pytest.mark.parametrize(("chain", "words"), [(None, "no job of its domain is on"), (Versions(1), "newest is version 1 here")])
+def test_a_job_that_is_not_there_or_not_up_to_date_makes_no_dead_letter(nights: Nights, chain: Versions | None, words: str) -> None:
+    """Switched off, broken, or on a host with an older copy of the job: the older version waits, and goes out once the job is there as it was."""
+    sent_in_both(nights, "1")
+
+    figure = deliver(nights, RecordingPublisher(), versions=lambda _: chain)
+
+    assert (figure.confirmed, figure.older) == (1, (OlderFigure(version=1, waiting=1),))
+    assert words in figure.last_reason
+    nights.clock.advance(1000)
+    assert deliver(nights, RecordingPublisher(), versions=lambda _: CHAIN).older == (OlderFigure(version=1, confirmed=1),)
+
+
 def test_a_step_that_fails_keeps_its_version_waiting_and_says_why(nights: Nights) -> None:
     """The newest is sent, the older waits with the reason until the function is mended, and then goes out by itself."""
     sent_in_both(nights, "1")
