@@ -59,6 +59,8 @@ def test_one_that_is_down_keeps_nothing_from_the_other(shell: Shell, receiver: R
     shown = shell("show", body["run"])
     assert "NOT DELIVERED" in shown.out
     assert "3 events (hook: 0 accepted, 3 waiting; bus: 3 accepted)" in shown.out
+    page = shell("report", body["run"], "-f", "html").out
+    assert [f"<dt>to</dt><dd>{name}</dd>" in page for name in ("hook", "bus")] == [True, True]
     story = shell("explain", "orders", "o002").out
     assert "to hook: waiting" in story
     assert "to bus: sent" in story
