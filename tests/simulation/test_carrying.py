@@ -131,7 +131,7 @@ SAFEGUARDS = [
     Safeguard(
         unknown_counts, "14 what counts as confirmed was taken", ("nobody confirmed it",), WORLD.but(moods={"unknown": 1.0}, nights=1)
     ),
-    Safeguard(done_too_soon, LOST, ("never had it",), PROMPT.but(consumer_crashes=1.0, nights=1)),
+    Safeguard(done_too_soon, LOST, ("never had it",), PROMPT.but(consumer_crashes=1.0, nights=2)),
     Safeguard(rows_left_out, LOST, ("was never seen there",), PROMPT.but(nights=1)),
     Safeguard(no_line, "15 the order within a key is kept", ("waited before it",), NOBODY_TELLS),
     Safeguard(no_ruling, "16 an effect runs once, and a replay changes nothing", ("a replay of", "times"), REPLAYED, 4),
