@@ -70,7 +70,7 @@ def consumed_out_of_order(facts: Facts) -> None:
 def same_fact(facts: Facts) -> None:
     """The same tokens and generation under two ids."""
     told = {**facts.deliveries[0].event, "generation": 0}
-    told["data"] = {**told["data"], "observed": {"version": 2}, "precondition": {"fingerprint": "f"}}
+    told["data"] = {**told["data"], "observed": {"fingerprint": "e"}, "precondition": {"fingerprint": "f"}}
     facts.deliveries = [delivery(told), delivery(told, id="E2", at=SENT + 5)]
 
 

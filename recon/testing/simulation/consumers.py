@@ -94,6 +94,7 @@ class WorldPublisher:
         process, universe = self._process, self._universe
         process.calls += 1
         process.step("publish")
+        universe.hosts.glance()
         mood = universe.consumer_mood()
         process.passes(universe.chance.between(0.01, 0.4, "publish", process.number, process.calls))
         outcomes = [self._one(message, mood, number) for number, message in enumerate(batch)]

@@ -320,6 +320,10 @@ class Hosts:
         """What can be seen from outside when a process is over: the runs, what is held, the fences."""
         self._records.read(self._universe.folder / "state.db")
 
+    def glance(self) -> None:
+        """What stands in the outbox at this moment."""
+        self._records.glance(self._universe.folder / "state.db")
+
 
 def _reached(figures: RunFigures, reach: Callable[[str], None]) -> None:
     for guard in figures.guards:

@@ -60,6 +60,11 @@ class Records:
                     )
                     self._people.hear(facts.held[run])
 
+    def glance(self, file: Path) -> None:
+        """A look at the outbox alone, as it stands when something is about to leave it."""
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+            self._read_outbox(database)
+
     def _read_outbox(self, database: sqlite3.Connection) -> None:
         facts, now = self._universe.facts, self._universe.time.at
         left = set(facts.outbox)
@@ -72,6 +77,7 @@ class Records:
                     seq=seq, run=run, id=id_, domain=domain, key=key, publisher=publisher, version=version, replay=replay is not None
                 )
             row = facts.outbox[seq]
+            row.emissions.add(emission)
             if not row.looks or row.looks[-1][1] != state:
                 row.looks.append((now, state))
             if state == "sent":

@@ -48,10 +48,10 @@ def in_order(facts: Facts) -> Iterator[str]:
     waiting: dict[tuple[str, str, int], list[Queued]] = defaultdict(list)
     for row in facts.outbox.values():
         waiting[row.domain, row.key, row.lane].append(row)
-    first: dict[tuple[str, int], float] = {}
+    confirmed: dict[tuple[str, int, int], float] = {}
     for one in facts.deliveries:
         if one.outcome == "confirmed":
-            first.setdefault((one.id, one.lane), one.at)
+            confirmed.setdefault((one.id, one.lane, one.emission), one.at)
     for delivery in facts.deliveries:
         rows = waiting[delivery.domain, delivery.event.get("partitionkey", ""), delivery.lane]
         mine = [row.seq for row in rows if row.id == delivery.id and row.at(delivery.at) in {"", "waiting"}]
@@ -60,8 +60,8 @@ def in_order(facts: Facts) -> Iterator[str]:
         for row in rows:
             # Seen to wait before, and to wait or be sent after: it waited all the while.
             waited = row.at(delivery.at) == "waiting" and row.after(delivery.at) in {"waiting", "sent"}
-            later = first.get((row.id, row.lane), float("inf")) > delivery.at
-            if row.seq < min(mine) and row.id != delivery.id and waited and later:
+            gone = any(confirmed.get((row.id, row.lane, number), delivery.at) < delivery.at for number in row.emissions)
+            if row.seq < min(mine) and row.id != delivery.id and waited and not gone:
                 yield f"{names(delivery)}: {_row(row)} waited before it"
     yield from _consumed_in_order(facts)
 
@@ -91,10 +91,8 @@ def one_fact(facts: Facts) -> Iterator[str]:
         if "observed" not in data or delivery.lane:
             continue
         seen, found = data["observed"] or {}, data.get("precondition") or {}
-        fact = (
-            *(event["source"], event["type"], data["key"], data["op"], event.get("generation"), event.get("dataversion")),
-            *(seen.get("fingerprint"), seen.get("version"), found.get("fingerprint"), found.get("version")),
-        )
+        tokens = seen.get("fingerprint"), found.get("fingerprint")
+        fact = (event["source"], data["key"], data["op"], *tokens, event.get("generation"))
         other = ids.setdefault(fact, delivery)
         if other.id != delivery.id:
             yield f"{names(delivery)} says what {names(other)} says, and has another id"

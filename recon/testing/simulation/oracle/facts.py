@@ -207,6 +207,8 @@ class Queued:
     publisher: str
     version: int
     replay: bool
+    #: The emissions that it stood for: a later night that finds the same counts it up.
+    emissions: set[int] = field(default_factory=set)
     looks: list[tuple[float, str]] = field(default_factory=list)
 
     @property
