@@ -87,16 +87,20 @@ def drain(
     reason = ""
     stood = standings(state).get(name)
     breaker = Breaker(failures=stood.failures if stood is not None else 0)
+    works = []
     for one in _domains(state, name) if domain is None else [domain]:
         veil = veils(one) if veils is not None else None
         chain = versions(one) if versions is not None else None
         healing = heals is None or heals(one)
-        work = _Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, veil, chain, heals=healing)
-        try:
-            work.run()
-        except LeaseHeld as error:
-            work.reason = redact(error.message)
-        reason = work.reason or reason
+        works.append(_Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, veil, chain, heals=healing))
+    # What is due in all of them goes before anything is waited for in one of them; then who had no turn yet is the first.
+    for patient in (False, True) if len(works) > 1 else (True,):
+        for work in sorted(works, key=lambda work: work.asked):
+            try:
+                work.run(patient=patient)
+            except LeaseHeld as error:
+                work.reason = redact(error.message) if patient else work.reason
+            reason = work.reason or reason
     # What it took of one version and not of the other is no outage: it would be asked for one event a night, and that the wrong one.
     failures = breaker.failures if breaker.probing and not counts.taken else 0
     if failures != (stood.failures if stood is not None else 0):
@@ -137,6 +141,7 @@ class _Drain:
         self.versions = versions
         self.heals = heals
         self.width = WINDOW
+        self.asked = False
         self.reason = ""
         self.left: Counter[int] = Counter()
         self.answered: list[Answered] = []
@@ -147,33 +152,33 @@ class _Drain:
     def remaining(self) -> float:
         return self.until - self.clock.monotonic()
 
-    def run(self) -> None:
-        """Delivers until nothing is due, or the time is over."""
+    def run(self, *, patient: bool = True) -> None:
+        """Delivers until nothing is due, or the time is over; only a `patient` one waits for what will be due, or for another deliverer."""
         self.left = _left(self.state, self.name, self.domain)
         if not self.left.total():
             return
-        self.lease = self._acquire()
+        self.lease = self._acquire(patient=patient)
         try:
             while self.remaining > 0:
                 closed = self.breaker.wait(self.clock.monotonic())
                 rows = [] if closed else self._due()
                 if rows:
                     self._window(rows)
-                elif not self._pause(closed or self._next_due()):
+                elif not (patient and self._pause(closed or self._next_due())):
                     break
         finally:
             with self.state.begin() as conn:
                 leases.release(self.state, conn, self.lease)
 
-    def _acquire(self) -> Lease:
-        """The right to deliver; waits for another deliverer as long as the time allows, then raises LeaseHeld."""
+    def _acquire(self, *, patient: bool) -> Lease:
+        """The right to deliver; waits for another deliverer as long as the time allows, where it is `patient`, then raises LeaseHeld."""
         while True:
             self.renewed = self.clock.monotonic()
             try:
                 with self.state.begin() as conn:
                     return leases.acquire(self.state, conn, f"delivery:{self.name}:{self.domain}", leases.owner(), LEASE_SECONDS)
             except LeaseHeld:
-                if self.remaining <= 0 or not self._slept(min(0.2, self.remaining)):
+                if not patient or self.remaining <= 0 or not self._slept(min(0.2, self.remaining)):
                     raise
 
     def _pause(self, seconds: float | None) -> bool:
@@ -327,6 +332,7 @@ class _Drain:
             )
             for row in rows
         ]
+        self.asked = True
         with self._hiding(rows):
             outcomes = self._published(batch)
         self.answered += [Answered(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]

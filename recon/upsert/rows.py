@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, Table, bindparam, cast, exc, inspect, select, type_coerce
+from sqlalchemy import Connection, Integer, MetaData, Table, bindparam, cast, exc, inspect, select, type_coerce
 from sqlalchemy import Text as TextType
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import UserDefinedType
@@ -113,7 +113,12 @@ class Rows:
         column = _untyped(self.table, self.key)
         if connection.dialect.name == "postgresql":
             return column == bindparam("recon_key", key, type_=AsItIs())
-        forms: list[Any] = [key, int(key)] if key.isascii() and key.isdigit() and len(key) < 19 and str(int(key)) == key else [key]
+        number = int(key) if key.isascii() and key.isdigit() and len(key) < 19 and str(int(key)) == key else None
+        if connection.dialect.name != "sqlite":
+            # Compared with a number, a text is read as one in some databases: 12 would be the row 12-A as well.
+            whole = isinstance(self.table.c[self.key].type, Integer) and number is not None
+            return column == bindparam("recon_key", number if whole else key, type_=AsItIs())
+        forms: list[Any] = [key] if number is None else [key, number]
         return column.in_([bindparam(f"recon_key_{n}", form, type_=AsItIs()) for n, form in enumerate(forms)])
 
     def _value(self, connection: Connection, name: str, wire: Any) -> Any:

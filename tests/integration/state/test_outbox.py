@@ -416,6 +416,33 @@ def test_all_domains_of_a_destination_are_drained_and_others_left_alone(nights: 
     assert [waiting.publisher for waiting in nights.outbox.waiting()] == ["other"]
 
 
+@pytest.mark.parametrize("after", [None, 25.0])
+def test_a_domain_whose_event_is_put_off_keeps_no_time_from_the_others(nights: Nights, after: float | None) -> None:
+    """One domain's event is asked for again within the time: another domain of the destination has its turn before that, as soon as it may."""
+    sent(nights, "1")
+    with nights.state.begin() as conn:
+        row = dict(conn.execute(select(outbox)).mappings().one())
+        event = dict(conn.execute(select(events)).mappings().one())
+        conn.execute(events.insert().values({**event, "id": "copy", "domain": "refunds"}))
+        conn.execute(
+            outbox.insert().values(
+                {**{k: v for k, v in row.items() if k != "seq"}, "domain": "refunds", "event_id": "copy", "partitionkey": "2"}
+            )
+        )
+    began = nights.clock.monotonic()
+    arrived: list[float] = []
+
+    def answer(batch: Sequence[Message]) -> list[Outcome]:
+        if batch[0].partitionkey == "1":
+            return [Outcome(kind=OutcomeKind.RETRY, reason="busy", after=after)]
+        arrived.append(nights.clock.monotonic() - began)
+        return [CONFIRMED]
+
+    figure = deliver(nights, Scripted(answer), domain=None, deadline=60.0)
+
+    assert (figure.confirmed, figure.waiting, arrived) == (1, 1, [after or 0.0])
+
+
 def test_a_second_deliverer_waits_and_then_says_who_delivers(nights: Nights) -> None:
     """One process per destination and domain, so that no two can overtake each other on a key."""
     sent(nights, "1")
