@@ -168,7 +168,8 @@ def _delivered(figures: RunFigures, plan: PlanFigure, deliveries: Sequence[Deliv
     for one in lacking:
         steps += [Step(label, f"{f'{one.publisher}: ' if several else ''}{text}") for label, text in standing_still(one, figures.timezone)]
     if any(one.waiting for one in each):
-        steps.append(_publish(figures))
+        # What is to be mended, for each destination, as of now: the reason has the server's words, which seldom say it.
+        steps += [Step("check", f"recon doctor {figures.domain}", command=True), _publish(figures)]
     if any(one.dead for one in each):
         steps.append(Step("next", "mend what the reason says; what still differs then is told again by the next run"))
         steps.append(Step("inspect", f"recon dead list --domain {figures.domain}", command=True))

@@ -159,7 +159,7 @@ def test_no_discrepancy_and_yet_not_clean_says_what_is_not_known() -> None:
             {"delivery": DeliveryFigure(publisher="bus", confirmed=12, waiting=7, dead=1, last_reason="503 Service Unavailable")},
             (
                 "NOT DELIVERED 20 events (12 accepted, 7 waiting, 1 refused for good)\n  reason            503 Service Unavailable\n"
-                "  send              recon publish stripe_charges"
+                "  check             recon doctor stripe_charges\n  send              recon publish stripe_charges"
             ),
         ),
     ],
