@@ -45,9 +45,13 @@ def iso(moment: datetime) -> str:
 
 
 def parse_iso(text: str) -> datetime:
-    """The reverse of `iso`; raises ValueError on a time without an offset."""
+    """The reverse of `iso`; raises ValueError on a time without an offset, or one that is of no year in UTC."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         msg = f"time without an offset: {text!r}"
         raise ValueError(msg)
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        msg = f"time outside the calendar: {text!r}"
+        raise ValueError(msg) from None

@@ -235,7 +235,7 @@ class Applier:
         """An event of the newest version, in a transaction that is begun."""
         body, prints = event.encode(), prints_of(newest.data)
         try:
-            fact = fact_of(guard.rows, newest, version=self._version)
+            fact = fact_of(guard.rows, newest, version=self._version, lesser=event.dataversion < newest.dataversion)
             with connection.begin_nested():
                 ruling, reason = guard.take(connection, fact, prints=prints, at=self._clock.now())
         except Conflict as error:

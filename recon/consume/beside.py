@@ -79,6 +79,7 @@ class Marks:
             "observed": None if mark.observed is None else iso(mark.observed),
             "deleted": mark.deleted,
             "told": None if mark.told is None else iso(mark.told),
+            "told_version": None if mark.told_version is None else str(mark.told_version),
             "gone": None if mark.gone is None else str(mark.gone),
             "wrote": mark.wrote,
             "event": mark.event,
@@ -167,7 +168,7 @@ class DeadLetters:
         same = and_(t.c.consumer == self._consumer, t.c.digest == digest)
         if connection.execute(t.update().where(same).values(named)).rowcount:
             return
-        text = msgspec.json.encode(dict(headers), order="sorted").decode()
+        text = msgspec.json.encode({_writable(name): _writable(value) for name, value in headers.items()}, order="sorted").decode()
         row = {"consumer": self._consumer, "digest": digest, "body": body, "headers": text, "at": at, **named}
         try:
             with connection.begin_nested():
@@ -197,7 +198,7 @@ def prune(connection: Connection, table: Table, moment: Any, before: datetime, *
 
 def _identity(headers: Mapping[str, str]) -> bytes:
     """What tells messages of the same body apart: their other headers may differ from one repeat to the next."""
-    return msgspec.json.encode([headers.get("content-type"), headers.get("ce-id"), headers.get("ce_id")])
+    return msgspec.json.encode([_writable(named) if (named := headers.get(name)) else named for name in ("content-type", "ce-id", "ce_id")])
 
 
 def _writable(text: str) -> str:

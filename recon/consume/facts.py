@@ -12,8 +12,8 @@ from recon.event import Event
 from recon.upsert.rows import Rows
 
 
-def fact_of(rows: Rows, event: Event, *, version: str | None) -> Fact:
-    """A correction, its data of the newest version; `version` is the column of the item's own. Raises Unfit."""
+def fact_of(rows: Rows, event: Event, *, version: str | None, lesser: bool = False) -> Fact:
+    """A correction, its data of the newest version; `version` is the column of the item's own, `lesser` whether it came in an older one. Raises Unfit."""
     change = rows.change(event.data)
     seen = event.data.get("observed")
     seen = seen if isinstance(seen, dict) else {}
@@ -28,7 +28,7 @@ def fact_of(rows: Rows, event: Event, *, version: str | None) -> Fact:
             told, bound = deletion(change, told, observed, column=version)
         elif told is not None:
             change = replace(change, wanted={**change.wanted, version: told})
-    return Fact(change=change, version=told, bound=bound, observed=observed, id=event.id)
+    return Fact(change=change, version=told, bound=bound, observed=observed, id=event.id, lesser=lesser)
 
 
 def prints_of(data: Mapping[str, Any]) -> tuple[str | None, str | None]:

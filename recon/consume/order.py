@@ -50,9 +50,13 @@ def moment_of(value: Any) -> datetime | None:
             value = datetime.fromisoformat(value)
         except ValueError:
             return None
-    if isinstance(value, datetime):
+    if not isinstance(value, datetime):
+        return None
+    try:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    return None
+    except OverflowError:
+        # 0001-01-01T00:00:00+01:00 is of no year in UTC.
+        return None
 
 
 def _number(value: Any) -> Decimal | None:

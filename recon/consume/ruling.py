@@ -36,6 +36,8 @@ class Fact:
     #: When the source was seen so; None for an ordinary webhook, which does not say what was there before either.
     observed: datetime | None = None
     id: str = ""
+    #: Whether it came in an older version of its data, which may say less than the newest does under the same id.
+    lesser: bool = False
 
     @property
     def correction(self) -> bool:
@@ -59,6 +61,7 @@ class Mark:
     deleted: bool = False
     #: When an ordinary webhook told the deletion: by then at the latest the source was without it.
     told: datetime | None = None
+    told_version: Any = None
     #: The version of the last deletion that was taken, though the item may be back since.
     gone: Any = None
     #: The columns that the last correction wrote, and a fingerprint of what stood there then.
@@ -66,17 +69,18 @@ class Mark:
     event: str | None = None
     at: datetime
 
-    def outlived(self, observed: datetime | None, *, newest: bool) -> bool:
-        """Whether the source was looked at since its row is known to have gone; the correction itself that made the row counts.
+    def outlived(self, fact: "Fact") -> bool:
+        """Whether the source was seen to have the item since it is known to have gone; the correction itself that made the row counts.
 
-        `newest`: by its version what was seen is newer than any deletion that was told with one.
+        Each deletion by its own measure: one that was found by when, one that was told by its version, or by when.
         """
-        if observed is None:
+        if fact.observed is None:
             return False
         if not self.deleted:
-            return self.observed is None or observed >= self.observed
-        since = (self.observed, None if newest else self.told)
-        return all(observed > one for one in since if one is not None)
+            return self.observed is None or fact.observed >= self.observed
+        if self.observed is not None and fact.observed <= self.observed:
+            return False
+        return self.told is None or newer(self.told_version, fact.version) == 1 or fact.observed > self.told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +122,9 @@ def over_row(fact: Fact, row: Row, mark: Mark | None) -> Ruled:  # noqa: PLR0911
             else f"at version {row.version}, which {fact.version} cannot be compared with"
         )
         return Ruling.CONFLICT, f"the row is otherwise {same}"
+    if mark is not None and fact.id and fact.id == mark.event and row.untouched:
+        # The same fact in another version of its data: the newest says it in full, whichever of the two comes first.
+        return (Ruling.ALREADY if fact.lesser else Ruling.WRITE), ""
     return _compared(fact, row, last)
 
 
@@ -133,8 +140,9 @@ def over_nothing(fact: Fact, mark: Mark | None) -> Ruled:  # noqa: PLR0911 -- A 
     order = newer(mark.version, fact.version)
     if order == 1 and not mark.bound:
         return Ruling.WRITE, ""
-    if mark.outlived(fact.observed, newest=order == 1):
-        return (Ruling.WRITE, "") if expected else (Ruling.CONFLICT, GONE)
+    if mark.outlived(fact):
+        # What a deletion left behind, and was seen to be there again since, needs no row to be as before.
+        return (Ruling.WRITE, "") if expected or mark.deleted else (Ruling.CONFLICT, GONE)
     if fact.correction or order in {0, -1}:
         return Ruling.OLDER, "it was deleted after this"
     return Ruling.CONFLICT, "it was deleted, and nothing says whether before or after this"
@@ -157,17 +165,22 @@ def _compared(fact: Fact, row: Row, last: datetime | None) -> Ruled:
 def remembered(fact: Fact, mark: Mark | None, *, written: bool, row_version: Any, wrote: str | None, at: datetime) -> Mark | None:
     """The mark after a fact that is so now; None where it stays as it is: after an ordinary webhook about an item that is there."""
     if fact.observed is None and not fact.deletes:
-        return None if mark is None or not mark.deleted else replace(mark, deleted=False, bound=False, told=None, wrote=None, at=at)
+        return (
+            None
+            if mark is None or not mark.deleted
+            else replace(mark, deleted=False, bound=False, told=None, told_version=None, wrote=None, at=at)
+        )
     held = mark or Mark(at=at)
     last = held.observed
     latest = fact.observed is not None and (last is None or fact.observed >= last)
     deleted = fact.deletes if written or latest or fact.observed is None else held.deleted
-    known = held.told is not None and newer(held.gone, fact.version) in {0, -1}
-    told = at if fact.observed is None and not known else held.told
-    version, bound = _newest((held.version, held.bound), (fact.version, fact.bound), (row_version if fact.deletes else None, False))
+    told, told_version = held.told, held.told_version
+    if fact.observed is None and (told is None or newer(told_version, fact.version) == 1):
+        told, told_version = at, fact.version
+    version = _newest(held.version, fact.version, row_version if fact.deletes else None)
     # A deletion without a version of its own is newer than whatever it found, and nobody knows by how much.
-    bound = bound or (fact.bound and (written or latest))
-    gone, _ = _newest((held.gone, False), (fact.version if fact.deletes else None, False))
+    bound = (held.bound and held.deleted) or (fact.bound and (written or latest))
+    gone = _newest(held.gone, fact.version if fact.deletes else None)
     if not latest:
         wrote = None if written or deleted else held.wrote
     return Mark(
@@ -176,6 +189,7 @@ def remembered(fact: Fact, mark: Mark | None, *, written: bool, row_version: Any
         observed=fact.observed if latest else last,
         deleted=deleted,
         told=told if deleted else None,
+        told_version=told_version if deleted else None,
         gone=gone,
         wrote=None if deleted else wrote,
         event=fact.id if latest else held.event,
@@ -198,11 +212,9 @@ def deletion(change: Change, version: Any, observed: datetime, *, column: str | 
     return before, True
 
 
-def _newest(*versions: tuple[Any, bool]) -> tuple[Any, bool]:
-    """The newest of versions, each with whether it is a lower bound; of equal ones the bound."""
-    found: tuple[Any, bool] = (None, False)
-    for version, bound in versions:
-        order = 1 if found[0] is None else newer(found[0], version)
-        if version is not None and (order == 1 or (order == 0 and bound)):
-            found = (version, bound)
+def _newest(*versions: Any) -> Any:
+    found = None
+    for one in versions:
+        if one is not None and (found is None or newer(found, one) == 1):
+            found = one
     return found

@@ -29,6 +29,7 @@ class Tables:
             Column("observed", Text),
             Column("deleted", Boolean, nullable=False),
             Column("told", Text),
+            Column("told_version", Text),
             Column("gone", Text),
             Column("wrote", Text),
             Column("event", Text),

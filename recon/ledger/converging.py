@@ -94,7 +94,7 @@ class Tally:
             return
         # The state that the index of what does not wait asks for.
         sent = outbox.c.state == "sent", outbox.c.state != WAITS
-        query = select(events.c.key, events.c.id, events.c.created_at, outbox.c.publisher, outbox.c.sent_at)
+        query = select(events.c.key, events.c.id, events.c.created_at, outbox.c.publisher, outbox.c.emission, outbox.c.sent_at)
         query = query.join(outbox, outbox.c.event_id == events.c.id).order_by(outbox.c.sent_at, outbox.c.seq)
         rows = self.conn.execute(query.where(events.c.domain == self.domain, events.c.key.in_([one[1] for one in self.worst]), *sent)).all()
         for nights, key, since, raised in self.worst:
@@ -102,7 +102,8 @@ class Tally:
             yield Unheeded(
                 key=key,
                 nights=nights,
-                deliveries=len(told),
+                # Handed over once, however many destinations and versions it went to.
+                deliveries=len({(row.id, row.emission) for row in told}),
                 last_at=told[-1].sent_at if told else None,
                 publishers=tuple(dict.fromkeys(row.publisher for row in told)),
                 events=tuple(dict.fromkeys(row.id for row in told)),

@@ -11,7 +11,23 @@ from itertools import islice
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, Text, and_, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Text,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recon.clock import parse_iso
@@ -311,7 +327,8 @@ class _Recorder:
     def _withdraw(self) -> None:
         """Withdraws from the outbox what this run found gone, silenced, or different from what the waiting event says."""
         waiting = outbox.alias("waiting")
-        silent = findings.c.standing.in_([Standing.RESOLVED, Standing.ACKNOWLEDGED])
+        healed = and_(findings.c.standing == Standing.RESOLVED, ~_owed(waiting))
+        silent = or_(findings.c.standing == Standing.ACKNOWLEDGED, healed)
         # From what waits, which is little, to the findings: events are kept for long and are many. A replay tells what was said, not what is.
         mine = waiting.c.domain == self.job.domain, waiting.c.state == WAITS, waiting.c.replay.is_(None)
         stale = (
@@ -331,6 +348,18 @@ class _Recorder:
         )
         withdrawn = update(outbox).where(outbox.c.seq.in_(doubtful))
         self.conn.execute(withdrawn.values(state="withdrawn", reason=f"run {self.run.id} could not vouch for it"))
+
+
+def _owed(waiting: Any) -> ColumnElement[bool]:
+    """Whether the event of that waiting row healed through another destination, and this one, which got it never, is still to be told it.
+
+    Nothing else would tell it: the discrepancy is gone, so no later night finds it again.
+    """
+    sent = outbox.alias("sent")
+    same = sent.c.event_id == waiting.c.event_id, sent.c.publisher == waiting.c.publisher, sent.c.version == waiting.c.version
+    # That it does not wait stands there for the index: SQLite uses it only where it sees its condition.
+    had = exists().where(*same, sent.c.state != WAITS, sent.c.state == literal_column("'sent'"))
+    return and_(events.c.confirmed_at.is_not(None), ~had)
 
 
 def _micros(value: Any) -> int | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recon.outbox.telling import NEWEST
-from recon.publishers.base import Outcome
+from recon.publishers.base import Outcome, OutcomeKind
 from recon.report.figures import DeliveryFigure, OlderFigure
 
 
@@ -19,6 +19,11 @@ class Counts:
         """One more."""
         self._found[lane, outcome.kind.value] += 1
         self._found[lane, "duplicate"] += outcome.duplicate
+
+    @property
+    def taken(self) -> bool:
+        """Whether anything was confirmed."""
+        return any(count for (_, kind), count in self._found.items() if kind == OutcomeKind.CONFIRMED.value)
 
     def figure(self, name: str, waiting: Mapping[int, int], reason: str) -> DeliveryFigure:
         """All of it, beside what is still `waiting` in each line."""

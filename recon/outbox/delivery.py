@@ -53,7 +53,7 @@ WINDOW_BYTES = 16 * 1024 * 1024
 MARK_SECONDS = 0.5
 """After so long, what was confirmed is marked even if the window is not full: a crash repeats no more than this."""
 
-LINE = outbox.c.seq, outbox.c.partitionkey, outbox.c.version, type_coerce(outbox.c.due_at, BigInteger).label("due")
+LINE = outbox.c.seq, outbox.c.partitionkey, outbox.c.version, outbox.c.attempts, type_coerce(outbox.c.due_at, BigInteger).label("due")
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,8 @@ def drain(
         except LeaseHeld as error:
             work.reason = redact(error.message)
         reason = work.reason or reason
-    failures = breaker.failures if breaker.probing else 0
+    # What it took of one version and not of the other is no outage: it would be asked for one event a night, and that the wrong one.
+    failures = breaker.failures if breaker.probing and not counts.taken else 0
     if failures != (stood.failures if stood is not None else 0):
         remember(state, name, failures, reason, stood)
     left = _left(state, name, domain)
@@ -194,31 +195,51 @@ class _Drain:
         Mostly that is what stands first in the outbox. Where much of that has to wait, the rest is chosen here, over a stream that is
         left as soon as there are enough: a database that is asked for the oldest of each key looks at everything that waits.
         """
+        if self.breaker.probing and len(+self.left) > 1:
+            return self._probes()
         limit = 1 if self.breaker.probing else max(self.width, self.publisher.capabilities.batch)
         waiting = _waiting(self.name, self.domain)
         query = select(*DUE).join(events, events.c.id == outbox.c.event_id).order_by(outbox.c.seq)
         with self.state.read() as conn:
             by_index(conn)
             now = micros(self.state.now(conn))
-            first = conn.execute(query.where(*waiting).limit(limit)).all()
-            due = [row for row in _oldest(first) if row.due <= now]
-            if len(first) < limit or len(due) > limit // 2:
-                return due
+            if not self.breaker.probing:
+                first = conn.execute(query.where(*waiting).limit(limit)).all()
+                due = [row for row in _oldest(first) if row.due <= now]
+                if len(first) < limit or len(due) > limit // 2:
+                    return due
             line = select(*LINE).where(*waiting).order_by(outbox.c.seq)
             with conn.execute(line, execution_options={"yield_per": WIDEST}) as rows:
-                chosen = [row.seq for row in islice((row for row in _oldest(rows) if row.due <= now), limit)]
+                able = (row for row in _oldest(rows) if row.due <= now)
+                chosen = _probe(able) if self.breaker.probing else [row.seq for row in islice(able, limit)]
+            return conn.execute(query.where(among(conn, outbox.c.seq, chosen))).all() if chosen else ()
+
+    def _probes(self) -> Sequence[Row[Any]]:
+        """One event of each version: a destination that is well but for one of them must not look as if it took none."""
+        waiting = _waiting(self.name, self.domain)
+        chosen = []
+        with self.state.read() as conn:
+            now = micros(self.state.now(conn))
+            for lane in +self.left:
+                mine = outbox.c.version == lane if lane > NEWEST else outbox.c.version <= NEWEST
+                line = select(*LINE).where(*waiting, mine).order_by(outbox.c.seq)
+                with conn.execute(line, execution_options={"yield_per": WIDEST}) as rows:
+                    chosen += [row.seq for row in islice((row for row in _oldest(rows) if row.due <= now), 1)]
+            query = select(*DUE).join(events, events.c.id == outbox.c.event_id).order_by(outbox.c.seq)
             return conn.execute(query.where(among(conn, outbox.c.seq, chosen))).all() if chosen else ()
 
     def _next_due(self) -> float | None:
-        """Seconds until there may be something to send; None where nothing waits."""
+        """Seconds until the next event may go; None where none waits."""
         waiting = _waiting(self.name, self.domain)
         with self.state.read() as conn:
-            now = self.state.now(conn)
             due: datetime | None = conn.execute(select(func.min(outbox.c.due_at)).where(*waiting)).scalar_one()
+            now = self.state.now(conn)
             if due is None or due > now:
                 return None if due is None else (due - now).total_seconds()
-            # What is due stands behind another one of its key that is not: until that one may go, there is nothing to look for.
-            with conn.execute(select(*LINE).where(*waiting).order_by(outbox.c.seq), execution_options={"yield_per": WIDEST}) as rows:
+            # It is due, and one of its key before it is not: that one decides.
+            by_index(conn)
+            line = select(*LINE).where(*waiting).order_by(outbox.c.seq)
+            with conn.execute(line, execution_options={"yield_per": WIDEST}) as rows:
                 first = min((row.due for row in _oldest(rows)), default=None)
             return None if first is None else max(0.0, (first - micros(now)) / 1_000_000)
 
@@ -227,10 +248,16 @@ class _Drain:
         size = max(1, self.publisher.capabilities.batch)
         begun = marked = self.clock.monotonic()
         try:
+            tried: int | None = None
             for batch in batches(rows, size):
                 # The rest of the window stays waiting, and is read again when it may go.
-                if self.remaining <= 0 or self.breaker.wait(self.clock.monotonic()) > 0:
+                if self.remaining <= 0:
                     return
+                # What is not taken in one version may be in another, which is asked for itself.
+                lane = lane_of(batch[0].version)
+                if lane == tried and self.breaker.wait(self.clock.monotonic()) > 0:
+                    continue
+                tried = lane
                 told = self._fitting(self._told(batch))
                 # Last of all before the call: a process that stood still while it read must not send what another one has delivered since.
                 self._keep_lease()
@@ -358,6 +385,17 @@ def _oldest(rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
         if place not in places:
             places.add(place)
             yield row
+
+
+def _probe(able: Iterable[Row[Any]]) -> list[int]:
+    """The one to ask a destination with: what was tried least, so that one that is refused each time is not all that it is ever asked."""
+    found: Row[Any] | None = None
+    for row in islice(able, WIDEST):
+        if found is None or row.attempts < found.attempts:
+            found = row
+        if not found.attempts:
+            break
+    return [] if found is None else [found.seq]
 
 
 def _waiting(name: str, domain: str | None) -> list[Any]:

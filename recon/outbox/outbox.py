@@ -129,6 +129,12 @@ class Outbox:
         with self.state.read() as conn:
             return {row[0]: row[1] for row in conn.execute(query)}
 
+    def destinations(self, domain: str) -> set[str]:
+        """Every destination that a night of this domain ever told something, as far as it is kept."""
+        told = select(outbox.c.publisher).where(outbox.c.domain == domain, outbox.c.replay.is_(None)).distinct()
+        with self.state.read() as conn:
+            return set(conn.execute(told).scalars())
+
     def waiting(self, domain: str | None = None) -> list[Waiting]:
         """What waits, by destination and domain."""
         query = (

@@ -129,8 +129,15 @@ class Teller:
 
     def _lowered(self, body: bytes, version: int) -> bytes:
         chain = self.versions
-        wanted = None if chain is None else next((one for one in chain.sent if one.number == version), None)
-        if chain is None or wanted is None:
+        if chain is None or version >= chain.current:
+            # Switched off, broken, or an older copy of the project on this host: a wrong setting, which makes no dead letter.
+            here = (
+                "no job of its domain is on" if chain is None else f"the job's newest is version {chain.current} here, an older copy of it"
+            )
+            why = f"version {version} cannot be made: {here}; put the job back as it was when this was enqueued, then recon publish"
+            raise Untold(Outcome(kind=OutcomeKind.RETRY, reason=why))
+        wanted = next((one for one in chain.sent if one.number == version), None)
+        if wanted is None:
             why = f"version {version} is sent no more: the job has no down= for it; let it go: recon dead discard"
             raise Untold(Outcome(kind=OutcomeKind.REJECTED, reason=why))
         if wanted.over(self.today):

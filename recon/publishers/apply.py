@@ -98,7 +98,8 @@ class ApplyPublisher:
             return Outcome(kind=OutcomeKind.CONFIRMED, duplicate=not applied)
         except Conflict as error:
             return Outcome(kind=OutcomeKind.REJECTED, reason=f"conflict: {error}")
-        except Unfit as error:
+        except (Unfit, OverflowError, UnicodeError) as error:
+            # The latter are the driver's own, before anything was sent: a number of more than 64 bits, half a character.
             return Outcome(kind=OutcomeKind.REJECTED, reason=str(error))
         except Late as error:
             return self.database.outcome(error)

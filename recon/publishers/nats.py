@@ -153,7 +153,7 @@ class NatsPublisher:
             why = UNANSWERED if flight.lost is None else f"sent, and no answer: {flight.lost}"
             return Outcome(kind=OutcomeKind.UNKNOWN, reason=why)
         if (flight.answer.headers or {}).get("Status") == NOBODY:
-            why = f"no stream takes the subject {flight.subject}; make one: nats stream add --subjects {_wild(self._subject.template)}"
+            why = f"no stream takes the subject {flight.subject}; make one: {self._making(_wild(self._subject.template))}"
             return Outcome(kind=OutcomeKind.RETRY, reason=why, after=FAULT_SECONDS)
         try:
             said = said_by(flight.answer.data)
@@ -178,6 +178,10 @@ class NatsPublisher:
         )
         return Outcome(kind=OutcomeKind.RETRY, reason=f"{where}: {said}", after=FAULT_SECONDS if error.err_code in LASTING else None)
 
+    def _making(self, subject: str) -> str:
+        """The command that makes a stream for it as the documentation has it; without a stream's name in the settings it is called RECON."""
+        return f"nats stream add {self._stream or 'RECON'} --subjects '{subject}' --storage file --dupe-window 24h --defaults"
+
     async def _asked(self, link: Link) -> str:
         """What the server says of the stream; raises DeliveryError where there is none for our subject."""
         from nats import errors
@@ -190,7 +194,7 @@ class NatsPublisher:
             info = await streams.stream_info(self._stream or name)
         except NotFoundError as error:
             what = f"no stream takes {subject}" if self._stream is None else f"no stream {self._stream} that takes {subject}"
-            hint = f"make it: nats stream add {self._stream or 'recon'} --subjects {subject} --storage file"
+            hint = f"make it: {self._making(subject)}"
             raise DeliveryError(f"publisher {self.name}: {self._server.place}: {what}", hint=hint) from error
         except (errors.Error, TimeoutError) as error:
             if isinstance(error, TimeoutError) and link.denied is None:

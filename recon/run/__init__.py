@@ -163,7 +163,7 @@ def publish(project: Project, state: State, domain: str | None, *, clock: Clock,
             domain=domain,
             clock=clock,
             deadline=PUBLISH_SECONDS,
-            heals=functools.partial(_heals, project, name),
+            heals=functools.partial(_heals, project, state, name),
             veils=functools.partial(veil_of, project, state),
             versions=functools.partial(chain_of, project),
         )
@@ -171,10 +171,13 @@ def publish(project: Project, state: State, domain: str | None, *, clock: Clock,
     return with_backlog(project, state, done)
 
 
-def _heals(project: Project, publisher: str, domain: str) -> bool:
-    """Whether a confirmation by this publisher counts as delivered: it is the first that the job names, or the job is not there to ask."""
+def _heals(project: Project, state: State, publisher: str, domain: str) -> bool:
+    """Whether a confirmation by this publisher counts as delivered: it is the first that the job names.
+
+    Where the job is not there to ask, it is if no night ever told another one: too little said is made good by the next night.
+    """
     job = project.jobs.get(domain)
-    return job is None or job.publishers[:1] == (publisher,)
+    return Outbox(state).destinations(domain) <= {publisher} if job is None else job.publishers[:1] == (publisher,)
 
 
 def figures_of(state: State, run: str) -> RunFigures:

@@ -27,8 +27,8 @@ from recon.errors import DeliveryError
 from recon.event import Event, decode
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
 
-SECONDS = 20.0
-SLACK = 3.0
+SECONDS = 45.0
+SLACK = 6.0
 """What a call may take beyond its deadline: the machine that runs the tests is busy."""
 
 

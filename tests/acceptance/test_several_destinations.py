@@ -1,6 +1,8 @@
 """A job with two destinations, through the command line: each has its own progress, and one that is down keeps nothing from the other."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,13 @@ def shell(tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, c
     return Shell(shop, monkeypatch, capsys)
 
 
+def healed(shell: Shell) -> None:
+    """The table is right again."""
+    shell.shop.sql("delete from orders where id = 'o999'")
+    shell.shop.sql("insert into orders values ('o001', 'paid', 101)")
+    shell.shop.sql("update orders set status = 'paid' where id = 'o002'")
+
+
 def told(shell: Shell) -> list[str]:
     """The ids in the file."""
     path = shell.shop.folder / "events.jsonl"
@@ -50,6 +59,8 @@ def test_one_that_is_down_keeps_nothing_from_the_other(shell: Shell, receiver: R
     shown = shell("show", body["run"])
     assert "NOT DELIVERED" in shown.out
     assert "3 events (hook: 0 accepted, 3 waiting; bus: 3 accepted)" in shown.out
+    page = shell("report", body["run"], "-f", "html").out
+    assert [f"<dt>to</dt><dd>{name}</dd>" in page for name in ("hook", "bus")] == [True, True]
     story = shell("explain", "orders", "o002").out
     assert "to hook: waiting" in story
     assert "to bus: sent" in story
@@ -75,6 +86,62 @@ def test_delivered_is_what_the_first_destination_confirmed(shell: Shell, receive
     assert shell("publish", "orders").code == 0
     assert shell("run", "orders", "--slot", "2026-11-04T03:00:00Z").code == 0
     assert len(set(told(shell))) == 6
+
+
+def test_what_healed_through_the_first_is_still_told_to_the_other(shell: Shell, receiver: Receiver) -> None:
+    """No later night finds it again, so an event that waits for the second is not taken back; one that waits for the first is."""
+    toml = (shell.shop.folder / "recon.toml").read_text()
+    shell.shop.write("recon.toml", toml.replace('["hook", "bus"]', '["bus", "hook"]'))
+    receiver.reply = DOWN
+    assert shell("run", "orders", "--slot", "2026-11-01T03:00:00Z").code == 6
+    ids = sorted(told(shell))
+    healed(shell)
+    shell("run", "orders", "--slot", "2026-11-02T03:00:00Z")
+
+    receiver.reply = Reply(status=200)
+    receiver.requests.clear()
+    assert shell("publish").code == 0
+    assert sorted(event["id"] for event in receiver.events) == ids
+
+
+def test_what_healed_by_itself_is_told_to_nobody_who_waits_for_it(shell: Shell, receiver: Receiver) -> None:
+    """The first, which heals, had not got it: its correction is of yesterday, and is taken back."""
+    receiver.reply = DOWN
+    assert shell("run", "orders", "--slot", "2026-11-01T03:00:00Z").code == 6
+    healed(shell)
+    assert shell("run", "orders", "--slot", "2026-11-02T03:00:00Z").code == 0
+
+    receiver.reply = Reply(status=200)
+    receiver.requests.clear()
+    assert shell("publish").code == 0
+    assert receiver.events == []
+
+
+def test_one_delivery_to_two_destinations_is_told_as_one(shell: Shell) -> None:
+    """Whoever reads how often a correction was delivered wants to know how often the consumer could have acted."""
+    assert shell("run", "orders", "--slot", "2026-11-01T03:00:00Z").code == 0
+    body = json.loads(shell("run", "orders", "--slot", "2026-11-02T03:00:00Z", "--json").out)
+    told_of = {(one["deliveries"], tuple(one["publishers"])) for one in body["convergence"]["unheeded"]}
+    assert told_of == {(1, ("hook", "bus"))}
+
+
+@pytest.mark.parametrize(("publishers", "delivered"), [('["hook", "bus"]', 0), ('"hook"', 3)])
+def test_a_job_that_is_off_claims_no_delivery_by_its_second_destination(
+    shell: Shell, receiver: Receiver, publishers: str, delivered: int
+) -> None:
+    """Switched off, it does not say which of several heals: what only the other one confirmed is not delivered; where there is but one, it is."""
+    toml = (shell.shop.folder / "recon.toml").read_text().replace('["hook", "bus"]', publishers)
+    shell.shop.write("recon.toml", toml)
+    receiver.reply = DOWN
+    assert shell("run", "orders").code == 6
+    shell.shop.write("recon.toml", toml.replace("[jobs.orders]", "[jobs.orders]\nenabled = false"))
+    if delivered:
+        receiver.reply = Reply(status=200)
+        assert shell("publish").code == 0
+    else:
+        assert shell("replay", "--domain", "orders", "--to", "bus").code == 0
+    with closing(sqlite3.connect(shell.shop.folder / ".recon" / "state.db")) as state:
+        assert state.execute("select count(*), count(confirmed_at) from recon_events").fetchone() == (3, delivered)
 
 
 def test_a_destination_added_later_gets_what_comes_from_then_on(shell: Shell, receiver: Receiver) -> None:

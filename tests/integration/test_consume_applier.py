@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ from recon.errors import StoreMismatch
 from recon.event import Event, batched, binary
 from recon.event.eventbridge import delivered
 from recon.testing.clock import FixedClock
-from tests.integration.consuming import applier_of, correction, engine_of, insert, row, rows, second
+from tests.integration.consuming import START, applier_of, correction, engine_of, insert, row, rows, second
 
 OPEN = {"status": "open", "total": 1, "updated_at": second(1)}
 PAID = {"status": "paid", "total": 2, "updated_at": second(2)}
@@ -161,6 +162,74 @@ def test_a_tombstone_stands_though_there_was_no_row(engine: Engine) -> None:
         applier.apply_event(correction("created", "7", OPEN, None, at=9)),
         applier.upsert("7", OPEN, second(11)),
     ) == ["older", "older", "applied"]
+
+
+def test_a_found_deletion_by_number_is_a_lower_bound(engine: Engine) -> None:
+    """Versions that are numbers: how new a deletion is that was found, nobody knows; what is newer than what it found waits for the next look."""
+    applier = applier_of(engine, version="revision")
+    one, five = ({"status": "open", "total": number, "revision": number} for number in (1, 5))
+    insert(engine, "7", one)
+    deleted = correction("deleted", "7", None, one, at=10)
+    assert kinds(
+        applier.apply_event(deleted),
+        applier.upsert("7", one, 1),
+        applier.delete("7", 2),
+        applier.upsert("7", five, 5),
+        applier.apply_event(correction("created", "7", five, None, at=9)),
+        applier.apply_event(correction("created", "7", five, None, at=11)),
+        applier.apply_event(deleted),
+    ) == ["applied", "older", "already", "conflict", "older", "applied", "older"]
+    assert row(engine, "7") == ("open", 5)
+
+
+def test_each_deletion_is_outlived_by_its_own_measure(engine: Engine) -> None:
+    """One that was told by its version, one that was found by when: what is newer than the one and was seen after the other comes back."""
+    applier = applier_of(engine)
+    at_20 = {**OPEN, "updated_at": second(20)}
+    assert kinds(
+        applier.delete("7", second(15)),
+        applier.apply_event(correction("deleted", "7", None, OPEN, at=20.5)),
+        applier.apply_event(correction("created", "7", at_20, None, at=20.4, id="before")),
+        applier.apply_event(correction("created", "7", {**OPEN, "updated_at": second(15)}, None, at=44)),
+        applier.apply_event(correction("created", "7", at_20, None, at=44.5, id="after")),
+        applier.delete("7", second(15)),
+    ) == ["already", "already", "older", "older", "applied", "older"]
+    assert row(engine, "7") == ("open", 1)
+
+
+def test_a_deletion_that_was_taken_does_not_take_what_is_back(engine: Engine) -> None:
+    """Deleted and made again within one second: after the night brought it back, the same deletion does nothing more."""
+    clock = FixedClock(START + timedelta(seconds=100))
+    applier = applier_of(engine, clock=clock)
+    applier.upsert("7", OPEN, second(1))
+    assert applier.delete("7", second(1)).kind is AppliedKind.APPLIED
+    assert applier.apply_event(correction("created", "7", OPEN, None, at=99)).kind is AppliedKind.OLDER
+    assert applier.apply_event(correction("created", "7", OPEN, None, at=101)).kind is AppliedKind.APPLIED
+    assert applier.delete("7", second(1)).kind is AppliedKind.OLDER
+    assert row(engine, "7") == ("open", 1)
+
+
+def test_a_conflict_is_tried_again_when_what_it_missed_has_come(engine: Engine) -> None:
+    """Without versions, the later of two corrections first: a conflict, until the one before it is there; then both are."""
+    applier = applier_of(engine, version=None)
+    insert(engine, "7", {"status": "open", "total": 1})
+    first = correction("updated", "7", {"status": "paid", "total": 1}, {"status": "open", "total": 1}, at=10)
+    then = correction("updated", "7", {"status": "void", "total": 1}, {"status": "paid", "total": 1}, at=20)
+    assert kinds(applier.apply_event(then), applier.apply_event(first)) == ["conflict", "applied"]
+    assert row(engine, "7") == ("void", 1)
+    assert applier.conflicts() == []
+    assert kinds(applier.apply_event(first), applier.apply_event(then)) == ["older", "already"]
+
+
+def test_what_is_back_since_a_deletion_needs_no_row_as_before(engine: Engine) -> None:
+    """Without versions, found after a deletion: written though the event expected a row; found before it: not."""
+    applier = applier_of(engine, version=None)
+    insert(engine, "7", {"status": "open", "total": 1})
+    late = correction("updated", "7", {"status": "void", "total": 1}, {"status": "paid", "total": 1}, at=30)
+    gone = correction("deleted", "7", None, {"status": "open", "total": 1}, at=10)
+    early = correction("updated", "7", {"status": "paid", "total": 1}, {"status": "open", "total": 1}, at=5)
+    assert kinds(*(applier.apply_event(one) for one in (late, gone, early, gone))) == ["conflict", "applied", "older", "older"]
+    assert row(engine, "7") == ("void", 1)
 
 
 def test_the_application_holds_the_transaction(engine: Engine) -> None:
@@ -349,6 +418,26 @@ def test_an_older_version_is_raised_and_an_unknown_one_waits(engine: Engine) -> 
     assert upgraded.dead_letters() == []
     assert row(engine, "1") == ("open", 7)
     assert kinds(applier_of(engine).apply_event(new)) == ["dead"]
+
+
+@pytest.mark.parametrize("version", ["updated_at", None])
+@pytest.mark.parametrize("first", [1, 2])
+def test_what_an_older_version_cannot_say_is_no_conflict(engine: Engine, first: int, version: str | None) -> None:
+    """One id in two versions, the older saying less: in any order and repetition the row is as the newest says, and the effect runs once."""
+
+    def less(data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "state": {**data["state"], "status": "open"}}
+
+    chain = Versions(2, [Version(number=1, up=dict, down=less, sunset="2999-01-01")])
+    applier = applier_of(engine, version=version, versions=chain)
+    insert(engine, "1", OPEN)
+    newest = correction("updated", "1", {"status": "partly paid", "total": 8, "updated_at": second(5)}, OPEN, at=10, version=2)
+    older = replace(newest, dataversion=1, data=chain.lowered(newest.data, 1))
+    ran: list[str] = []
+    order = [newest, older] if first == 2 else [older, newest]
+    answers = [applier.apply_event(one, effect=lambda _, event: ran.append(event.id)) for one in (*order, *order, older)]
+    assert kinds(*answers) == ["applied", "seen" if first == 2 else "applied", "seen", "seen", "seen"]
+    assert (row(engine, "1"), ran, applier.conflicts()) == (("partly paid", 8), [newest.id], [])
 
 
 def test_a_step_that_fails_is_a_dead_letter(sqlite: Engine) -> None:

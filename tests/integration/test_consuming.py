@@ -10,13 +10,18 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 
 from recon.consume import Applied, AppliedKind, Applier, consume
+from recon.consume.readers.redis import RedisReader
 from recon.errors import StoreMismatch
 from recon.event import Event
+from recon.publishers.base import OutcomeKind
 from recon.testing import MemoryReader, MemorySubscription
+from recon.testing.publisher_suite import message_of
 from tests.integration.consuming import applier_of, correction, engine_of, row, rows, second
+from tests.integration.test_publisher_redis import publisher as redis_publisher
 from tests.servers.postgres import PostgresServer
+from tests.servers.valkey import ValkeyServer
 
-SECONDS = 15.0
+SECONDS = 60.0
 
 
 def state(status: str, number: int) -> dict[str, Any]:
@@ -85,6 +90,18 @@ def test_everything_is_taken_in_and_done(engine: Engine, source: MemorySubscript
     assert len(rows(engine)) == 20
     assert len(applier_of(engine).dead_letters()) == 1
     assert source.given_back == 0
+
+
+def test_no_message_ends_the_loop(engine: Engine, source: MemorySubscription) -> None:
+    """A time that lies before the first year once it is told in UTC, and a header that is no text of any encoding: dead letters, and the rest goes on."""
+    odd = correction("created", "1", state("open", 1), None, at=100).encode()
+    source.put(odd.replace(b'"recordedtime":"2026', b'"recordedtime":"0001-01-01T00:00:00+14:00","was":"2026'))
+    source.put(b"no event", headers={"content-type": "text/plain", "x-from": "caf\udce9"})
+    put(source, correction("created", "2", state("open", 2), None, at=100))
+    loop = Loop(MemoryReader(source), applier_of(engine))
+    loop.until(lambda: source.left == 0)
+    assert loop.end() == {AppliedKind.DEAD: 2, AppliedKind.APPLIED: 1}
+    assert len(applier_of(engine).dead_letters()) == 2
 
 
 def test_a_database_that_is_down_is_waited_for(source: MemorySubscription, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -193,6 +210,11 @@ def test_a_wrong_table_is_said_at_once(engine: Engine, source: MemorySubscriptio
     assert source.left == 1
 
 
+def mailed(connection: Connection, event: Event) -> None:
+    """An effect that leaves a row for its id."""
+    connection.execute(text("INSERT INTO mails VALUES (:id)"), {"id": event.id})
+
+
 def test_a_server_that_restarts_loses_nothing(postgres: PostgresServer, database: str, source: MemorySubscription) -> None:
     """PostgreSQL dies in the middle and comes back: every event is applied, every effect counts once, and nobody starts the loop again."""
     # The server of the tests commits later than it says, but where it is told not to.
@@ -204,7 +226,7 @@ def test_a_server_that_restarts_loses_nothing(postgres: PostgresServer, database
     middle = threading.Event()
 
     def effect(connection: Connection, event: Event) -> None:
-        connection.execute(text("INSERT INTO mails VALUES (:id)"), {"id": event.id})
+        mailed(connection, event)
         if event.partitionkey == "40":
             middle.set()
 
@@ -216,4 +238,36 @@ def test_a_server_that_restarts_loses_nothing(postgres: PostgresServer, database
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*), count(DISTINCT id) FROM mails")).one() == (120, 120)
     assert len(rows(engine)) == 120
+    engine.dispose()
+
+
+def test_a_real_broker_and_a_real_database_die_on_the_way(postgres: PostgresServer, database: str) -> None:
+    """From the publisher through a stream of Valkey into PostgreSQL; each server dies once in the middle: every item ends as it was sent, each effect once."""
+    engine = engine_of(f"{database}?options=-csynchronous_commit%3Don")
+    applier = applier_of(engine)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE mails (id text)"))
+    events = [
+        correction("updated", str(key), state("paid", number), None, at=100 + number, id=f"{key}-{number}")
+        for number in range(1, 6)
+        for key in range(30)
+    ]
+    with ValkeyServer() as broker:
+        sender = redis_publisher(broker.url, stream="corrections")
+        outcomes = sender.publish([message_of(one) for one in events], 20.0)
+        sender.close()
+        assert {one.kind for one in outcomes} == {OutcomeKind.CONFIRMED}
+        reader = RedisReader(broker.url, "corrections", "app")
+        loop = Loop(reader, applier, effect=mailed, most=20)
+        loop.until(lambda: len(loop.answers) >= 30)
+        broker.kill()
+        broker.start()
+        loop.until(lambda: len(loop.answers) >= 80)
+        postgres.restart()
+        loop.until(lambda: {one.id for one in loop.answers} == {one.id for one in events})
+        loop.end()
+        reader.close()
+    assert rows(engine) == sorted((str(key), "paid", 5) for key in range(30))
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*), count(DISTINCT id) FROM mails")).one() == (150, 150)
     engine.dispose()

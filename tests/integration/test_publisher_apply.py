@@ -293,6 +293,18 @@ def test_a_key_that_stands_twice_is_left_alone(url: str) -> None:
     assert len(run(url, "SELECT * FROM loose")) == 2
 
 
+@pytest.mark.parametrize(
+    ("wire", "kind"),
+    [({"amount": 2**70}, OutcomeKind.REJECTED), ({"note": "0001-01-01T00:00:00+01:00"}, OutcomeKind.CONFIRMED)],
+)
+def test_a_value_beyond_what_the_driver_takes_is_that_events_alone(url: str, wire: Mapping[str, Any], kind: OutcomeKind) -> None:
+    """A number of more than 64 bits, and a text that looks like a time outside the calendar: this event's own outcome, and the others go on."""
+    first, odd, last = (message("created", key, {**STATE, "note": "x"}) for key in "123")
+    assert sent(url, message("created", "2", {**STATE, "note": "9999-12-31T23:59:59-01:00"}))[0].kind is OutcomeKind.CONFIRMED
+    odd = message("updated", "2", {**STATE, **wire}, {"status": "paid"})
+    assert [each.kind for each in sent(url, first, odd, last)] == [OutcomeKind.CONFIRMED, kind, OutcomeKind.CONFIRMED]
+
+
 def test_no_connection_means_try_again(database: str) -> None:
     """Before anything was sent, a failure is RETRY for every event, and no password is told."""
     publisher = publisher_of(database.replace(PASSWORD, "wr0ng-password"))
@@ -341,6 +353,8 @@ def test_health_names_what_is_not_there(url: str) -> None:
         (datetime(2026, 11, 23, 10, 11, 12, 345678), "2026-11-23T10:11:12.345Z", True),
         (datetime(2026, 11, 23, 10, 11, 12, 345678), "2026-11-23T10:11:12.344Z", False),
         (datetime(2026, 11, 23, 10, 11, tzinfo=UTC), "2026-11-23T00:00:00Z", True),
+        (datetime(2026, 11, 23, tzinfo=UTC), "0001-01-01T00:00:00+01:00", False),
+        ("9999-12-31T23:59:59-01:00", "9999-12-31T23:59:58-01:00", False),
         (["b", "a"], ["a", "b"], True),
         ([1, 2], ["1", "2"], True),
         (["a"], ["a", "b"], False),

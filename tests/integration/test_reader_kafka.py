@@ -112,13 +112,17 @@ def test_what_is_not_done_holds_a_partition_back_within_bounds(
     reader = KafkaReader(kafka.brokers, topic, "slow", partitions=[0])
     (stuck,) = reader.receive(1, 10.0)
 
-    handed = 1
-    while received := reader.receive(5, 0.5):
+    handed, until = 1, time.monotonic() + 60.0
+    while handed < 10 and time.monotonic() < until:
+        received = reader.receive(5, 0.5)
         handed += len(received)
         reader.done(received)
-    beyond = handed
-    reader.done([stuck])
-    while received := reader.receive(5, 0.5):
+    # It would have more at once, if it read on.
+    more = reader.receive(50, 0.5)
+    handed = beyond = handed + len(more)
+    reader.done([*more, stuck])
+    while handed < len(batch) and time.monotonic() < until:
+        received = reader.receive(5, 0.5)
         handed += len(received)
         reader.done(received)
     reader.close()

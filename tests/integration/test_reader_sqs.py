@@ -126,6 +126,8 @@ def test_one_envelope_in_the_other_is_unwrapped() -> None:
         b"{}",
         b'{"detail-type": "EC2 Instance State-change Notification", "source": "aws.ec2", "detail": {}}',
         wrapped("hello"),
+        b'{"Type": "Notification", "Message": "hello", "MessageAttributes": "none"}',
+        b'{"detail-type": "order.updated", "time": "0001-01-01T00:00:00+14:00", "detail": {"metadata": {}}}',
     ],
 )
 def test_what_is_no_event_of_ours_is_left_for_the_dead_letters(body: bytes) -> None:

@@ -90,9 +90,17 @@ def test_the_id_tells_facts_apart_and_nothing_else(one: dict[str, Any], other: d
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"{}", b"[]", b'{"specversion":"1.0","id":"x"}', json.dumps({**event().cloudevent(), "time": "yesterday"}).encode()]
+    "raw",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"specversion":"1.0","id":"x"}',
+        json.dumps({**event().cloudevent(), "time": "yesterday"}).encode(),
+        json.dumps({**event().cloudevent(), "time": "0001-01-01T00:00:00+14:00"}).encode(),
+    ],
 )
 def test_what_is_no_event_of_ours_is_refused(raw: bytes) -> None:
     """Bytes that are no event of this system raise ValueError and nothing else."""
-    with pytest.raises(ValueError, match=r"not an event|Invalid isoformat"):
+    with pytest.raises(ValueError, match=r"not an event|Invalid isoformat|outside the calendar"):
         decode(raw)

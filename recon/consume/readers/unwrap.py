@@ -23,7 +23,8 @@ def unwrapped(body: bytes, headers: Mapping[str, str]) -> tuple[bytes, dict[str,
     if told is None:
         return body, {**headers, "content-type": OTHER}
     if told.get("Type") == "Notification" and isinstance(told.get("Message"), str):
-        attributes = told.get("MessageAttributes") or {}
+        given = told.get("MessageAttributes")
+        attributes = given if isinstance(given, dict) else {}
         named = {name.lower(): str(one.get("Value", "")) for name, one in attributes.items() if isinstance(one, dict)}
         return unwrapped(told["Message"].encode(), {**headers, **named})
     if "detail-type" in told:

@@ -107,14 +107,14 @@ class World:
     allowed: int = 0
     token_life: float = 0.0
     parts: str = ""
+    reads_at_once: int = 0
+    cursor_age: float = 0.0
+    strict_keys: bool = False
     broker: bool = False
     applier: bool = False
     migrates: bool = False
     replays: float = 0.0
     consumer_crashes: float = 0.2
-    reads_at_once: int = 0
-    cursor_age: float = 0.0
-    strict_keys: bool = False
     own: "Own | None" = None
 
     def weight(self, fault: str) -> float:

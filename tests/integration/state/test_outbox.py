@@ -272,6 +272,23 @@ def test_how_a_destination_stood_is_remembered_until_it_answers(nights: Nights) 
     assert standings(nights.state) == {}
 
 
+def test_what_waits_behind_a_parked_event_is_not_asked_for_again_and_again(nights: Nights) -> None:
+    """An event that is due, behind one of its key that is not: the drain ends, or sleeps until the first one is due, and looks no oftener."""
+    sent(nights, "k")
+    with nights.state.begin() as conn:
+        row = conn.execute(select(outbox)).mappings().one()
+        event = conn.execute(select(events)).mappings().one()
+        conn.execute(events.insert().values({**event, "id": "second"}))
+        conn.execute(outbox.insert().values({**{n: v for n, v in row.items() if n != "seq"}, "event_id": "second"}))
+    nights.clock.advance(600)
+    begun, slept = nights.clock.monotonic(), len(nights.clock.slept)
+
+    assert deliver(nights, RecordingPublisher([RETRY], batch=10), deadline=60.0).waiting == 2
+    assert nights.clock.monotonic() - begun < 1
+    assert deliver(nights, RecordingPublisher(batch=10), deadline=600.0).confirmed == 2
+    assert len(nights.clock.slept) - slept <= 2
+
+
 def test_rejected_becomes_a_dead_letter_with_its_reason(nights: Nights) -> None:
     """It is not tried again, and does not hold up what comes after."""
     sent(nights, "1", "2")
@@ -352,6 +369,22 @@ def test_after_an_outage_one_probe_goes_first(nights: Nights) -> None:
 
     assert figure.confirmed == 20
     assert [len(batch) for batch in publisher.batches[:5]] == [5, 5, 5, 1, 1]
+
+
+def test_one_event_that_is_never_taken_does_not_keep_the_others_of_a_destination_that_was_down(nights: Nights) -> None:
+    """An outage is remembered, and then ends but for one event, the oldest: the next delivery asks with another one, and all others arrive."""
+    sent(nights, "odd", *[str(n) for n in range(20)])
+    deliver(nights, Scripted(lambda batch: [RETRY] * len(batch)), deadline=600.0)
+    nights.clock.advance(3600)
+
+    def answer(batch: Sequence[Message]) -> list[Outcome]:
+        return [RETRY if message.partitionkey == "odd" else CONFIRMED for message in batch]
+
+    deliver(nights, Scripted(lambda batch: [RETRY] * len(batch)), deadline=60.0)
+    assert standings(nights.state)["bus"].failures > 9
+    nights.clock.advance(3600)
+    figure = deliver(nights, Scripted(answer), deadline=60.0)
+    assert (figure.confirmed, figure.waiting) == (20, 1)
 
 
 def test_a_process_that_is_asked_to_stop_stops_waiting(nights: Nights) -> None:

@@ -67,7 +67,7 @@ def sent_in_both(nights: Nights, *keys: str, source: str = "paid") -> None:
     """A night of a job in version 2 that still sends version 1."""
     nights.job = job(event_version=2, versions=(ONE,))
     nights.look([changed(key, source=source) for key in keys])
-    nights.send(older=[one.number for one in nights.job.chain.sent_on(nights.clock.now().date())])
+    nights.send(older={"bus": [one.number for one in nights.job.chain.sent_on(nights.clock.now().date())]})
     nights.end()
 
 
@@ -98,12 +98,12 @@ def test_a_version_that_is_put_off_does_not_hold_up_the_other(nights: Nights, re
     """One version gets RETRY for ever; the events of the other go on through the nights, in order per key, and nothing is mixed in a batch."""
     publisher = ByVersion({refused: RETRY, 3 - refused: CONFIRMED})
     for source in ("paid", "refunded", "lost"):
-        sent_in_both(nights, "1", "2", source=source)
+        sent_in_both(nights, *map(str, range(1, 13)), source=source)
         deliver(nights, publisher, versions=lambda _: CHAIN)
 
     good = [m for batch in publisher.batches for m in batch if decode(m.body).dataversion != refused]
     told = [decode(m.body).data["state"]["status"].rstrip("_") for m in good if m.partitionkey == "1"]
-    assert (len(good), told) == (6, ["paid", "refunded", "lost"])
+    assert (len(good), told) == (36, ["paid", "refunded", "lost"])
     assert all(len({decode(m.body).dataversion for m in batch}) == 1 for batch in publisher.batches)
     left = deliver(nights, publisher, versions=lambda _: CHAIN)
     assert (left.waiting > 0, bool(left.older and left.older[0].waiting)) == (refused == 2, refused == 1)
@@ -205,6 +205,19 @@ def test_a_version_that_is_dropped_while_it_waits_is_refused(nights: Nights) -> 
 
     assert figure.older == (OlderFigure(version=1, dead=1),)
     assert "the job has no down= for it" in DeadLetters(nights.state).list()[0].reason
+
+
+@pytest.mark.parametrize(("chain", "words"), [(None, "no job of its domain is on"), (Versions(1), "newest is version 1 here")])
+def test_a_job_that_is_not_there_or_not_up_to_date_makes_no_dead_letter(nights: Nights, chain: Versions | None, words: str) -> None:
+    """Switched off, broken, or on a host with an older copy of the job: the older version waits, and goes out once the job is there as it was."""
+    sent_in_both(nights, "1")
+
+    figure = deliver(nights, RecordingPublisher(), versions=lambda _: chain)
+
+    assert (figure.confirmed, figure.older) == (1, (OlderFigure(version=1, waiting=1),))
+    assert words in figure.last_reason
+    nights.clock.advance(1000)
+    assert deliver(nights, RecordingPublisher(), versions=lambda _: CHAIN).older == (OlderFigure(version=1, confirmed=1),)
 
 
 def test_a_step_that_fails_keeps_its_version_waiting_and_says_why(nights: Nights) -> None:
