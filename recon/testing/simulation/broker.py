@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from recon.testing.simulation.world import Universe
 
 BROKER_MOODS = {
-    "prompt": 6.0,
+    "prompt": 3.0,
     "down": 1.5,
     "unknown": 2.0,
     "partial": 2.0,

@@ -42,7 +42,7 @@ BROKER = (
     "told in an older version",
     "sunset",
 )
-ANSWERS = ("applied", "already", "older", "seen")
+ANSWERS = ("applied", "older", "seen")
 VERDICTS = ("clean", "discrepancies", "held", "incomplete", "agrees")
 
 DECLARED: frozenset[str] = frozenset(
