@@ -54,7 +54,10 @@ def in_order(facts: Facts) -> Iterator[str]:
             confirmed.setdefault((one.id, one.lane, one.emission), one.at)
     for delivery in facts.deliveries:
         rows = waiting[delivery.domain, delivery.event.get("partitionkey", ""), delivery.lane]
-        mine = [row.seq for row in rows if row.id == delivery.id and row.at(delivery.at) in {"", "waiting"}]
+        # A row may be seen as sent at the very instant of its delivery, so it is told by the emission that it carries.
+        of_it = [row for row in rows if row.id == delivery.id]
+        mine = [row.seq for row in of_it if delivery.emission in row.emissions]
+        mine = mine or [row.seq for row in of_it if row.at(delivery.at) in {"", "waiting"}]
         if not mine:
             continue
         for row in rows:

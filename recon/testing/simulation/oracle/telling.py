@@ -8,8 +8,8 @@ from recon.testing.simulation.oracle.facts import UNREADABLE, Delivery, Ended, F
 BREAKING = frozenset({"401", "403", "login page", "empty body", "error as 200", "torn body", "same page", "cursor loop", "cursor expired"})
 """Faults of a page after which nothing more of the listing can be had."""
 
-CODES = {"clean": {0}, "agrees": {0, 6}, "held": {4}, "incomplete": {75}, "failed": {1, 2}, "discrepancies": {0, 3, 6, 75}}
-"""The exit codes that each verdict may come with."""
+CODES = {"clean": {0, 6}, "agrees": {0, 6}, "held": {4}, "incomplete": {75}, "failed": {1, 2}, "discrepancies": {0, 3, 6, 75}}
+"""The exit codes that each verdict may come with: both sides agree on a night on which a replay is not delivered yet, too."""
 
 
 def clean_is_clean(facts: Facts) -> Iterator[str]:
