@@ -50,6 +50,7 @@ def replay(
     `recon run`. Exit code 6 where something is not delivered yet; it waits, and `recon publish` goes on.
     """
     from recon.outbox.replay import Choice, Replays
+    from recon.report.words import plural
     from recon.run import publish, veil_of
     from recon.state.runs import Runs
 
@@ -81,7 +82,7 @@ def replay(
         with frame.console.progress("replay") as progress:
             publish(project, state, domain, clock=frame.clock, progress=progress)
             replay_id, count = replays.begin(choice, publisher, as_stored=as_stored)
-            progress.note(f"replay {replay_id}: {count:,} events to {publisher}")
+            progress.note(f"replay {replay_id}: {plural(count, 'event')} to {publisher}")
             publish(project, state, domain, clock=frame.clock, progress=progress)
         standing = replays.standing(replay_id)
     undelivered = standing.get("waiting", 0) + standing.get("dead", 0)

@@ -153,6 +153,27 @@ def given_back_it_comes_again_in_order(bench: Bench) -> None:
         _empty(bench, reader)
 
 
+def what_is_stuck_holds_up_no_other_key(bench: Bench) -> None:
+    """Given back again and again, the events of one key keep those of no other from coming."""
+    batch = messages(16, keys=4)
+    bench.put(batch[:8])
+    with _open(bench) as reader:
+        hand = _in_hand(reader, batch[:8])
+        stuck = hand[0].key
+        until = time.monotonic() + SECONDS + bench.patience
+        wanted = {one.id for one in batch if one.partitionkey != stuck}
+        bench.put(batch[8:])
+        while True:
+            reader.again([one.received for one in hand if one.key == stuck])
+            _settle(reader, [one for one in hand if one.key != stuck])
+            wanted -= {one.id for one in hand}
+            if not wanted:
+                break
+            assert time.monotonic() < until, f"{len(wanted)} events of other keys never came while those of one key were given back"
+            hand = _some(reader, 100, 0.5)
+        _taken(reader, {one.id for one in batch if one.partitionkey == stuck}, seconds=SECONDS + bench.patience)
+
+
 def a_reader_that_dies_loses_nothing(bench: Bench) -> None:
     """A reader dies with messages in hand, some of them done: the next one has all the others."""
     batch = messages(15, keys=4)
@@ -207,6 +228,7 @@ CHECKS: tuple[Callable[[Bench], None], ...] = (
     done_is_done_and_the_rest_comes_again,
     a_gap_is_not_stepped_over,
     given_back_it_comes_again_in_order,
+    what_is_stuck_holds_up_no_other_key,
     a_reader_that_dies_loses_nothing,
     a_server_that_dies_loses_nothing,
     closed_while_it_waits_it_comes_back,

@@ -155,10 +155,14 @@ class KafkaReader:
                 consumer.close()
 
     def _next(self, most: int, wait: float) -> list[Received]:
-        """What was given back, else what the broker brings."""
-        if self._back:
-            found, self._back = self._back[:most], self._back[most:]
-            return found
+        """What was given back, and what the broker brings."""
+        # What was given back comes first, and what is there behind it with it: it holds up its own key, and no other.
+        fresh = self._fresh(most - len(self._back), 0.0 if self._back else wait) if len(self._back) < most else []
+        found, self._back = self._back[:most], self._back[most:]
+        return found + fresh
+
+    def _fresh(self, most: int, wait: float) -> list[Received]:
+        """What the broker brings that was not in hand before."""
         consumer = self._connected()
         messages = [self._early.popleft() for _ in range(min(most, len(self._early)))]
         if not messages and (first := consumer.poll(wait)) is not None:

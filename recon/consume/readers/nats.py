@@ -93,8 +93,10 @@ class NatsReader:
                 left = until - time.monotonic()
                 if self._missing > 0:
                     self._recover(puller)
-                elif not self._back:
-                    self._take(puller, self._run(puller.pull(most, max(0.0, left)), wait + ANSWER_SECONDS))
+                elif len(self._back) < most:
+                    # What was given back comes first, and what is there behind it with it: it holds up its own key, and no other.
+                    left = 0.0 if self._back else max(0.0, left)
+                    self._take(puller, self._run(puller.pull(most - len(self._back), left), wait + ANSWER_SECONDS))
                 if (self._back and self._missing <= 0) or left <= 0:
                     break
                 if self._missing > 0:

@@ -105,8 +105,9 @@ class RabbitReader:
         until = time.monotonic() + wait
         await self._consuming()
         if self._back:
+            # It comes first, and what is there behind it with it: it holds up its own key, and no other.
             found, self._back = self._back[:most], self._back[most:]
-            return found
+            return found + [self._handed(self._fresh.popleft()) for _ in range(min(most - len(found), len(self._fresh)))]
         assert self._news is not None
         while not self._fresh and not self._closing.is_set() and (left := until - time.monotonic()) > 0:
             self._news.clear()

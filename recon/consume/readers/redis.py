@@ -67,8 +67,9 @@ class RedisReader:
             while not self._closed:
                 self._asked(self._prepared)
                 left = until - time.monotonic()
-                if not self._back:
-                    self._take(self._asked(partial(self._new, most, left)), {})
+                # What was given back comes first, and what is there behind it with it: it holds up its own key, and no other.
+                if len(self._back) < most:
+                    self._take(self._asked(partial(self._new, most - len(self._back), 0.0 if self._back else left)), {})
                 if self._back or left <= 0:
                     break
             handed = {place: self._back.pop(place) for place in sorted(self._back)[:most]}
