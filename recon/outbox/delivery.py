@@ -6,7 +6,7 @@ at a time per destination and domain, by a lease; within a deadline, so that a d
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
@@ -14,12 +14,13 @@ from itertools import islice
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Row, func, select, type_coerce
+from sqlalchemy import Row, func, select
 
 from recon.clock import Clock
 from recon.errors import LeaseHeld
 from recon.outbox.breaker import Breaker
 from recon.outbox.counting import Counts
+from recon.outbox.line import LINE, WIDEST, domains_of, left_of, oldest, probe, waiting_for
 from recon.outbox.marking import Answered, mark
 from recon.outbox.parked import parked
 from recon.outbox.standing import remember, standings
@@ -29,10 +30,10 @@ from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
 from recon.redact import redact
 from recon.report.figures import DeliveryFigure
 from recon.state import lease as leases
-from recon.state.bulk import among, by_index
+from recon.state.bulk import AS_BYTES, among, by_index
 from recon.state.database import State
 from recon.state.lease import Lease
-from recon.state.tables import WAITS, events, micros, outbox
+from recon.state.tables import events, micros, outbox
 from recon.versions import Versions
 
 DEADLINE = 60.0
@@ -44,16 +45,14 @@ PUBLISH_SECONDS = 30.0
 LEASE_SECONDS = 120.0
 """Longer than one call may take, so that a holder that is merely waiting for an answer keeps its lease."""
 
-WINDOW, WIDEST = 500, 8000
-"""At most so many events are read ahead, and marked in one transaction: few at first, more while the destination takes them quickly."""
+WINDOW = 500
+"""At most so many events are read ahead, and marked in one transaction: few at first, more (up to `WIDEST`) while the destination takes them quickly."""
 
 WINDOW_BYTES = 16 * 1024 * 1024
 """About how many bytes a window may hold."""
 
 MARK_SECONDS = 0.5
 """After so long, what was confirmed is marked even if the window is not full: a crash repeats no more than this."""
-
-LINE = outbox.c.seq, outbox.c.partitionkey, outbox.c.version, outbox.c.attempts, type_coerce(outbox.c.due_at, BigInteger).label("due")
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ def drain(
     stood = standings(state).get(name)
     breaker = Breaker(failures=stood.failures if stood is not None else 0)
     works = []
-    for one in _domains(state, name) if domain is None else [domain]:
+    for one in domains_of(state, name) if domain is None else [domain]:
         veil = veils(one) if veils is not None else None
         chain = versions(one) if versions is not None else None
         healing = heals is None or heals(one)
@@ -105,7 +104,7 @@ def drain(
     failures = breaker.failures if breaker.probing and not counts.taken else 0
     if failures != (stood.failures if stood is not None else 0):
         remember(state, name, failures, reason, stood)
-    left = _left(state, name, domain)
+    left = left_of(state, name, domain)
     return replace(counts.figure(name, left, reason), parked=parked(state, name, domain, veils) if left.total() else None)
 
 
@@ -154,7 +153,7 @@ class _Drain:
 
     def run(self, *, patient: bool = True) -> None:
         """Delivers until nothing is due, or the time is over; only a `patient` one waits for what will be due, or for another deliverer."""
-        self.left = _left(self.state, self.name, self.domain)
+        self.left = left_of(self.state, self.name, self.domain)
         if not self.left.total():
             return
         self.lease = self._acquire(patient=patient)
@@ -203,25 +202,25 @@ class _Drain:
         if self.breaker.probing and len(+self.left) > 1:
             return self._probes()
         limit = 1 if self.breaker.probing else max(self.width, self.publisher.capabilities.batch)
-        waiting = _waiting(self.name, self.domain)
-        query = select(*DUE).join(events, events.c.id == outbox.c.event_id).order_by(outbox.c.seq)
+        waiting = waiting_for(self.name, self.domain)
+        query = select(*DUE).join(events, events.c.id == outbox.c.event_id).order_by(outbox.c.seq).execution_options(**AS_BYTES)
         with self.state.read() as conn:
             by_index(conn)
             now = micros(self.state.now(conn))
             if not self.breaker.probing:
                 first = conn.execute(query.where(*waiting).limit(limit)).all()
-                due = [row for row in _oldest(first) if row.due <= now]
+                due = [row for row in oldest(first) if row.due <= now]
                 if len(first) < limit or len(due) > limit // 2:
                     return due
             line = select(*LINE).where(*waiting).order_by(outbox.c.seq)
             with conn.execute(line, execution_options={"yield_per": WIDEST}) as rows:
-                able = (row for row in _oldest(rows) if row.due <= now)
-                chosen = _probe(able) if self.breaker.probing else [row.seq for row in islice(able, limit)]
+                able = (row for row in oldest(rows) if row.due <= now)
+                chosen = probe(able) if self.breaker.probing else [row.seq for row in islice(able, limit)]
             return conn.execute(query.where(among(conn, outbox.c.seq, chosen))).all() if chosen else ()
 
     def _probes(self) -> Sequence[Row[Any]]:
         """One event of each version: a destination that is well but for one of them must not look as if it took none."""
-        waiting = _waiting(self.name, self.domain)
+        waiting = waiting_for(self.name, self.domain)
         chosen = []
         with self.state.read() as conn:
             now = micros(self.state.now(conn))
@@ -229,13 +228,13 @@ class _Drain:
                 mine = outbox.c.version == lane if lane > NEWEST else outbox.c.version <= NEWEST
                 line = select(*LINE).where(*waiting, mine).order_by(outbox.c.seq)
                 with conn.execute(line, execution_options={"yield_per": WIDEST}) as rows:
-                    chosen += [row.seq for row in islice((row for row in _oldest(rows) if row.due <= now), 1)]
+                    chosen += [row.seq for row in islice((row for row in oldest(rows) if row.due <= now), 1)]
             query = select(*DUE).join(events, events.c.id == outbox.c.event_id).order_by(outbox.c.seq)
             return conn.execute(query.where(among(conn, outbox.c.seq, chosen))).all() if chosen else ()
 
     def _next_due(self) -> float | None:
         """Seconds until the next event may go; None where none waits."""
-        waiting = _waiting(self.name, self.domain)
+        waiting = waiting_for(self.name, self.domain)
         with self.state.read() as conn:
             due: datetime | None = conn.execute(select(func.min(outbox.c.due_at)).where(*waiting)).scalar_one()
             now = self.state.now(conn)
@@ -245,7 +244,7 @@ class _Drain:
             by_index(conn)
             line = select(*LINE).where(*waiting).order_by(outbox.c.seq)
             with conn.execute(line, execution_options={"yield_per": WIDEST}) as rows:
-                first = min((row.due for row in _oldest(rows)), default=None)
+                first = min((row.due for row in oldest(rows)), default=None)
             return None if first is None else max(0.0, (first - micros(now)) / 1_000_000)
 
     def _window(self, rows: Sequence[Row[Any]]) -> None:
@@ -291,7 +290,7 @@ class _Drain:
     def _told(self, rows: Sequence[Row[Any]]) -> list[Due]:
         """The rows in the versions that they are to be told in; those that cannot be have their answer here."""
         if self.versions is None and all(row.version <= NEWEST for row in rows):
-            return [Due.of(row, row.body) for row in rows]
+            return Due.stored_of(rows)
         with self.state.read() as conn:
             today = self.state.now(conn).date()
         teller = Teller(self.versions, today, discreet=self.veil is not None and bool(self.veil.names))
@@ -304,15 +303,17 @@ class _Drain:
                 self.answered.append(Answered(Due.of(row, row.body), outcome))
         return found
 
-    def _fitting(self, rows: Sequence[Due]) -> list[Due]:
+    def _fitting(self, rows: list[Due]) -> list[Due]:
         """The rows small enough for the destination; the others are refused here, with their figures."""
         limit = self.publisher.capabilities.max_bytes
         if limit is None:
-            return list(rows)
-        for row in rows:
-            if len(row.body) > limit:
-                why = f"the event has {len(row.body):,} bytes, {self.name} takes at most {limit:,}"
-                self.answered.append(Answered(row, Outcome(kind=OutcomeKind.REJECTED, reason=why)))
+            return rows
+        large = [row for row in rows if len(row.body) > limit]
+        if not large:
+            return rows
+        for row in large:
+            why = f"the event has {len(row.body):,} bytes, {self.name} takes at most {limit:,}"
+            self.answered.append(Answered(row, Outcome(kind=OutcomeKind.REJECTED, reason=why)))
         return [row for row in rows if len(row.body) <= limit]
 
     def _send(self, rows: list[Due]) -> None:
@@ -375,50 +376,8 @@ class _Drain:
         with self.state.begin() as conn:
             leases.check(conn, self.lease)
             mark(conn, answered, self.state.now(conn), heals=self.heals)
-        for one in answered:
-            self.counts.add(one.row.lane, one.outcome)
-            self.left[one.row.lane] -= one.outcome.kind in {OutcomeKind.CONFIRMED, OutcomeKind.REJECTED}
-            self.reason = one.outcome.reason if one.outcome.kind is not OutcomeKind.CONFIRMED and one.outcome.reason else self.reason
+        self.left.subtract(self.counts.add(answered))
+        reasons = (one.outcome.reason for one in reversed(answered) if one.outcome.reason and one.outcome.kind is not OutcomeKind.CONFIRMED)
+        self.reason = next(reasons, self.reason)
         if self.on_batch is not None:
             self.on_batch(self.counts.figure(self.name, self.left, self.reason))
-
-
-def _oldest(rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
-    """Of each key, in each version, the first row."""
-    places: set[tuple[str, int]] = set()
-    for row in rows:
-        place = row.partitionkey, lane_of(row.version)
-        if place not in places:
-            places.add(place)
-            yield row
-
-
-def _probe(able: Iterable[Row[Any]]) -> list[int]:
-    """The one to ask a destination with: what was tried least, so that one that is refused each time is not all that it is ever asked."""
-    found: Row[Any] | None = None
-    for row in islice(able, WIDEST):
-        if found is None or row.attempts < found.attempts:
-            found = row
-        if not found.attempts:
-            break
-    return [] if found is None else [found.seq]
-
-
-def _waiting(name: str, domain: str | None) -> list[Any]:
-    conditions = [outbox.c.publisher == name, outbox.c.state == WAITS]
-    return conditions if domain is None else [*conditions, outbox.c.domain == domain]
-
-
-def _left(state: State, name: str, domain: str | None) -> Counter[int]:
-    """How many wait, by the line that they wait in."""
-    found: Counter[int] = Counter()
-    query = select(outbox.c.version, func.count()).where(*_waiting(name, domain)).group_by(outbox.c.version)
-    with state.read() as conn:
-        for version, count in conn.execute(query):
-            found[lane_of(version)] += count
-    return found
-
-
-def _domains(state: State, name: str) -> Sequence[str]:
-    with state.read() as conn:
-        return conn.execute(select(outbox.c.domain).where(*_waiting(name, None)).distinct().order_by(outbox.c.domain)).scalars().all()

@@ -15,6 +15,9 @@ from sqlalchemy.dialects import postgresql
 
 ENCODER = msgspec.json.Encoder()
 
+AS_BYTES: Mapping[str, Any] = {"recon_bytes": True}
+"""Execution options of a query for many bodies: PostgreSQL sends them as they are, and not as text in hexadecimal, twice as long."""
+
 
 def among(conn: Connection, column: ColumnElement[Any], values: Sequence[int]) -> ColumnElement[bool]:
     """That the column is one of many different numbers, in ascending order: a span where none is left out, else one parameter however many they are.

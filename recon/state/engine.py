@@ -55,6 +55,8 @@ def _postgres(url: URL) -> Engine:
     given = {name: value for name, value in options.items() if name not in url.query}
     engine = create_engine(url, connect_args=given, pool_pre_ping=True, pool_size=4, hide_parameters=True)
 
+    from psycopg.pq import Format
+
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, args: list[Any], named: dict[str, Any]) -> Any:
         from recon.state.patience import PatientConnection
@@ -62,6 +64,11 @@ def _postgres(url: URL) -> Engine:
         connection = PatientConnection.connect(*args, **named)
         connection.patience = SILENT_SECONDS
         return connection
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def ask(_conn: Connection, cursor: Any, _statement: str, _parameters: Any, context: Any, _many: Any) -> None:
+        if context is not None and context.execution_options.get("recon_bytes", False):
+            cursor.format = Format.BINARY
 
     return engine
 

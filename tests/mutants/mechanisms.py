@@ -519,10 +519,11 @@ def unknown_is_no_yes(stack: ExitStack) -> None:
 @mechanism(4, "a later event of a key overtakes an earlier one that waits")
 def order_of_a_key(stack: ExitStack) -> None:
     from recon.outbox import delivery
+    from recon.outbox.line import waiting_for
     from recon.state.tables import events, outbox
 
     def due(self: Any) -> Any:
-        query = select(*delivery.DUE).join(events, events.c.id == outbox.c.event_id).where(*delivery._waiting(self.name, self.domain))
+        query = select(*delivery.DUE).join(events, events.c.id == outbox.c.event_id).where(*waiting_for(self.name, self.domain))
         with self.state.read() as conn:
             return conn.execute(query.where(outbox.c.due_at <= self.state.now(conn)).order_by(outbox.c.seq.desc()).limit(500)).all()
 

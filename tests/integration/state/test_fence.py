@@ -23,9 +23,11 @@ CHECKS = {
 }
 #: Writing transactions that hold no lease, and why that is right.
 UNFENCED = {
+    "recon/consume/applier.py:_transaction": "an application's own database, which is no state of ours",
     "recon/doctor/machine.py:_state": "changes no row: it asks whether it could",
     "recon/ledger/acks.py:add": "a person's word, bound to the discrepancy's fingerprints; a run reads it when it records",
     "recon/ledger/acks.py:remove": "a person's word; it ends an acknowledgement and nothing else",
+    "recon/notify/notices.py:close": "one row by its primary key: there is nothing more to say, whoever finds it out",
     "recon/notify/notices.py:failed": "the row it took, if nobody took it since: who tells people is one of many, whatever domain it is of",
     "recon/notify/notices.py:open": "one row by its primary key, written by whoever comes first",
     "recon/notify/notices.py:postpone": "the row it took, if nobody took it since",
@@ -35,6 +37,7 @@ UNFENCED = {
     "recon/outbox/dead.py:redrive": "only what was refused for good, back to wait; who may send it is the delivery's lease",
     "recon/outbox/replay.py:begin": "adds rows that wait, one for each event and destination by an index; who may send them is the delivery's lease",
     "recon/outbox/outbox.py:hurry": "only says when a waiting event is tried again; who may send and mark it is the delivery's lease",
+    "recon/outbox/standing.py:remember": "how a destination stood, one row; it decides with how many events it is asked first, and nothing else",
     "recon/personal.py:install_key": "the installation's key, one row, written by whoever comes first",
     "recon/state/pruning.py:_batches": "only rows of runs that have ended, looked at again under the lock of the run's row",
     "recon/state/pruning.py:remember": "when a domain was last pruned; nothing is decided by it",
@@ -46,6 +49,7 @@ UNFENCED = {
     "recon/state/slots.py:release": "only what is still taken by the same",
     "recon/state/slots.py:due": "one row by its primary key, written by whoever comes first",
     "recon/state/slots.py:finish": "only what is pending is finished, and once",
+    "recon/testing/simulation/applying.py:__init__": "a pretended application's own database",
 }
 WRITE = re.compile(r"^\s*(?:insert\s+(?:or\s+\w+\s+)?into|update|delete\s+from)\s+\"?(recon_\w+)", re.IGNORECASE)
 #: Not a domain's: who may write at all, and the database's own notes.
