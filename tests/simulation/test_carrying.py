@@ -78,7 +78,7 @@ def rows_left_out(patch: Patch) -> None:
 
 def no_line(patch: Patch) -> None:
     """A later event of a key goes though an earlier one waits."""
-    patch.setattr(delivery, "_oldest", iter)
+    patch.setattr(delivery, "oldest", iter)
 
 
 def no_ruling(patch: Patch) -> None:
