@@ -25,7 +25,7 @@ from recon.testing.section import section  # noqa: E402
 EVENTS = 10_000
 #: These answer a hundred calls a second, whoever asks.
 SLOW_EVENTS = 300
-RUNS = 5
+RUNS = 3
 WANTED = 0.8
 
 Bare = Callable[[Sequence[Message]], None]
