@@ -21,11 +21,11 @@ from recon.errors import LeaseHeld
 from recon.outbox.breaker import Breaker
 from recon.outbox.counting import Counts
 from recon.outbox.line import LINE, WIDEST, domains_of, left_of, oldest, probe, waiting_for
+from recon.outbox.manner import Manner, Manners, plain
 from recon.outbox.marking import Answered, mark
 from recon.outbox.parked import parked
 from recon.outbox.standing import remember, standings
 from recon.outbox.telling import DUE, NEWEST, Due, Teller, Untold, batches, lane_of
-from recon.personal import Veil
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
 from recon.redact import redact
 from recon.report.figures import DeliveryFigure
@@ -34,7 +34,6 @@ from recon.state.bulk import AS_BYTES, among, by_index
 from recon.state.database import State
 from recon.state.lease import Lease
 from recon.state.tables import events, micros, outbox
-from recon.versions import Versions
 
 DEADLINE = 60.0
 """Seconds that a drain may take in all."""
@@ -65,18 +64,14 @@ def drain(
     domain: str | None = None,
     clock: Clock,
     deadline: float = DEADLINE,
-    heals: Callable[[str], bool] | None = None,
-    veils: Callable[[str], Veil] | None = None,
-    versions: Callable[[str], Versions | None] | None = None,
+    manners: Manners = plain,
     on_batch: Callable[[DeliveryFigure], None] | None = None,
 ) -> DeliveryFigure:
     """Delivers what waits for the destination `name`, of one domain or of all, for at most `deadline` seconds.
 
     The figure counts what this call did; `waiting` is what is left, to be delivered by the next call. A receiver that asks for time
     (RETRY, `after` honoured) or gives no usable answer (UNKNOWN) leaves the event waiting, and later events of the same key behind
-    it; REJECTED makes it a dead letter. `veils` says how a domain's values may be shown: what a receiver quotes of a personal one is not
-    kept. `versions` has the versions of a domain's events, None where no job declares them; without it all is told as it is stored.
-    `heals` says of a domain whether a confirmation by this destination counts as delivered, which it does where it is not given.
+    it; REJECTED makes it a dead letter. `manners` says of a domain how its events are told and shown, and whether a confirmation counts.
     How the destination stood is remembered: one that was down when anybody last asked is asked with one event at first.
     Raises LostLease where another process took the delivery over, StateError and LocalFault for the state database; never for the
     destination.
@@ -86,12 +81,8 @@ def drain(
     reason = ""
     stood = standings(state).get(name)
     breaker = Breaker(failures=stood.failures if stood is not None else 0)
-    works = []
-    for one in domains_of(state, name) if domain is None else [domain]:
-        veil = veils(one) if veils is not None else None
-        chain = versions(one) if versions is not None else None
-        healing = heals is None or heals(one)
-        works.append(_Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, veil, chain, heals=healing))
+    domains = domains_of(state, name) if domain is None else [domain]
+    works = [_Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, manners(one)) for one in domains]
     # What is due in all of them goes before anything is waited for in one of them; then who had no turn yet is the first.
     for patient in (False, True) if len(works) > 1 else (True,):
         for work in sorted(works, key=lambda work: work.asked):
@@ -105,7 +96,7 @@ def drain(
     if failures != (stood.failures if stood is not None else 0):
         remember(state, name, failures, reason, stood)
     left = left_of(state, name, domain)
-    return replace(counts.figure(name, left, reason), parked=parked(state, name, domain, veils) if left.total() else None)
+    return replace(counts.figure(name, left, reason), parked=parked(state, name, domain, manners) if left.total() else None)
 
 
 class _Drain:
@@ -122,10 +113,7 @@ class _Drain:
         breaker: Breaker,
         counts: Counts,
         on_batch: Callable[[DeliveryFigure], None] | None,
-        veil: Veil | None,
-        versions: Versions | None,
-        *,
-        heals: bool = True,
+        manner: Manner,
     ) -> None:
         self.state = state
         self.publisher = publisher
@@ -136,9 +124,9 @@ class _Drain:
         self.breaker = breaker
         self.counts = counts
         self.on_batch = on_batch
-        self.veil = veil
-        self.versions = versions
-        self.heals = heals
+        self.veil = manner.veil
+        self.versions = manner.versions
+        self.heals = manner.heals
         self.width = WINDOW
         self.asked = False
         self.reason = ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, literal, select, update
+from sqlalchemy import Connection, and_, case, func, literal, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recon.errors import Held, StalePlan
@@ -95,12 +95,12 @@ class Outbox:
         conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_=again))
 
     def _queue(self, conn: Connection, run_id: str, publisher: str, now: datetime, version: int) -> None:
-        columns = waiting_row(literal(run_id), publisher, now, version)
+        columns = {**waiting_row(literal(run_id), publisher, now, version), "replay": null()}
         joined = plan_events.join(events, events.c.id == plan_events.c.event_id)
         source = select(*columns.values()).select_from(joined).where(plan_events.c.run_id == run_id).order_by(plan_events.c.position)
         statement = self._insert(outbox).from_select(list(columns), source)
-        # One that still waits from an earlier night is taken over by this run; it is not sent twice.
-        again = {name: statement.excluded[name] for name in ("run_id", "emission", "due_at")}
+        # One that still waits, of an earlier night or of a replay, is this run's from now on: it is not sent twice, and is withdrawn once it is untrue.
+        again = {name: statement.excluded[name] for name in ("run_id", "emission", "due_at", "replay")}
         conn.execute(statement.on_conflict_do_update(index_elements=ONE_WAITING, index_where=WAITING, set_=again))
 
     def hurry(self, domain: str | None = None) -> None:

@@ -39,7 +39,7 @@ class Statement:
 def statement(figures: RunFigures) -> Statement:
     """What to say of this run. CLEAN is said of `Verdict.CLEAN` and of nothing else; a problem is told whatever the verdict."""
     looked = convergence.verified(figures)
-    told = Statement(*looked) if looked is not None else _told(figures)
+    told = Statement(*looked) if looked is not None else _left_over(figures, _told(figures))
     if figures.problem is not None and not any(step.text == figures.problem.message for step in told.steps):
         told = replace(told, steps=(*told.steps, *_problem(figures)))
     return replace(told, steps=(*told.steps, *(Step(label, text) for label, text in convergence.lines(figures))))
@@ -162,6 +162,28 @@ def accepted(delivery: DeliveryFigure) -> int:
 def _delivered(figures: RunFigures, plan: PlanFigure, deliveries: Sequence[DeliveryFigure]) -> Statement:
     several = len(deliveries) > 1
     told = [f"{f'{one.publisher}: ' if several else ''}{', '.join(_counts(one))}" for one in deliveries]
+    steps = _undelivered(figures)
+    word = "NOT DELIVERED" if steps else "EMITTED"
+    return Statement(word, f"{plural(plan.events, 'event')} ({'; '.join(told)})", steps)
+
+
+def _left_over(figures: RunFigures, told: Statement) -> Statement:
+    """What earlier nights or replays still have to deliver, told on a night that has itself emitted nothing."""
+    left = sum(one.undelivered for one in figures.delivered)
+    mine = figures.plan is not None and figures.plan.events
+    if mine or not left:
+        return told
+    return replace(
+        told,
+        sentence=f"{told.sentence}; {plural(left, 'event')} told before are not delivered yet",
+        steps=(*told.steps, *_undelivered(figures)),
+    )
+
+
+def _undelivered(figures: RunFigures) -> tuple[Step, ...]:
+    """Why events are not delivered, and what to do about it; empty where all are."""
+    deliveries = figures.delivered
+    several = len(deliveries) > 1
     lacking = [one for one in deliveries if one.undelivered]
     each: list[DeliveryFigure | OlderFigure] = [*deliveries, *(older for one in deliveries for older in one.older)]
     steps = [Step("reason", f"{f'{one.publisher}: ' if several else ''}{one.last_reason}") for one in lacking if one.last_reason]
@@ -173,8 +195,7 @@ def _delivered(figures: RunFigures, plan: PlanFigure, deliveries: Sequence[Deliv
     if any(one.dead for one in each):
         steps.append(Step("next", "mend what the reason says; what still differs then is told again by the next run"))
         steps.append(Step("inspect", f"recon dead list --domain {figures.domain}", command=True))
-    word = "NOT DELIVERED" if lacking else "EMITTED"
-    return Statement(word, f"{plural(plan.events, 'event')} ({'; '.join(told)})", tuple(steps))
+    return tuple(steps)
 
 
 def standing_still(delivery: DeliveryFigure, timezone: str = "UTC") -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from recon.errors import BadRequest, LeaseHeld, ReconError, SlotTaken
 from recon.heartbeat import Heartbeat, beating
 from recon.outbox import Outbox
 from recon.outbox.delivery import drain
+from recon.outbox.manner import Manner
 from recon.progress import Progress
 from recon.project import Project
 from recon.redact import redact
@@ -29,7 +30,6 @@ from recon.state.database import State
 from recon.state.lease import owner
 from recon.state.run import VERIFIED, RunState
 from recon.state.runs import Runs
-from recon.versions import Versions
 
 __all__ = [
     "VERIFIED",
@@ -134,12 +134,6 @@ def _finish(night: Night) -> RunFigures:
     return shelved
 
 
-def chain_of(project: Project, domain: str) -> Versions | None:
-    """The versions of a domain's events; None where the project has no such job (any more): then they are told as they are stored."""
-    job = project.jobs.get(domain)
-    return None if job is None else job.chain
-
-
 def publish(project: Project, state: State, domain: str | None, *, clock: Clock, progress: Progress) -> list[DeliveryFigure]:
     """Delivers what waits in the outbox, of one domain or of all; one figure for each publisher that something waits for.
 
@@ -163,21 +157,21 @@ def publish(project: Project, state: State, domain: str | None, *, clock: Clock,
             domain=domain,
             clock=clock,
             deadline=PUBLISH_SECONDS,
-            heals=functools.partial(_heals, project, state, name),
-            veils=functools.partial(veil_of, project, state),
-            versions=functools.partial(chain_of, project),
+            manners=functools.partial(_manner, project, state, name),
         )
         done.append(figure)
     return with_backlog(project, state, done)
 
 
-def _heals(project: Project, state: State, publisher: str, domain: str) -> bool:
-    """Whether a confirmation by this publisher counts as delivered: it is the first that the job names.
+def _manner(project: Project, state: State, publisher: str, domain: str) -> Manner:
+    """How this publisher is told: it heals where it is the first that the job names.
 
-    Where the job is not there to ask, it is if no night ever told another one: too little said is made good by the next night.
+    Where the job is not there to ask, events are told as they are stored, and the publisher heals if no night ever told another one: too
+    little said is made good by the next night.
     """
     job = project.jobs.get(domain)
-    return Outbox(state).destinations(domain) <= {publisher} if job is None else job.publishers[:1] == (publisher,)
+    heals = Outbox(state).destinations(domain) <= {publisher} if job is None else job.publishers[:1] == (publisher,)
+    return Manner(veil=veil_of(project, state, domain), versions=None if job is None else job.chain, heals=heals)
 
 
 def figures_of(state: State, run: str) -> RunFigures:

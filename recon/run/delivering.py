@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from recon.errors import LostLease
 from recon.outbox import Outbox
 from recon.outbox.delivery import drain
+from recon.outbox.manner import Manner
 from recon.project import Project
 from recon.report.figures import DeliveryFigure
 from recon.run.partial import UNDELIVERED
@@ -61,9 +62,7 @@ def _to(night: "Night", name: str) -> DeliveryFigure:
             domain=night.job.domain,
             clock=night.clock,
             deadline=PUBLISH_SECONDS,
-            heals=lambda _: name == night.job.publishers[0],
-            veils=lambda _: night.veil,
-            versions=lambda _: night.job.chain,
+            manners=lambda _: Manner(veil=night.veil, versions=night.job.chain, heals=name == night.job.publishers[0]),
             on_batch=lambda done: night.progress.advance(done.confirmed, done.confirmed + done.waiting + done.dead, "events"),
         )
     except LostLease as lost:

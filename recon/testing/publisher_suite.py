@@ -28,7 +28,7 @@ from recon.event import Event, decode
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
 
 SECONDS = 45.0
-SLACK = 6.0
+SLACK = 3.0
 """What a call may take beyond its deadline: the machine that runs the tests is busy."""
 
 

@@ -106,6 +106,17 @@ def test_held_says_what_tripped_and_the_exact_next_commands() -> None:
         assert f"{line}\n" in shown
 
 
+def test_a_clean_night_says_what_was_told_before_and_is_not_delivered() -> None:
+    """Both sides agree, and a replay waits: the night is clean, and whoever reads its exit code 6 is told why and what to do."""
+    waits = DeliveryFigure(publisher="lake", waiting=16, last_reason="503")
+    shown = block(replace(made.clean(), exit_code=6, delivery=waits, deliveries=(waits,)))
+
+    assert "\nCLEAN  " in shown
+    assert "; 16 events told before are not delivered yet" in shown
+    assert "  reason            503\n" in shown
+    assert "  send              recon publish stripe_charges\n" in shown
+
+
 def test_incomplete_says_why_and_how_to_resume_and_counts_nothing() -> None:
     """A partial fetch: no count of discrepancies appears, only why and the command that goes on."""
     shown = block(made.incomplete())

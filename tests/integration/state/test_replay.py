@@ -77,6 +77,40 @@ def test_a_replay_outlives_the_discrepancy(nights: Nights) -> None:
     assert ([m.partitionkey for m in bus.messages], [m.partitionkey for m in lake.messages]) == ([], ["1"])
 
 
+def test_a_night_that_tells_what_a_replay_waits_with_makes_it_its_own(nights: Nights) -> None:
+    """It is sent once, counts in the night's figures, and is withdrawn with its discrepancy like all that the night told."""
+    sent(nights, "1")
+    deliver(nights, RecordingPublisher())
+    replay, _ = Replays(nights.state).begin(Choice(), "bus")
+
+    nights.look([changed("1")])
+    nights.send()
+    assert nights.outbox.figure(nights.claim.run.id, "bus").waiting == 1
+    assert Replays(nights.state).standing(replay) == {}
+    nights.end()
+    nights.look([])
+    nights.send()
+
+    assert deliver(nights, RecordingPublisher()).confirmed == 0
+    assert states(nights.state) == {"1": "withdrawn"}
+
+
+@pytest.mark.parametrize("as_stored", [False, True])
+def test_what_stands_behind_a_replay_s_parked_event_is_counted(nights: Nights, as_stored: bool) -> None:
+    """One line of a key, whether it is told as it is stored or in the newest version: what a later night adds waits behind it."""
+    sent(nights, "1")
+    deliver(nights, RecordingPublisher())
+    Replays(nights.state).begin(Choice(), "bus", as_stored=as_stored)
+    deliver(nights, RecordingPublisher([Outcome(kind=OutcomeKind.RETRY, reason="503", after=500_000.0)]), deadline=1.0)
+    nights.look([changed("1", source="refunded")])
+    nights.send()
+
+    parked = deliver(nights, RecordingPublisher(), deadline=1.0).parked
+
+    assert parked is not None
+    assert (parked.keys, parked.behind, parked.attempts) == (1, 1, 1)
+
+
 def test_a_dead_letter_goes_out_again_once_its_reason_is_mended(nights: Nights) -> None:
     """Redriven, it has the same id and bytes, is delivered, and is a dead letter no more."""
     sent(nights, "1", "2")

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from recon.errors import BadRequest
 from recon.event import decode
 from recon.outbox import Choice, DeadLetters, Replays
+from recon.outbox.manner import Manner
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.report.figures import OlderFigure
 from recon.state.database import State
@@ -76,7 +77,7 @@ def test_both_versions_arrive_under_one_id(nights: Nights) -> None:
     sent_in_both(nights, "1", "2")
     lake = RecordingPublisher(batch=100)
 
-    figure = deliver(nights, lake, versions=lambda _: CHAIN)
+    figure = deliver(nights, lake, manners=lambda _: Manner(versions=CHAIN))
 
     newest, older = lake.messages[:2], lake.messages[2:]
     assert [m.id for m in newest] == [m.id for m in older] == [nights.event(key) for key in "12"]
@@ -99,13 +100,13 @@ def test_a_version_that_is_put_off_does_not_hold_up_the_other(nights: Nights, re
     publisher = ByVersion({refused: RETRY, 3 - refused: CONFIRMED})
     for source in ("paid", "refunded", "lost"):
         sent_in_both(nights, *map(str, range(1, 13)), source=source)
-        deliver(nights, publisher, versions=lambda _: CHAIN)
+        deliver(nights, publisher, manners=lambda _: Manner(versions=CHAIN))
 
     good = [m for batch in publisher.batches for m in batch if decode(m.body).dataversion != refused]
     told = [decode(m.body).data["state"]["status"].rstrip("_") for m in good if m.partitionkey == "1"]
     assert (len(good), told) == (36, ["paid", "refunded", "lost"])
     assert all(len({decode(m.body).dataversion for m in batch}) == 1 for batch in publisher.batches)
-    left = deliver(nights, publisher, versions=lambda _: CHAIN)
+    left = deliver(nights, publisher, manners=lambda _: Manner(versions=CHAIN))
     assert (left.waiting > 0, bool(left.older and left.older[0].waiting)) == (refused == 2, refused == 1)
 
 
@@ -151,7 +152,7 @@ def test_each_version_of_each_event_ends_once_and_in_its_order(tmp_path_factory,
                     conn.execute(outbox.insert().values({**{k: v for k, v in row.items() if k != "seq"}, "event_id": name}))
         publisher = Scripted(answer, Capabilities(batch=4))
         for _ in range(100):
-            left = deliver(nights, publisher, deadline=40.0, versions=lambda _: CHAIN)
+            left = deliver(nights, publisher, deadline=40.0, manners=lambda _: Manner(versions=CHAIN))
             if not left.waiting and not any(one.waiting for one in left.older):
                 break
             clock.advance(1000)
@@ -166,13 +167,13 @@ def test_each_version_of_each_event_ends_once_and_in_its_order(tmp_path_factory,
 def test_a_dead_letter_of_one_version_is_not_hidden_by_the_other(nights: Nights) -> None:
     """Version 2 is refused and version 1 taken: the letter says so, is sent again in its version, and only the newest counts as told."""
     sent_in_both(nights, "1")
-    deliver(nights, ByVersion({1: CONFIRMED, 2: REJECTED}), versions=lambda _: CHAIN)
+    deliver(nights, ByVersion({1: CONFIRMED, 2: REJECTED}), manners=lambda _: Manner(versions=CHAIN))
     letters = DeadLetters(nights.state)
 
     assert [letter.version for letter in letters.list()] == [0]
     publisher = ByVersion({1: REJECTED, 2: CONFIRMED})
     assert letters.redrive(domain="orders").again == 1
-    assert deliver(nights, publisher, versions=lambda _: CHAIN).confirmed == 1
+    assert deliver(nights, publisher, manners=lambda _: Manner(versions=CHAIN)).confirmed == 1
     assert letters.list() == []
     assert [decode(m.body).dataversion for batch in publisher.batches for m in batch] == [2]
 
@@ -182,11 +183,13 @@ def test_what_waits_past_the_sunset_is_refused_with_the_way_out(nights: Nights) 
     sent_in_both(nights, "1", "2")
     last = datetime.fromisoformat(f"{SUNSET}T23:59:59Z")
     nights.clock.advance((last - nights.clock.now()).total_seconds())
-    assert deliver(nights, ByVersion({1: RETRY, 2: RETRY}), versions=lambda _: CHAIN).older == (OlderFigure(version=1, waiting=2),)
+    assert deliver(nights, ByVersion({1: RETRY, 2: RETRY}), manners=lambda _: Manner(versions=CHAIN)).older == (
+        OlderFigure(version=1, waiting=2),
+    )
     nights.clock.advance((last + timedelta(seconds=1000) - nights.clock.now()).total_seconds())
     publisher = ByVersion({1: CONFIRMED, 2: CONFIRMED})
 
-    figure = deliver(nights, publisher, versions=lambda _: CHAIN)
+    figure = deliver(nights, publisher, manners=lambda _: Manner(versions=CHAIN))
 
     assert (figure.confirmed, figure.older) == (2, (OlderFigure(version=1, dead=2),))
     letters = DeadLetters(nights.state)
@@ -194,14 +197,14 @@ def test_what_waits_past_the_sunset_is_refused_with_the_way_out(nights: Nights) 
     assert letters.list()[0].reason.startswith(f"version 1 ended with its sunset, {SUNSET}: set a later sunset=")
     later = Versions(2, [Version(number=1, up=up, down=down, sunset="2030-01-01")])
     assert letters.redrive(domain="orders").again == 2
-    assert deliver(nights, publisher, versions=lambda _: later).older == (OlderFigure(version=1, confirmed=2),)
+    assert deliver(nights, publisher, manners=lambda _: Manner(versions=later)).older == (OlderFigure(version=1, confirmed=2),)
 
 
 def test_a_version_that_is_dropped_while_it_waits_is_refused(nights: Nights) -> None:
     """The job has no down= any more: nobody can make the bytes, and the letter says so."""
     sent_in_both(nights, "1")
 
-    figure = deliver(nights, RecordingPublisher(), versions=lambda _: ONLY_UP)
+    figure = deliver(nights, RecordingPublisher(), manners=lambda _: Manner(versions=ONLY_UP))
 
     assert figure.older == (OlderFigure(version=1, dead=1),)
     assert "the job has no down= for it" in DeadLetters(nights.state).list()[0].reason
@@ -212,12 +215,12 @@ def test_a_job_that_is_not_there_or_not_up_to_date_makes_no_dead_letter(nights: 
     """Switched off, broken, or on a host with an older copy of the job: the older version waits, and goes out once the job is there as it was."""
     sent_in_both(nights, "1")
 
-    figure = deliver(nights, RecordingPublisher(), versions=lambda _: chain)
+    figure = deliver(nights, RecordingPublisher(), manners=lambda _: Manner(versions=chain))
 
     assert (figure.confirmed, figure.older) == (1, (OlderFigure(version=1, waiting=1),))
     assert words in figure.last_reason
     nights.clock.advance(1000)
-    assert deliver(nights, RecordingPublisher(), versions=lambda _: CHAIN).older == (OlderFigure(version=1, confirmed=1),)
+    assert deliver(nights, RecordingPublisher(), manners=lambda _: Manner(versions=CHAIN)).older == (OlderFigure(version=1, confirmed=1),)
 
 
 def test_a_step_that_fails_keeps_its_version_waiting_and_says_why(nights: Nights) -> None:
@@ -225,12 +228,12 @@ def test_a_step_that_fails_keeps_its_version_waiting_and_says_why(nights: Nights
     sent_in_both(nights, "1")
     broken = Versions(2, [Version(number=1, up=up, down=lambda data: data["no such"], sunset=SUNSET)])
 
-    figure = deliver(nights, RecordingPublisher(), versions=lambda _: broken)
+    figure = deliver(nights, RecordingPublisher(), manners=lambda _: Manner(versions=broken))
 
     assert (figure.confirmed, figure.older) == (1, (OlderFigure(version=1, waiting=1),))
     assert figure.last_reason.startswith("up= or down= of the job, from version 2 to 1, raised KeyError")
     nights.clock.advance(1000)
-    assert deliver(nights, RecordingPublisher(), versions=lambda _: CHAIN).older == (OlderFigure(version=1, confirmed=1),)
+    assert deliver(nights, RecordingPublisher(), manners=lambda _: Manner(versions=CHAIN)).older == (OlderFigure(version=1, confirmed=1),)
 
 
 def test_a_repeat_of_an_older_event_is_told_in_both_versions(nights: Nights) -> None:
@@ -241,7 +244,7 @@ def test_a_repeat_of_an_older_event_is_told_in_both_versions(nights: Nights) -> 
     sent_in_both(nights, "1")
     publisher = RecordingPublisher(batch=100)
 
-    deliver(nights, publisher, versions=lambda _: CHAIN)
+    deliver(nights, publisher, manners=lambda _: Manner(versions=CHAIN))
 
     newest, older = publisher.events
     assert (newest.id, newest.dataversion, newest.data["state"]["status"]) == (stored.events[0].id, 2, "paid^")
@@ -260,8 +263,8 @@ def test_a_replay_raises_older_data_and_leaves_what_is_stored(nights: Nights) ->
 
     replays.begin(Choice(key="1"), "lake")
     replays.begin(Choice(key="1"), "archive", as_stored=True)
-    deliver(nights, lake, name="lake", versions=lambda _: ONLY_UP)
-    deliver(nights, archive, name="archive", versions=lambda _: ONLY_UP)
+    deliver(nights, lake, name="lake", manners=lambda _: Manner(versions=ONLY_UP))
+    deliver(nights, archive, name="archive", manners=lambda _: Manner(versions=ONLY_UP))
 
     (raised,) = lake.events
     assert (raised.id, raised.dataversion, raised.sunset) == (first.messages[0].id, 2, None)
