@@ -1,19 +1,16 @@
-"""What the publishers and readers of AWS share: credentials, region and endpoint, a client whose waits are bounded, and names that AWS takes."""
+"""What the publishers and readers of AWS share: credentials, region and endpoint, and a client whose waits are bounded."""
 
 import functools
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from recon.errors import DeliveryError
-from recon.event.cloudevents import PREFIX
 from recon.publishers.aws_fault import FORBIDDEN, code_of, of_error
-from recon.publishers.base import Message, Outcome, OutcomeKind
+from recon.publishers.base import Outcome, OutcomeKind
 from recon.publishers.extra import needs
-from recon.publishers.headers import REPLAY, wire_of
-from recon.publishers.keyed import Parcel, hashed
+from recon.publishers.keyed import Parcel
 from recon.secret import Secret, SecretRef
 from recon.section import Section
 
@@ -25,22 +22,6 @@ ENTRIES = 10
 BATCH = 500
 AT_ONCE = 8
 KEYS = {"access_key": "aws_access_key_id", "secret_key": "aws_secret_access_key", "session_token": "aws_session_token"}
-GROUP = re.compile(r"[!-~]{1,128}")
-"""MessageGroupId and MessageDeduplicationId: up to 128 letters, digits and punctuation of ASCII.
-
-https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html (read 2026-11)
-"""
-ATTRIBUTES = (
-    "content-type",
-    *(f"{PREFIX}{name}" for name in ("id", "type", "source", "subject", "dataversion", "partitionkey", "account", "region")),
-    REPLAY,
-)
-"""As many as there is room for: SQS takes ten, and SNS hands no more on to a queue.
-
-https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html (read 2026-11)
-"""
-UNWANTED = re.compile("[\ufffe\uffff]")
-"""What UTF-8 and JSON allow and SQS refuses: it takes the characters of XML 1.0. Control characters are escaped in JSON as it is."""
 
 
 class Aws:
@@ -175,25 +156,3 @@ def _endpoint(section: Section) -> str | None:
         hint = "write https://, or insecure = true where the network itself is trusted"
         raise section.bad("endpoint_url", "is http:// to another machine: the events would be readable on the way", hint=hint)
     return url
-
-
-def group_of(key: str) -> str:
-    """The key as a group or a dedupe token of AWS: as it is where AWS takes it, else a hash that is always the same."""
-    return key if GROUP.fullmatch(key) else hashed(key)
-
-
-def text_of(body: bytes) -> str:
-    """The event as a text of AWS. U+FFFE and U+FFFF stand in it as JSON's escapes, which is the same event."""
-    return UNWANTED.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode())
-
-
-def attributes_of(message: Message) -> dict[str, dict[str, str]]:
-    """What filters and readers may want beside the body, as String attributes. There is room for ten; the body has them all. Raises ValueError."""
-    headers, _ = wire_of(message, "structured")
-    return {name: {"DataType": "String", "StringValue": headers[name]} for name in ATTRIBUTES if headers.get(name)}
-
-
-def size_of(body: str, attributes: Mapping[str, Mapping[str, str]]) -> int:
-    """A message's bytes as SQS and SNS count them: the body, and each attribute's name, type and value."""
-    beside = sum(len(name) + len(one["DataType"]) + len(one["StringValue"]) for name, one in attributes.items())
-    return len(body.encode()) + beside

@@ -14,6 +14,8 @@ from typing import Any
 from recon.publishers.base import Outcome, OutcomeKind
 from recon.publishers.faults import MENDED_SECONDS, THROTTLED_SECONDS, printable
 
+NO_ANSWER = Outcome(kind=OutcomeKind.UNKNOWN, reason="sent, and the answer does not say what became of it")
+
 
 def _codes(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -118,3 +120,11 @@ def of_error(error: Exception, *, place: str) -> Outcome:
         log.error("%s: %s", place, printable(repr(error)), exc_info=error, extra={"action": "publisher_broke"})
         return Outcome(kind=OutcomeKind.UNKNOWN, reason=f"{place}: {type(error).__name__}: {said}")
     return Outcome(kind=kind, reason=reason, after=after or None)
+
+
+def of_entry(failed: dict[str, Any], place: str) -> Outcome:
+    """One of `Failed[]`, as SQS and SNS write it: a fault that is not the sender's is never held against the event."""
+    outcome = of_code(str(failed.get("Code", "")), str(failed.get("Message", "")), place=place)
+    if outcome.kind is OutcomeKind.REJECTED and not failed.get("SenderFault"):
+        return Outcome(kind=OutcomeKind.RETRY, reason=outcome.reason)
+    return outcome

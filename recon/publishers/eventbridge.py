@@ -14,7 +14,7 @@ from recon.event import decode, entry
 from recon.event.eventbridge import ENTRY_BYTES, size_of
 from recon.publishers.address import Address
 from recon.publishers.aws import BATCH, ENTRIES, Aws
-from recon.publishers.aws_fault import of_code
+from recon.publishers.aws_fault import NO_ANSWER, of_code
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.fitting import fitting
 from recon.publishers.keyed import Keyed, Parcel, prepared
@@ -24,7 +24,6 @@ TYPE_CHARACTERS = 128
 ENVELOPE_BYTES = 4096
 """Room kept for what an entry has beside the detail, and the detail beside the event."""
 CONFIRMED = Outcome(kind=OutcomeKind.CONFIRMED)
-NO_ANSWER = Outcome(kind=OutcomeKind.UNKNOWN, reason="sent, and the answer does not say what became of it")
 
 
 class EventBridgePublisher:

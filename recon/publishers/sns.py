@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from recon.publishers.address import Address
-from recon.publishers.aws import BATCH, ENTRIES, Aws, attributes_of, group_of, size_of, text_of
+from recon.publishers.aws import BATCH, ENTRIES, Aws
+from recon.publishers.aws_fault import NO_ANSWER, of_entry
+from recon.publishers.aws_message import ATTRIBUTE_BYTES, DEDUPE_SECONDS, FIFO, REQUEST_BYTES, parcel_of
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.fitting import fitting
 from recon.publishers.keyed import Keyed, Parcel, prepared
-from recon.publishers.sqs import ATTRIBUTE_BYTES, DEDUPE_SECONDS, FIFO, NO_ANSWER, REQUEST_BYTES, of_entry
 from recon.section import Section
 
 TOPIC_BYTES = 256 * 1024
@@ -74,12 +75,7 @@ class SNSPublisher:
             self._aws.close()
 
     def _parcel(self, message: Message) -> Parcel:
-        body, attributes = text_of(message.body), attributes_of(message)
-        topic = self._topic(message)
-        entry: dict[str, Any] = {"Message": body, "MessageAttributes": attributes}
-        if topic.endswith(FIFO):
-            entry |= {"MessageGroupId": group_of(message.partitionkey), "MessageDeduplicationId": group_of(message.dedupe)}
-        return Parcel(message=message, place=topic, entry=entry, size=size_of(body, attributes))
+        return parcel_of(message, self._topic(message), body="Message")
 
     def _sent(self, topic: str, parcels: Sequence[Parcel]) -> Sequence[Outcome]:
         def send(client: Any, some: Sequence[Parcel]) -> Sequence[Outcome]:

@@ -10,21 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from recon.publishers.address import Address
-from recon.publishers.aws import BATCH, ENTRIES, Aws, attributes_of, group_of, size_of, text_of
-from recon.publishers.aws_fault import of_code
+from recon.publishers.aws import BATCH, ENTRIES, Aws
+from recon.publishers.aws_fault import NO_ANSWER, of_entry
+from recon.publishers.aws_message import ATTRIBUTE_BYTES, DEDUPE_SECONDS, FIFO, REQUEST_BYTES, parcel_of
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.fitting import fitting
 from recon.publishers.keyed import Keyed, Parcel, prepared
 from recon.section import Section
-
-REQUEST_BYTES = 1024 * 1024
-"""What one message may have, and one call in all, attributes counted. 256 KiB until August 2025; a queue may be set to less."""
-ATTRIBUTE_BYTES = 4096
-"""Room kept for the attributes beside the body."""
-DEDUPE_SECONDS = 300.0
-"""How long a FIFO queue knows a MessageDeduplicationId."""
-FIFO = ".fifo"
-NO_ANSWER = Outcome(kind=OutcomeKind.UNKNOWN, reason="sent, and the answer does not say what became of it")
 
 
 class SQSPublisher:
@@ -86,12 +78,7 @@ class SQSPublisher:
             self._aws.close()
 
     def _parcel(self, message: Message) -> Parcel:
-        body, attributes = text_of(message.body), attributes_of(message)
-        queue = self._queue(message)
-        entry: dict[str, Any] = {"MessageBody": body, "MessageAttributes": attributes}
-        if queue.endswith(FIFO):
-            entry |= {"MessageGroupId": group_of(message.partitionkey), "MessageDeduplicationId": group_of(message.dedupe)}
-        return Parcel(message=message, place=queue, entry=entry, size=size_of(body, attributes))
+        return parcel_of(message, self._queue(message), body="MessageBody")
 
     def _sent(self, queue: str, parcels: Sequence[Parcel]) -> Sequence[Outcome]:
         def send(client: Any, some: Sequence[Parcel]) -> Sequence[Outcome]:
@@ -121,11 +108,3 @@ def _outcome(entry: dict[str, Any], taken: dict[str, Any] | None, failed: dict[s
     if taken.get("MD5OfMessageBody", md5) != md5:
         return Outcome(kind=OutcomeKind.REJECTED, reason=f"{queue} took other bytes than were sent: the MD5 differs")
     return Outcome(kind=OutcomeKind.CONFIRMED)
-
-
-def of_entry(failed: dict[str, Any], place: str) -> Outcome:
-    """One of `Failed[]`, as SQS and SNS write it: a fault that is not the sender's is never held against the event."""
-    outcome = of_code(str(failed.get("Code", "")), str(failed.get("Message", "")), place=place)
-    if outcome.kind is OutcomeKind.REJECTED and not failed.get("SenderFault"):
-        return Outcome(kind=OutcomeKind.RETRY, reason=outcome.reason)
-    return outcome

@@ -116,7 +116,8 @@ def test_shipped_files_import_only_the_engine(folder: str) -> None:
 
 def test_no_file_is_too_long() -> None:
     """No file of the product grows past 420 lines."""
-    long = {str(p.relative_to(ROOT)): n for p in [*FILES, ROOT / "cli.py"] if (n := len(p.read_text().splitlines())) > 420}
+    definitions = [path for room in ("jobs", "providers") for path in (ROOT / room).glob("*.py")]
+    long = {str(p.relative_to(ROOT)): n for p in [*FILES, *definitions, ROOT / "cli.py"] if (n := len(p.read_text().splitlines())) > 420}
 
     assert long == {}
 
