@@ -24,6 +24,8 @@ LONGEST_PAUSE = 30.0
 FIRST_PAUSE = 0.2
 MESSAGE_PAUSE = 5.0
 """Where messages fail and not the database, and nothing else is there to be taken meanwhile."""
+FORGOTTEN = 4
+"""After so many times `patience` without failing, a message's failures count no more."""
 
 Stop = threading.Event | Callable[[], bool]
 Told = Callable[[Received, Applied], Any]
@@ -73,7 +75,8 @@ class Consuming:
         self._stop = stop
         self._effect = None if effect is None else named(effect)
         self._pause = 0.0
-        self._failing: dict[str, float] = {}
+        #: Of messages that fail: since when, and when last.
+        self._failing: dict[str, tuple[float, float]] = {}
 
     def run(self) -> Counter[AppliedKind]:
         """Until it is stopped."""
@@ -130,7 +133,10 @@ class Consuming:
     def _buried(self, one: Received, error: Exception) -> bool:
         """A message that has failed for so long is a dead letter."""
         digest, now = _digest(one), time.monotonic()
-        since = self._failing.setdefault(digest, now)
+        # What has not failed for long was taken in elsewhere: it is forgotten, and begins anew should it fail once more.
+        self._failing = {key: found for key, found in self._failing.items() if now - found[1] <= FORGOTTEN * self.patience}
+        since, _ = self._failing.get(digest, (now, now))
+        self._failing[digest] = since, now
         if now - since < self.patience:
             return False
         reason = f"it failed for {words_of(now - since)}, last with {words_about(error)}"

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -189,6 +190,26 @@ def test_an_effect_that_never_works_is_a_dead_letter_in_the_end(engine: Engine, 
     (letter,) = applier.dead_letters()
     assert ("LookupError: no such customer" if failure == "python" else "no such table: no_such_table") in letter.reason
     assert applier.retry_dead()[0].kind is AppliedKind.OLDER
+    assert applier.dead_letters() == []
+
+
+def test_failures_far_apart_do_not_add_up(engine: Engine, source: MemorySubscription, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that fails once, and hours later once more, has not failed for hours: it is given back, and is no dead letter."""
+    put(source, correction("updated", "7", state("paid", 1), None, at=101))
+    moment, failures = [0.0], []
+    monkeypatch.setattr("recon.consume.consuming.time", SimpleNamespace(monotonic=lambda: moment[0]))
+
+    def effect(connection: Connection, event: Event) -> None:
+        failures.append(event.id)
+        moment[0] += 10_000.0
+        raise LookupError("no such customer")
+
+    applier = applier_of(engine)
+    assert (
+        consume(MemoryReader(source), applier, stop=lambda: len(failures) >= 3 or not source.left, effect=effect, wait=0.05, patience=900)
+        == {}
+    )
+    assert source.left == 1
     assert applier.dead_letters() == []
 
 
