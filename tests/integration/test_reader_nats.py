@@ -1,6 +1,6 @@
 """Reading NATS JetStream from a real server: the contract of every reader, and the whole path from the outbox."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,8 +9,9 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from recon.consume.reader import Received
 from recon.consume.readers.nats import NatsReader
 from recon.errors import DeliveryError
-from recon.publishers.base import Message, OutcomeKind
+from recon.publishers.nats import NatsPublisher
 from recon.testing import publisher_suite, reader_suite
+from tests.integration.contract import ServerReaderBench
 from tests.integration.test_publisher_nats import NatsBench
 from tests.integration.three_nights import Nights, goes_all_the_way, migrated_file, nights
 from tests.servers.nats import NatsTestServer
@@ -20,7 +21,7 @@ __all__ = ["migrated_file", "nights"]
 ACK_WAIT = 0.5
 
 
-class NatsReaderBench:
+class NatsReaderBench(ServerReaderBench):
     """A consumer of its own on a stream of its own."""
 
     patience = ACK_WAIT
@@ -32,11 +33,8 @@ class NatsReaderBench:
     def reader(self) -> NatsReader:
         return NatsReader(self.server.url, self.stream.stream, "app", subject=self.stream.subject, ack_wait=ACK_WAIT)
 
-    def put(self, batch: Sequence[Message]) -> None:
-        sender = self.stream.publisher()
-        outcomes = sender.publish(batch, 10.0)
-        sender.close()
-        assert {outcome.kind for outcome in outcomes} <= {OutcomeKind.CONFIRMED}
+    def publisher(self, **more: Any) -> NatsPublisher:
+        return self.stream.publisher(**more)
 
     def lose(self, reader: Any) -> bool:
         # Nothing left to say when it closes: the connection ends, as it would with the process.
@@ -44,13 +42,6 @@ class NatsReaderBench:
         reader._back.clear()
         reader.close()
         return True
-
-    def stop(self) -> bool:
-        self.server.kill()
-        return True
-
-    def start(self) -> None:
-        self.server.start()
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +61,7 @@ def test_from_the_outbox_to_the_reader(server: NatsTestServer, nights: Nights) -
     """What is read at the end is, byte for byte and in order within each key, what the outbox held."""
     bench = NatsReaderBench(server)
 
-    goes_all_the_way(nights, bench.stream.publisher(form="binary"), bench.reader)
+    goes_all_the_way(nights, bench.publisher(form="binary"), bench.reader)
 
 
 def test_a_new_reader_waits_for_what_a_dead_one_had(server: NatsTestServer) -> None:

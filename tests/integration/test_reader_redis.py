@@ -1,7 +1,7 @@
 """Reading Redis Streams from a real Valkey server: the contract of every reader, and the whole path from the outbox."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
@@ -11,9 +11,9 @@ import redis
 from recon.consume.reader import Received
 from recon.consume.readers.redis import RedisReader
 from recon.errors import DeliveryError
-from recon.publishers.base import Message, OutcomeKind
 from recon.publishers.redis import RedisPublisher
 from recon.testing import publisher_suite, reader_suite
+from tests.integration.contract import ServerReaderBench
 from tests.integration.test_publisher_redis import publisher
 from tests.integration.three_nights import Nights, goes_all_the_way, migrated_file, nights
 from tests.servers.valkey import ValkeyServer
@@ -23,7 +23,7 @@ __all__ = ["migrated_file", "nights"]
 _names = count(1)
 
 
-class RedisReaderBench:
+class RedisReaderBench(ServerReaderBench):
     """A stream and a group of its own."""
 
     patience = 0.0
@@ -38,23 +38,10 @@ class RedisReaderBench:
     def publisher(self, **more: Any) -> RedisPublisher:
         return publisher(self.server.url, stream=self.stream, **more)
 
-    def put(self, batch: Sequence[Message]) -> None:
-        sender = self.publisher()
-        outcomes = sender.publish(batch, 10.0)
-        sender.close()
-        assert {outcome.kind for outcome in outcomes} <= {OutcomeKind.CONFIRMED}
-
     def lose(self, reader: Any) -> bool:
         # Nothing is said to the server when it closes: the connection ends, as it would with the process.
         reader.close()
         return True
-
-    def stop(self) -> bool:
-        self.server.kill()
-        return True
-
-    def start(self) -> None:
-        self.server.start()
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,11 @@
 import contextlib
 import getpass
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tests.servers.postgres import free_port
+from tests.servers.standing import standing
 
 START_SECONDS = 10.0
 BINARY = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
@@ -75,15 +74,9 @@ class Mosquitto:
             self._process.wait(START_SECONDS)
             self._process = None
 
-    @contextlib.contextmanager
-    def still(self) -> Iterator[None]:
+    def still(self) -> contextlib.AbstractContextManager[None]:
         """While this lasts it takes connections and answers nothing."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
+        return standing(self._process)
 
     def close(self) -> None:
         """Ends it and removes its folder."""

@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 import shutil
-import signal
 import socket
 import subprocess
 import sysconfig
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -18,6 +17,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from tests.servers.postgres import free_port
+from tests.servers.standing import standing
 
 T = TypeVar("T")
 START_SECONDS = 10.0
@@ -68,15 +68,9 @@ class NatsTestServer:
             self._process.wait()
             self._process = None
 
-    @contextlib.contextmanager
-    def still(self) -> Iterator[None]:
+    def still(self) -> contextlib.AbstractContextManager[None]:
         """While this lasts it takes connections and answers nothing."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
+        return standing(self._process)
 
     def stop(self) -> None:
         """Ends it and removes its folder."""
