@@ -157,7 +157,7 @@ class PubSubPublisher:
         if left <= 0:
             return LATE
         try:
-            return self._channel.publish(topic, [parcel.entry for parcel in some], left)
+            return self._channel.call(topic, [parcel.entry for parcel in some], left)
         except Exception as error:  # noqa: BLE001 - credentials are read here, from files and other machines.
             return of_error(error, topic=topic)
 

@@ -44,7 +44,7 @@ class PubSubChannel:
         self._channel: Any = None
         self._call: Any = None
 
-    def publish(self, topic: str, entries: Sequence[Mapping[str, Any]], seconds: float) -> Any:
+    def call(self, topic: str, entries: Sequence[Mapping[str, Any]], seconds: float) -> Any:
         """The call under way: `result()` is a PublishResponse, or raises what gRPC raises, within the seconds."""
         from google.pubsub_v1 import types
 

@@ -37,6 +37,8 @@ class Shop:
     def close(self): self.closed = True
 """
 
+ROOT = Path(__file__).parent.parent.parent
+
 
 @pytest.fixture(autouse=True)
 def no_leftovers() -> Iterator[None]:
@@ -402,6 +404,15 @@ def test_installed_packages_are_loaded_on_use(tmp_path: Path, monkeypatch: pytes
     assert sorted(named.jobs) == ["acme", "orders"]
     assert [broken.domain for broken in named.broken] == ["worse"]
     assert "RuntimeError: half installed" in str(named.broken[0].error)
+
+
+def test_each_shipped_publisher_is_one_that_is_documented() -> None:
+    """What `recon list` offers as a type of publisher has its page, and no helper passes for one."""
+    pages = "".join(page.read_text() for page in sorted((ROOT / "docs").glob("publishers*.md")))
+    shipped = {file.stem for file in plugins_module.shipped_files("publishers")}
+
+    assert {name for name in shipped if f'type = "{name}"' not in pages} == set()
+    assert {"sqs", "kafka", "webhook", "apply"} <= shipped
 
 
 def test_an_installed_type_that_clashes_with_a_shipped_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
