@@ -39,6 +39,7 @@ def _listed(
     *,
     without: str | None = None,
     passes: int | None = None,
+    etags: bool = False,
     params: Mapping[str, Scalar] = NONE,
 ) -> Resource:
     """A list of GitHub's.
@@ -57,6 +58,7 @@ def _listed(
         link=link,
         without=without,
         passes=passes,
+        etags=etags,
     )
 
 
@@ -78,9 +80,9 @@ class GitHub(HTTPProvider):
 
     Limits (https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api): 5,000 requests an hour to a token, 900 points a
     minute (a read is one), and one request at a time, as GitHub asks for. A 404 may mean no access: absence is only believed beside a known
-    item that is found with the same token. Conditional requests, which cost nothing where nothing changed
-    (https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api), are not sent: a 304 has no body, so its page would have to be
-    an earlier night's, and the certificate would no longer say what was fetched.
+    item that is found with the same token. The members' second pass asks by ETag for what has changed since the first: a 304 costs nothing of
+    the hour's requests (https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api). Nothing of an earlier night is
+    ever asked for so: its page would be that night's, and the certificate would no longer say what was fetched.
     """
 
     base_url = "https://api.github.com/"
@@ -128,7 +130,9 @@ class GitHub(HTTPProvider):
             )
         }
         if self.org:
-            found["members"] = _listed(f"orgs/{owner}/members", "id", None, f"{self.web}/orgs/{owner}/people?query={{key}}", passes=2)
+            found["members"] = _listed(
+                f"orgs/{owner}/members", "id", None, f"{self.web}/orgs/{owner}/people?query={{key}}", passes=2, etags=True
+            )
         if self.repo:
             at, web = f"repos/{owner}/{quote(self.repo)}", f"{self.web}/{owner}/{quote(self.repo)}"
             # Without state=all the closed ones are left out.

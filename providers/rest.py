@@ -32,7 +32,7 @@ class Rest(HTTPProvider):
     `[providers.NAME.webhooks]` says how its webhooks look, for corrections in their shape (`_rest_webhooks`).
     `[providers.NAME.resources.RESOURCE]` takes `path`, `records` and `paging`, and may take `key`, `get`, `get_record`,
     `get_body`, `get_params`, `params`, `method`, `body`, `deleted`, `merged`, `without`, `total`, `link`, `lag`, `ranges`, `shards`, `parallel`,
-    `page_size`, `batch`, `cursor_age` and `passes`. What a key means stands with `recon.fetch.resource.Resource`,
+    `page_size`, `batch`, `cursor_age`, `passes` and `etags`. What a key means stands with `recon.fetch.resource.Resource`,
     what a paging rule means with `recon.fetch.paging`. Nothing is guessed: a paging rule is always named.
 
     Raises BadSetting for a key that is unknown, missing or of the wrong shape, naming file, table and key.
@@ -88,6 +88,7 @@ def read_resource(section: Section) -> Resource:
         "batch": _batch(section),
         "cursor_age": section.duration("cursor_age", None),
         "passes": section.integer("passes", None, low=1),
+        "etags": section.flag("etags", False),
     }
     section.finish()
     if body is not None and method == "GET":

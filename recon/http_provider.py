@@ -31,6 +31,7 @@ from recon.fetch.session import Session, Terms, wire
 from recon.fetch.signin import auth_of
 from recon.fetch.signing import Hmac
 from recon.fetch.transport import Request
+from recon.fetch.unchanged import Unchanged
 from recon.fetch.walk import Walk
 from recon.secret import Secret
 from recon.section import Section
@@ -124,6 +125,7 @@ class HTTPProvider:
             bounds=bounds,
             connections=self.concurrency,
         )
+        self.unchanged = Unchanged()
         self.session = Session(origins, self.auth, self.terms, counts=self.meter, before=self.before_request)
 
     def configure(self, section: Section) -> None:
@@ -174,7 +176,7 @@ class HTTPProvider:
 
     def fetch(self, listing: Listing) -> Iterator[Page]:
         """The resource, or the part of it that `listing.partition` names, page by page, the last one with its end's proof. Raises ProviderError leaves."""
-        walk = Walk(self.session, self.resource(listing.resource), listing.clock, listing.partition)
+        walk = Walk(self.session, self.resource(listing.resource), listing.clock, listing.partition, self.unchanged)
         yield from walk.pages(listing.params, listing.resume)
 
     def planner(self, listing: Listing) -> Planner | None:

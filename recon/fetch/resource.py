@@ -63,6 +63,8 @@ class Resource:
     cursor_age: str | float | None = None
     #: How often the listing, or each part of it, is passed over; by default twice where its pages shift while items come and go, else once.
     passes: int | None = None
+    #: Whether the list's ETags can be relied on: in a further pass, a page that has not changed is answered with 304 and not sent again.
+    etags: bool = False
 
     @property
     def turns(self) -> int:
@@ -86,6 +88,10 @@ class Resource:
             seconds_of(self.cursor_age)
         if self.ranges is not None and self.shards is not None:
             msg = "ranges and shards are two ways of cutting one listing; give one of them"
+            raise ValueError(msg)
+        if self.etags and (self.turns == 1 or self.body is not None):
+            why = "a list by POST has none" if self.body is not None else "this list is passed over once; give it passes=2"
+            msg = f"etags spare what a further pass need not send again, and {why}"
             raise ValueError(msg)
         body = [p for p in (*self.paging.paths, self.total or "") if p and not p.startswith("header:")]
         if not self.records and body:

@@ -106,9 +106,9 @@ class Session:
         """A bucket of points of the account's that is known of before any answer tells how it stands."""
         self._limiter.expect(points)
 
-    def get(self, location: Location, *, params: Mapping[str, Scalar] | None = None, clock: Clock) -> Response:
+    def get(self, location: Location, *, params: Mapping[str, Scalar] | None = None, unless: str | None = None, clock: Clock) -> Response:
         """The final answer to a GET; as of `ask`."""
-        return self.ask("GET", location, params=params, clock=clock)
+        return self.ask("GET", location, params=params, unless=unless, clock=clock)
 
     def post(self, location: Location, document: bytes, *, params: Mapping[str, Scalar] | None = None, clock: Clock) -> Response:
         """The final answer to a POST of a JSON document that only reads: a GraphQL query, a batch of ids. It is asked again as a GET is."""
@@ -121,9 +121,10 @@ class Session:
         *,
         params: Mapping[str, Scalar] | None = None,
         document: bytes | None = None,
+        unless: str | None = None,
         clock: Clock,
     ) -> Response:
-        """The final answer, whatever its status.
+        """The final answer, whatever its status; 304 where the ETag is still `unless`.
 
         Raises Unreachable, Throttled, OversizedBody, InvalidPage, ForeignOrigin; PageTooLarge, RangeTooWide and ItemRefused where
         the answer asks for another request than this one.
@@ -141,6 +142,8 @@ class Session:
             request.headers.update(self._headers)
             if document is not None:
                 request.headers.setdefault("Content-Type", "application/json")
+            if unless is not None:
+                request.headers["If-None-Match"] = unless
             response, action, signed_with = self._attempt(request, subject, clock)
             return response
 

@@ -1,6 +1,6 @@
 """Walking a listing over HTTP: ask, cut, let the paging rule judge, and go on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,11 +22,16 @@ from recon.fetch.rule import HEADER, Ask, Facts, Invalid, Next
 from recon.fetch.session import Session
 from recon.fetch.smaller import around, first_size, past, smaller, widened
 from recon.fetch.transport import Response
+from recon.fetch.unchanged import TOLD, Unchanged
 from recon.fetch.within import check_of
 from recon.job import Scalar
 
 CURSOR_GONE = (400, 404, 410)
 """What a third party says of a cursor that leads on no more: of one that is a key, and of any where it is declared that cursors die."""
+
+NOT_MODIFIED = 304
+
+GONE = "page {page:,} was asked for after an item before the one that it goes on from, which is gone"
 
 REFUSED_IN_A_ROW = 25
 """Items that are stepped over one after another; where more are refused, it is the listing that is."""
@@ -35,8 +40,17 @@ REFUSED_IN_A_ROW = 25
 class Walk:
     """One listing of one resource, or one part of it, from its first page or from a checkpoint."""
 
-    def __init__(self, session: Session, resource: Resource, clock: Clock, partition: Partition | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        resource: Resource,
+        clock: Clock,
+        partition: Partition | None = None,
+        unchanged: Unchanged | None = None,
+    ) -> None:
         self._partition = partition or Partition()
+        #: The pages of the pass before, where the third party tells by their ETags that they are the same.
+        self._unchanged = unchanged if resource.etags else None
         self._check = check_of(self._partition, resource.ranges, resource.shards)
         self._session = session
         self._resource = resource
@@ -115,7 +129,7 @@ class Walk:
     def _page(self, ask: Ask) -> tuple[Page, Ask | None]:
         location = self._place if ask.url is None else self._session.origins.check(ask.url)
         subject = f"{self._resource.method} {location.path}, page {ask.page:,}"
-        response, known = self._asked(location, ask), None
+        (response, same), known = self._same_or_asked(location, ask), None
         if response.status in CURSOR_GONE and ask.before:
             response, known = self._derived(location, ask, response)
         if response.status != 200:
@@ -140,9 +154,8 @@ class Walk:
         end, following = (outcome, None) if isinstance(outcome, End) else (None, self._with_tail(outcome.ask, cut))
         if following is not None:
             following = remembered(ask, following, cut.items, self._resource)
-        if known is not None:
-            gone = f"page {ask.page:,} was asked for after an item before the one that it goes on from, which is gone"
-            notes = (*notes, gone)
+            if self._unchanged is not None and not same:
+                self._unchanged.keep(_request(location, ask), response, self._clock)
         without = self._resource.without
         kept = items if without is None else [item for item in items if not holds(item, without)]
         page = Page(
@@ -155,7 +168,7 @@ class Walk:
             left_out=len(items) - len(kept),
             # Where some are left out, nothing says how many of the first ones still are.
             overlap=overlap if len(kept) == len(cut.items) else 0,
-            notes=notes,
+            notes=(*notes, *((TOLD,) if same else ()), *((GONE.format(page=ask.page),) if known is not None else ())),
         )
         return page, following
 
@@ -177,6 +190,17 @@ class Walk:
             return False
         ends = any(value is False for value in cut.values.values())
         return ends or bool(cut.unread) or any(key_of(item, self._resource.key) not in known for item in cut.items)
+
+    def _same_or_asked(self, location: Location, ask: Ask) -> tuple[Response, bool]:
+        """The answer to a page's request, and whether it is the one of the pass before: the first pass asks for each page outright."""
+        request = _request(location, ask)
+        etag = None
+        if self._unchanged is not None and self._partition.turn > 1 and self._resource.body is None:
+            etag = self._unchanged.etag(request, self._clock)
+        if etag is None or self._unchanged is None:
+            return self._asked(location, ask), False
+        told = self._session.get(location, params=ask.params, unless=etag, clock=self._clock)
+        return (self._unchanged.answer(request, told), True) if told.status == NOT_MODIFIED else (told, False)
 
     def _asked(self, location: Location, ask: Ask) -> Response:
         """The answer to a page's request: its parameters in the query, or put into the document that is posted."""
@@ -235,6 +259,11 @@ class Walk:
         if self._resource.total is None:
             return facts
         return replace(facts, total=_total(facts.read(self._resource.total), self._resource.total, subject))
+
+
+def _request(location: Location, ask: Ask) -> Hashable:
+    """What tells a page's request from another's."""
+    return str(location), tuple(sorted(ask.params.items()))
 
 
 def _total(value: Any, path: str, subject: str) -> int:

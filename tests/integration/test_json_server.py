@@ -6,6 +6,7 @@ import pytest
 
 from recon.clock import SystemClock
 from recon.fetch.page import LookupStatus
+from recon.fetch.unchanged import TOLD
 from tests.integration.fetched import fetched, rest
 from tests.servers.json_server import ROWS, JsonServer, json_server, orders
 
@@ -38,6 +39,20 @@ def test_a_list_by_link_is_whole(json_server: JsonServer, tmp_path: Path) -> Non
     assert (found.coverage.pages, found.coverage.total) == (10, ROWS)
     assert found.coverage.proof.startswith("Link without rel=next on page 10")
     assert found.records == orders()
+
+
+def test_a_second_pass_is_told_what_is_unchanged(json_server: JsonServer, tmp_path: Path) -> None:
+    """Express gives each page an ETag: all but the last page of the second pass come as 304, and what is found is the same."""
+    plain, tagged = rest(f"{json_server.url}/", BY_OFFSET), rest(f"{json_server.url}/", f"{BY_OFFSET}etags = true\n")
+    whole = fetched(plain, tmp_path / "whole")
+    spared = fetched(tagged, tmp_path / "spared")
+    plain.close()
+    tagged.close()
+
+    assert spared.coverage.verdict() == "whole"
+    assert f"pass 2, {TOLD}" in spared.coverage.notes
+    assert spared.records == whole.records
+    assert spared.coverage.bytes < whole.coverage.bytes * 0.65
 
 
 def test_rows_deleted_between_pages_are_never_lost_for_good(json_server: JsonServer, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """GitHub: issues without pull requests, pages by Link, what its refusals mean, and what the token says of itself."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from recon.errors import BadSetting, Refused
 from recon.fetch.landing import land
 from recon.fetch.page import LookupStatus
 from recon.fetch.spool import Spool
+from recon.fetch.unchanged import TOLD
 from recon.provider import Listing
 from tests.providers.listing import whole
 from tests.providers.sections import section
@@ -104,6 +106,38 @@ def test_each_resource_asks_its_own_list(monkeypatch: pytest.MonkeyPatch) -> Non
         ("/orgs/octo-org/members", None, None),
         ("/users/octocat/repos", None, "owner"),
     ]
+
+
+def tagged(call: Call, records: list[dict[str, Any]]) -> Answer:
+    """As `paged`, with an ETag of the body alone: the Link may change under it."""
+    answer = paged(call, records)
+    etag = f'W/"{hashlib.sha256(json.dumps(answer.body).encode()).hexdigest()}"'
+    same = call.headers.get("if-none-match") == etag
+    return Answer(b"" if same else answer.body, status=304 if same else 200, headers={**({} if same else answer.headers), "ETag": etag})
+
+
+def test_a_second_pass_asks_for_what_has_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of the members' second pass, what is as it was comes as a 304; what changed is sent, and so is what came behind a last page that stayed."""
+    members = [{"id": n} for n in range(300)]
+
+    def answer(call: Call) -> Answer:
+        if len(server.calls) == 4:
+            members.append({"id": 999})
+            members[150] = {"id": 150, "site_admin": True}
+        return tagged(call, members)
+
+    with scripted(answer) as server:
+        provider = github(monkeypatch, server.url)
+        spool = Spool.open(tmp_path)
+        coverage = land(provider, Listing(resource="members", clock=ManualClock()), spool, clock=ManualClock())
+        found = {one["id"]: one for frame in spool.frames() for one in map(json.loads, frame.splitlines())}
+        spool.close()
+        provider.close()
+        asked = [(call.query.get("page", "1"), "if-none-match" in call.headers) for call in server.calls]
+    assert coverage.whole
+    assert asked == [("1", False), ("2", False), ("3", False), ("1", True), ("2", True), ("3", False), ("4", False)]
+    assert found == {one["id"]: one for one in members}
+    assert coverage.notes == (f"pass 2, {TOLD}",)
 
 
 def test_a_repository_of_another_owner_is_deleted_here(monkeypatch: pytest.MonkeyPatch) -> None:

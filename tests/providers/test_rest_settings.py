@@ -177,6 +177,8 @@ def test_how_a_list_is_narrowed_ends_where_it_is_read() -> None:
         ({"batch": PARTS["batch"], "get": None}, f"{HERE}] batch: says something of a read by id"),
         ({"cursor_age": "soon"}, f"{HERE}] cursor_age: "),
         ({"passes": 0}, f"{HERE}] passes: "),
+        ({"etags": "yes"}, f"{HERE}] etags: "),
+        ({"etags": True, "passes": 1}, f"{HERE}]: etags spare what a further pass need not send again, and this list is passed over once"),
         ({"paging": {"rule": "offset", "total": "t", "overlap": -1}}, f"{HERE}.paging] overlap: "),
     ],
     ids=str,

@@ -1,5 +1,6 @@
 """What can be wrong with an answer. Each fault changes the answer that an honest third party would have given."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -44,6 +45,15 @@ class Answer:
         """Writes the body, where no fault wrote one."""
         if not self.body and self.document is not None:
             self.body = json.dumps(self.document, separators=(",", ":")).encode()
+
+    def tag(self, known: str | None) -> bool:
+        """Bears the ETag of its body, and is a 304 where that is `known`: whether it became one."""
+        etag = f'"{hashlib.sha256(self.body).hexdigest()[:16]}"'
+        self.headers = {**self.headers, "etag": etag}
+        if known != etag:
+            return False
+        self.status, self.document, self.body = 304, None, b""
+        return True
 
     def says_the_end(self) -> bool:
         """Whether it is a page that says it is the last, be that true or not."""

@@ -81,6 +81,8 @@ class WorldNetwork:
             )  # fmt: skip
             answer.headers = {**gateway.told(), **answer.headers}
         answer.render()
+        if self._universe.world.etags and not rest and answer.status == 200 and answer.tag(request.headers.get("If-None-Match")):
+            self._universe.chance.reach("page unchanged")
         if answer.status == 429:
             at = self._universe.time.at
             until = at + float(answer.headers.get("retry-after", 0.0))

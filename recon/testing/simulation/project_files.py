@@ -86,7 +86,7 @@ def write_project(universe: "Universe", host: str) -> None:
         get = "" if world.list_only else GET.format(domain=domain)
         several = world.reads_at_once and not world.list_only
         batch = BATCH.format(domain=domain, size=world.reads_at_once) if several else ""
-        age = f"cursor_age = {world.cursor_age}\n" if world.cursor_age else ""
+        age = (f"cursor_age = {world.cursor_age}\n" if world.cursor_age else "") + ("etags = true\n" if world.etags else "")
         total = 'total = "meta.total"\n' if world.declares_total else ""
         file = universe.applications[domain].file
         resource, store = (own.resource, own.store) if own is not None else (domain, domain)

@@ -54,7 +54,7 @@ class World:
     declared of it, 0 for any number; with `token_life`, requests are signed with OAuth 2 tokens that are given for so many seconds.
     `parts` says how the listing can be cut, `ranges` or `shards`, and then it is fetched in parts. With `reads_at_once`, so many items are read by id in one
     request, of which the third party answers five at most; `cursor_age` is declared of cursors, which live for so many seconds; with `strict_keys` a listing
-    by last id does not go on from an item that is gone.
+    by last id does not go on from an item that is gone. With `etags` a page that has not changed since the pass before is answered with 304.
     `paging` is a key of `listing.RULES`; `absence` is how a read by id tells of a deletion: 404, 410 or marker; `handler` is one of
     `application.HANDLERS`; `careful` says that the consumer of events looks at the row first, and `handle` is a consumer of your own.
     With `broker`, events go to a broker and consumers read from it, and die over it for the share `consumer_crashes` of their lives; `moods` are then
@@ -110,6 +110,7 @@ class World:
     reads_at_once: int = 0
     cursor_age: float = 0.0
     strict_keys: bool = False
+    etags: bool = False
     broker: bool = False
     applier: bool = False
     migrates: bool = False
