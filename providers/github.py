@@ -88,6 +88,8 @@ class GitHub(HTTPProvider):
     base_url = "https://api.github.com/"
     rate = (Rate(requests=5000, per=3600.0), Rate(requests=900, per=60.0))
     concurrency = 1
+    # A classic token's rights stand in every answer (https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps).
+    scope_headers: Mapping[str, str] = {"rights": "X-OAuth-Scopes"}
     # Retry-After first, then the reset where nothing remains, else a minute at least
     # (https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api).
     classify = (

@@ -56,7 +56,7 @@ __all__ = [
 class HTTPProvider:
     """A third party behind HTTP and JSON: implements `recon.provider.Provider`.
 
-    A subclass sets the class attributes below; its table in recon.toml may set over them: `base_url`, `auth`, `headers`,
+    A subclass sets the class attributes below; its table in recon.toml may set over them: `base_url`, `auth`, `headers`, `scope_headers`,
     `rate = { requests, per, each }` or a list of them, `classify` (what answers mean, before the class's own rules), `timeout` (of one
     attempt), `tries`, `max_wait` (for one request with all its tries), `retry_share` (retries for each request of a run), `max_body`
     (bytes), `origins`, `concurrency` (requests side by side), `insecure` (plain http to another machine). Raises BadSetting.
@@ -69,6 +69,8 @@ class HTTPProvider:
     #: Other origins that this third party's own URLs lead to.
     origins: tuple[str, ...] = ()
     headers: Mapping[str, str] = {}
+    #: The headers in which its answers say whom and what they are for, by what they say: `{"rights": "X-OAuth-Scopes"}`. All pages say the same.
+    scope_headers: Mapping[str, str] = {}
     #: What the third party allows: one rate, or several that hold together.
     rate: Rate | tuple[Rate, ...] | None = None
     #: What its answers mean where that differs from `recon.fetch.classify.DEFAULT`.
@@ -97,6 +99,7 @@ class HTTPProvider:
         origins = Origins(base, [_location(section, "origins", other, insecure=insecure).origin for other in others])
         self.auth = auth_of(section, insecure=insecure) or self.auth
         self.headers = {**self.headers, **_table(section, "headers")}
+        self.scope_headers = {**self.scope_headers, **_table(section, "scope_headers")}
         rates = rates_of(section)
         self.rate = (rates[0] if len(rates) == 1 else rates) or self.rate
         self.classify = (*rules_of(section), *self.classify)
@@ -119,6 +122,7 @@ class HTTPProvider:
             # Without a credential of ours nothing tells accounts apart but the provider's own name.
             account=None if self.auth is not None else self.name,
             classifier=Classifier(self.classify),
+            scope=self.scope_headers,
             endpoint=self._endpoint,
             timeout=self.timeout,
             policy=policy,

@@ -68,6 +68,7 @@ class GraphWalk:
             unread=unread,
             total=self._total(cut, subject),
             bytes_read=response.wire_bytes,
+            scope=self._asker.session.scope_of(response),
         )
         return page, following
 

@@ -38,6 +38,8 @@ class PageLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     spent: tuple[int, int, int, int] = (0, 0, 0, 0)
     overlap: int = 0
     notes: list[str] = []
+    #: What the answer said of its scope, where no page of its part had before.
+    scope: dict[str, str] = {}
 
 
 class Note(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -115,6 +117,7 @@ class PartState:
     last_at: datetime | None = None
     digests: dict[str, int] = field(default_factory=dict)
     places: dict[bytes, int] = field(default_factory=dict)
+    scope: dict[str, str] = field(default_factory=dict)
 
     def begin_anew(self) -> None:
         """Nothing of it counts any more."""
@@ -136,6 +139,7 @@ class PartState:
         self.last_at = parse_iso(line.at) if line.at else self.last_at
         self.checkpoint = line.next
         self.proof = line.end
+        self.scope = {**line.scope, **self.scope}
         if line.items:
             self.digests[line.sha] = self.pages
         if line.next is not None:

@@ -268,6 +268,7 @@ class _Landing:
         if (page.next is None) == (page.end is None):
             msg = f"{where} says {'both a next page and an end' if page.end else 'neither a next page nor an end'}"
             raise InvalidPage(msg)
+        self._refuse_other_scope(page, where)
         earlier = self._spool.seen(page, part.number)
         if earlier is not None:
             msg = f"{where} holds the same {len(page.items):,} items as page {earlier:,}; the listing runs in a circle"
@@ -283,6 +284,14 @@ class _Landing:
         self._spool.append(page, at=self._clock.now(), part=part.number, spent=self._spent())
         self._tries.pop(part.number, None)
         self._empty[part.number] = 0 if page.items or page.unread or page.left_out else self._empty.get(part.number, 0) + 1
+
+    def _refuse_other_scope(self, page: Page, where: str) -> None:
+        """Raises InvalidPage for an answer to somebody else, or of another version, than the pages before."""
+        for name, told in page.scope.items():
+            before = self._spool.scope.get(name, told)
+            if told != before:
+                msg = f"{where} was answered with the {name} {told!r}, and the pages before it with {before!r}: they are no one listing"
+                raise InvalidPage(msg, hint="see that the credential, its rights and the API's version stay as they are while a fetch runs")
 
     def _prove_onward(self, part: PartState, page: Page, where: str) -> None:
         assert page.next is not None
@@ -379,7 +388,7 @@ class _Landing:
             spool,
             provider=self._provider.name,
             resource=self._listing.resource,
-            scope=self._scope,
+            scope={**self._scope, **{f"answered {name}": told for name, told in discreet(self._spool.scope).items()}},
             failed={number: error.message for number, error in self._failed.items()},
             started_at=self._started_at,
             finished_at=finished_at,

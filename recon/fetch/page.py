@@ -1,7 +1,7 @@
 """What travels from a provider to the engine: pages of raw records, and answers to reads by id."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -35,6 +35,7 @@ class Page:
     Exactly one of `next` (the checkpoint of the page after this one) and `end` is set.
     `total` is what the API itself says the listing holds, where it says so. `left_out` counts the items that stood on the page and are
     none of the resource's. The first `overlap` items are those that the page before ended with. `notes` say what this page came through, for the certificate.
+    `scope` is what the answer itself said of whom and what it was for: the account, the credential's rights, the API's version.
     """
 
     items: list[bytes]
@@ -46,6 +47,7 @@ class Page:
     left_out: int = 0
     overlap: int = 0
     notes: tuple[str, ...] = ()
+    scope: Mapping[str, str] = field(default_factory=dict)
 
 
 class LookupStatus(StrEnum):

@@ -27,6 +27,8 @@ from recon.job import Scalar
 from recon.secret import MASK
 
 SHORTEST_MASKED = 4
+MOST_SCOPE = 200
+"""Characters of a header that are shown."""
 E = TypeVar("E", bound=ReconError)
 
 
@@ -39,6 +41,8 @@ class Terms:
     #: What the rates are counted for, beside the origin and the credential.
     account: Hashable = None
     classifier: Classifier = field(default_factory=Classifier)
+    #: What answers say of their scope, and the header in which each of it stands.
+    scope: Mapping[str, str] = field(default_factory=dict)
     #: The endpoint that a path belongs to, for the rates that are each endpoint's.
     endpoint: Callable[[str], str] = str
     timeout: float = 30.0
@@ -82,6 +86,7 @@ class Session:
         self._leave.atexit = False
         self._transport: Network = Transport(origins, timeout=terms.timeout, bounds=terms.bounds)
         self._classifier = terms.classifier
+        self._scope = terms.scope
         self._endpoint = terms.endpoint
         self._longest = terms.policy.max_wait
         self._retrier = Retrier(terms.policy, self._limiter, on_retry=self._count_failure, classifier=terms.classifier)
@@ -187,6 +192,11 @@ class Session:
             case _:
                 self._limiter.passed(turn, clock, told(response, clock.now()))
         return response, action, signed_with
+
+    def scope_of(self, response: Response) -> dict[str, str]:
+        """What the answer says of whom and what it is for, of what is declared; without its secrets, and cut short."""
+        told = {name: response.headers.get(header.lower()) for name, header in self._scope.items()}
+        return {name: inert(self.mask(text), MOST_SCOPE) for name, text in told.items() if text is not None}
 
     def refusal(self, response: Response, subject: str) -> Refused:
         """The error for a final answer that is no page: what the API said, and never a query or a secret."""

@@ -184,6 +184,7 @@ class Spool(Standing):
             spent=spent,
             overlap=page.overlap,
             notes=list(page.notes),
+            scope={name: told for name, told in page.scope.items() if name not in self.parts[part].scope},
         )
         entry = msgspec.json.encode(line) + b"\n"
         try:

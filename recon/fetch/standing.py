@@ -21,6 +21,8 @@ class Standing:
         self.serial: str | None = None
         #: What the fetch came through, in words.
         self.notes: list[str] = []
+        #: What the answers said of their scope, by the first of the pages that count.
+        self.scope: dict[str, str] = {}
         #: How often what readers took of the pages that were written came not to be true any more: whoever reads along has to begin anew.
         self.voided = 0
         self.bytes_read = 0
@@ -123,6 +125,7 @@ class Standing:
             self._digests[part.partition.turn, line.sha] = part
         of = f"{part.partition.name}, " if part.number else ""
         self.notes += [f"{of}{note}" for note in line.notes]
+        self.scope = {**line.scope, **self.scope} if line.scope else self.scope
         self.bytes_read += line.bytes_read
         self.spent = line.spent
         self.last_at = part.last_at or self.last_at
@@ -184,6 +187,8 @@ class Standing:
     def _forget(self, part: PartState) -> None:
         """A part as it stands counts no more."""
         self.sums.add(part, -1)
+        others = [one.scope for one in self._live if one is not part]
+        self.scope = {name: told for scope in reversed(others) for name, told in scope.items()}
         for digest in part.digests:
             self._digests.pop((part.partition.turn, digest), None)
 

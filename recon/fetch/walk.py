@@ -168,6 +168,7 @@ class Walk:
             left_out=len(items) - len(kept),
             # Where some are left out, nothing says how many of the first ones still are.
             overlap=overlap if len(kept) == len(cut.items) else 0,
+            scope=self._session.scope_of(response),
             notes=(*notes, *((TOLD,) if same else ()), *((GONE.format(page=ask.page),) if known is not None else ())),
         )
         return page, following

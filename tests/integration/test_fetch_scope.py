@@ -1,0 +1,73 @@
+"""Whom and what the pages of a fetch are for: told by the answers themselves, and the same from the first to the last."""
+
+from pathlib import Path
+
+import pytest
+
+from recon.errors import Unreachable
+from tests.integration.fetched import fetched, rest
+from tests.servers.scripted import Answer, Call, scripted
+
+LIST = """
+path = "orders"
+records = "data"
+paging = { rule = "cursor", param = "after", at = "next" }
+"""
+HEADERS = {"account": "X-Account", "version": "X-Version"}
+
+
+def page(call: Call, account: str) -> Answer:
+    """One of three pages of two orders, answered for `account`."""
+    number = int(call.query.get("after", "1"))
+    data = [{"id": f"o{number}{n}"} for n in range(2)]
+    return Answer({"data": data, "next": str(number + 1) if number < 3 else None}, headers={"X-Account": account, "X-Version": "7"})
+
+
+def test_the_certificate_says_whom_the_answers_were_for(tmp_path: Path) -> None:
+    """What every page says of the account and the version stands in the scope of a whole fetch."""
+    with scripted(lambda call: page(call, "acct_1")) as server:
+        provider = rest(f"{server.url}/", LIST, scope_headers=HEADERS)
+        coverage = fetched(provider, tmp_path).coverage
+        provider.close()
+
+    assert coverage.whole
+    assert {name: coverage.scope[name] for name in ("answered account", "answered version")} == {
+        "answered account": "acct_1",
+        "answered version": "7",
+    }
+
+
+def test_a_page_of_another_account_makes_the_fetch_partial(tmp_path: Path) -> None:
+    """A page that is answered for somebody else, however often it is asked for, is never put together with the others."""
+    with scripted(lambda call: page(call, "acct_2" if call.query.get("after") == "3" else "acct_1")) as server:
+        provider = rest(f"{server.url}/", LIST, scope_headers=HEADERS)
+        found = fetched(provider, tmp_path)
+        provider.close()
+
+    assert not found.coverage.whole
+    assert "page 3 was answered with the account 'acct_2', and the pages before it with 'acct_1'" in found.coverage.proof
+    assert found.keys == ["o10", "o11", "o20", "o21"]
+
+
+def test_pages_of_another_account_are_not_gone_on_from(tmp_path: Path) -> None:
+    """A fetch that is gone on with later under another account begins anew, and all its pages are that one's."""
+    account = "acct_1"
+
+    def answer(call: Call) -> Answer:
+        dead = account == "acct_1" and call.query.get("after") == "3"
+        return Answer({}, status=500) if dead else page(call, account)
+
+    with scripted(answer) as server:
+        first = rest(f"{server.url}/", LIST, scope_headers=HEADERS, tries=1)
+        with pytest.raises(Unreachable):
+            fetched(first, tmp_path)
+        first.close()
+        account = "acct_2"
+        second = rest(f"{server.url}/", LIST, scope_headers=HEADERS)
+        found = fetched(second, tmp_path)
+        second.close()
+
+    assert found.coverage.whole
+    assert found.coverage.scope["answered account"] == "acct_2"
+    assert [call.query.get("after", "1") for call in server.calls] == ["1", "2", "3", "3", "1", "2", "3"]
+    assert "started anew" in found.coverage.proof
