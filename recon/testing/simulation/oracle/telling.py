@@ -29,9 +29,11 @@ def clean_is_clean(facts: Facts) -> Iterator[str]:
                     yield f"run {run.run} of {domain} at {when(run.ended)} is clean, and {key} differed all the while from {when(began)}"
                 elif not _left_out(facts, run):
                     yield f"run {run.run} of {domain} at {when(run.ended)} is clean, and {key} was missing all the while from {when(began)}"
-            bad = [page for page in pages if any(held == UNREADABLE for _, held in page.items)]
-            if bad and bad[-1].at >= began and not _again(facts, run, bad[-1].at):
-                yield f"run {run.run} of {domain} at {when(run.ended)} is clean, and an item shown at {when(bad[-1].at)} could not be read"
+            # Where pages overlap an item may stand on two of them, and counts as the later one has it.
+            last = {key: (page.at, held) for page in pages for key, held in page.items}
+            bad = max((at for at, held in last.values() if held == UNREADABLE), default=began - 1)
+            if bad >= began and not _again(facts, run, bad):
+                yield f"run {run.run} of {domain} at {when(run.ended)} is clean, and an item shown at {when(bad)} could not be read"
             double = [key for where, key, since, until in facts.doubled if where == domain and since < began and until > run.ended]
             if double and not any(acknowledged(facts, domain, key, run.ended) for key in double):
                 yield f"run {run.run} of {domain} at {when(run.ended)} is clean, and {double[0]} stands twice in the target"
