@@ -19,7 +19,7 @@ IN_FLIGHT = or_(outbox.c.state == WAITS, outbox.c.state == literal_column("'with
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
 
 
-class Answered(msgspec.Struct, frozen=True):
+class Answered(msgspec.Struct, frozen=True, gc=False):
     """One event, as it was read from the outbox, and what became of it."""
 
     row: Due
