@@ -69,9 +69,7 @@ def due_of(found: CursorResult[Any]) -> list[Due]:
     """The rows of a query for `DUE`, to be told as they are stored."""
     # `lane_of` stands here in its own words, since a call for each event is felt.
     return [
-        Due(*[*row, row[-1], version if (version := row.version) > NEWEST else NEWEST])
-        for part in found.partitions(CHUNK)
-        for row in part
+        Due(*[*row, row[-1], version if (version := row.version) > NEWEST else NEWEST]) for part in found.partitions(CHUNK) for row in part
     ]
 
 
