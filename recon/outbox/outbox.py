@@ -5,14 +5,12 @@ its way to one destination: waiting, sent, dead (refused for good) or withdrawn 
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, literal, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
 
 from recon.errors import Held, StalePlan
 from recon.outbox.telling import NEWEST, lane_of
@@ -102,10 +100,10 @@ class Outbox:
         source = select(*columns.values()).select_from(joined).where(plan_events.c.run_id == run_id).order_by(plan_events.c.position)
         statement = self._insert(outbox).from_select(list(columns), source)
         if _nothing_waits(conn, domain, publisher, version):
-            # Then nothing is there already, and is not looked for row by row, but for what a replay puts there in this very moment.
-            with suppress(IntegrityError), conn.begin_nested():
-                conn.execute(statement)
-                return
+            # Then nothing can be there already, and is not looked for row by row. Nor can anybody put it there meanwhile: a replay writes to
+            # the events first, as `_store` has done, and dead letters are sent again under the domain's lease.
+            conn.execute(statement)
+            return
         # One that still waits, of an earlier night or of a replay, is this run's from now on: it is not sent twice, and is withdrawn once it is untrue.
         again = {name: statement.excluded[name] for name in ("run_id", "emission", "due_at", "replay")}
         conn.execute(statement.on_conflict_do_update(index_elements=ONE_WAITING, index_where=WAITING, set_=again))
