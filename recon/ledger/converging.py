@@ -1,6 +1,6 @@
 """What became of corrections that were delivered: healed, persisting, or not to be judged by this look.
 
-An event is delivered once the job's first destination has confirmed it (`recon_events.confirmed_at`), and counts for a look that began after that.
+An event is delivered once the job's first destination has confirmed it (`recon.state.confirmed`), and counts for a look that began after that.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, and_, func, select
 
 from recon.ledger.life import Life
 from recon.report.figures import Convergence, Standing, Unheeded
+from recon.state.confirmed import confirmed_at
 from recon.state.database import State
 from recon.state.tables import OPEN, WAITS, Instant, events, findings, ledger, outbox
 
@@ -32,10 +33,10 @@ class Delivered:
 
 def delivered(state: State, domain: str) -> Mapping[str, Delivered]:
     """The open discrepancies of a domain whose correction was delivered, by key, in order."""
-    columns = ledger.c.key, ledger.c.kind, ledger.c.source_token, ledger.c.target_token, events.c.confirmed_at
-    query = select(*columns).select_from(_told()).where(*_open(domain), events.c.confirmed_at.is_not(None)).order_by(ledger.c.key)
+    columns = ledger.c.key, ledger.c.kind, ledger.c.source_token, ledger.c.target_token, confirmed_at()
+    query = select(*columns).select_from(_told()).where(*_open(domain)).order_by(ledger.c.key)
     with state.read() as conn:
-        return {row[0]: Delivered(*row[1:]) for row in conn.execute(query)}
+        return {row[0]: Delivered(*row[1:]) for row in conn.execute(query) if row[-1] is not None}
 
 
 class Tally:
@@ -50,7 +51,7 @@ class Tally:
         self.worst: list[tuple[int, str, datetime, bool]] = []
 
     def _before(self, only_keys: Collection[str] | None) -> int:
-        query = select(ledger.c.key).select_from(_told()).where(*_open(self.domain), events.c.confirmed_at < self.looked_at)
+        query = select(ledger.c.key).select_from(_told()).where(*_open(self.domain), confirmed_at() < self.looked_at)
         if only_keys is None:
             return int(self.conn.execute(select(func.count()).select_from(query.subquery())).scalar_one())
         wanted = set(only_keys)
@@ -69,12 +70,15 @@ class Tally:
 
     def figure(self, run_id: str, now: datetime) -> Convergence | None:
         """The sum of it, once everything is written down; None where nothing had been delivered."""
-        last = events.c.confirmed_at < self.looked_at
         resolved = and_(findings.c.run_id == run_id, findings.c.standing == Standing.RESOLVED)
-        query = select(func.count(), func.min(events.c.confirmed_at, type_=Instant))
-        count, first = self.conn.execute(
-            query.select_from(findings.join(events, events.c.id == findings.c.event_id)).where(resolved, last)
-        ).one()
+        told = (
+            select(confirmed_at().label("at"))
+            .select_from(findings.join(events, events.c.id == findings.c.event_id))
+            .where(resolved)
+            .subquery()
+        )
+        query = select(func.count(), func.min(told.c.at, type_=Instant)).where(told.c.at < self.looked_at)
+        count, first = self.conn.execute(query).one()
         healed = int(count) + self.unseen
         unknown = max(0, self.before - healed - self.persisting)
         if not healed + self.persisting + unknown:

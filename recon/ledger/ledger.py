@@ -42,6 +42,7 @@ from recon.ledger.life import Life, Sighting, seen
 from recon.ledger.story import Story, story_in
 from recon.report.figures import Standing
 from recon.state.bulk import Bulk, json_text
+from recon.state.confirmed import confirmed_at
 from recon.state.database import State
 from recon.state.run import Run
 from recon.state.tables import OPEN, WAITS, doubts, events, findings, ledger, micros, outbox
@@ -191,7 +192,7 @@ class _Recorder:
         if not ids:
             return set()
         # A query of its own: joined to the ledger's, PostgreSQL read all events for every batch.
-        rows = self.conn.execute(select(events.c.id, events.c.confirmed_at).where(events.c.id.in_(ids)))
+        rows = self.conn.execute(select(events.c.id, confirmed_at().label("confirmed_at")).where(events.c.id.in_(ids)))
         return {row.id for row in rows if row.confirmed_at is not None and row.confirmed_at < self.looked_at}
 
     def _finding(self, found: Discrepancy, life: Life) -> dict[str, Any]:
@@ -359,7 +360,7 @@ def _owed(waiting: Any) -> ColumnElement[bool]:
     same = sent.c.event_id == waiting.c.event_id, sent.c.publisher == waiting.c.publisher, sent.c.version == waiting.c.version
     # That it does not wait stands there for the index: SQLite uses it only where it sees its condition.
     had = exists().where(*same, sent.c.state != WAITS, sent.c.state == literal_column("'sent'"))
-    return and_(events.c.confirmed_at.is_not(None), ~had)
+    return and_(confirmed_at().is_not(None), ~had)
 
 
 def _micros(value: Any) -> int | None:

@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, case, exists, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from recon.errors import BadRequest
+from recon.state.bulk import among
 from recon.state.database import State
-from recon.state.tables import WAITS, events, ledger, outbox
+from recon.state.tables import WAITS, events, leases, ledger, outbox
+
+TRIES = 5
+"""So often dead letters are put back to wait, where each time a replay had put one of them there in the same moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,17 +83,25 @@ class DeadLetters:
         what is right. One that waits again by itself counts as on its way.
         """
         with self.state.begin() as conn:
-            now = self.state.now(conn)
             asked = _dead(domain, publisher, event)
-            seqs = conn.execute(select(outbox.c.seq).where(*asked)).scalars().all()
+            _hold(conn, asked)
+            now = self.state.now(conn)
+            seqs = conn.execute(select(outbox.c.seq).where(*asked).order_by(outbox.c.seq)).scalars().all()
             _refuse_none(seqs, domain, publisher, event)
             mine = [*asked] if stale else [*asked, _current()]
-            again = conn.execute(
-                update(outbox)
-                .where(outbox.c.seq.in_(select(outbox.c.seq).where(*mine)))
-                .values(state="waiting", due_at=now, enqueued_at=now, attempts=0)
-            )
-            return Redriven(again=again.rowcount, stale=len(seqs) - again.rowcount)
+            again = update(outbox).where(outbox.c.seq.in_(select(outbox.c.seq).where(*mine)))
+            for left in reversed(range(TRIES)):
+                try:
+                    with conn.begin_nested():
+                        conn.execute(again.values(state="waiting", due_at=now, enqueued_at=now, attempts=0))
+                    break
+                except IntegrityError:
+                    # A replay had put the same event to wait, and has committed by now: it is seen, and is none of these any more.
+                    if not left:
+                        raise
+            stays = select(func.count()).select_from(outbox).where(among(conn, outbox.c.seq, seqs), *asked)
+            left_there = conn.execute(stays).scalar_one()
+            return Redriven(again=len(seqs) - left_there, stale=left_there)
 
     def discard(self, *, by: str, reason: str, domain: str | None = None, publisher: str | None = None, event: str | None = None) -> int:
         """Lets them go, with a person's name and reason; the event itself stays in the store. Raises BadRequest where there is none."""
@@ -103,6 +116,16 @@ class DeadLetters:
             gone = update(outbox).where(outbox.c.seq.in_(select(outbox.c.seq).where(*asked)))
             conn.execute(gone.values(state="withdrawn", reason=why + func.coalesce(outbox.c.reason, "")))
             return len(seqs)
+
+
+def _hold(conn: Connection, asked: Sequence[Any]) -> None:
+    """Until the transaction ends no night of their domains puts anything into the outbox: it would tell the same event, at the same moment.
+
+    A night holds its domain's lease from before it enqueues until that is committed, so it is waited for, and waits.
+    """
+    domains = select(outbox.c.domain).where(*asked).distinct()
+    found = conn.execute(domains).scalars().all()
+    conn.execute(select(leases.c.domain).where(leases.c.domain.in_(found)).order_by(leases.c.domain).with_for_update()).all()
 
 
 def _dead(domain: str | None, publisher: str | None, event: str | None) -> list[Any]:

@@ -11,21 +11,20 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
-from typing import Any
 
 import msgspec
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 
 from recon.clock import Clock
 from recon.errors import LeaseHeld
 from recon.outbox.breaker import Breaker
 from recon.outbox.counting import Counts
-from recon.outbox.line import LINE, WIDEST, domains_of, left_of, oldest, probe, waiting_for
+from recon.outbox.line import LINE, WIDEST, alone, domains_of, left_of, oldest, probe, waiting_for
 from recon.outbox.manner import Manner, Manners, plain
 from recon.outbox.marking import Answered, mark
 from recon.outbox.parked import parked
 from recon.outbox.standing import remember, standings
-from recon.outbox.telling import DUE, NEWEST, Due, Teller, Untold, batches, lane_of
+from recon.outbox.telling import DUE, NEWEST, Due, Teller, Untold, batches, due_of
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
 from recon.redact import redact
 from recon.report.figures import DeliveryFigure
@@ -181,7 +180,7 @@ class _Drain:
         self.clock.sleep(seconds)
         return self.clock.monotonic() - begun >= seconds / 2
 
-    def _due(self) -> Sequence[Row[Any]]:
+    def _due(self) -> list[Due]:
         """What may go now: of each key, in each version, only its oldest waiting event, so that a later one never overtakes it.
 
         Mostly that is what stands first in the outbox. Where much of that has to wait, the rest is chosen here, over a stream that is
@@ -196,17 +195,17 @@ class _Drain:
             by_index(conn)
             now = micros(self.state.now(conn))
             if not self.breaker.probing:
-                first = conn.execute(query.where(*waiting).limit(limit)).all()
-                due = [row for row in oldest(first) if row.due <= now]
+                first = due_of(conn.execute(query.where(*waiting).limit(limit)))
+                due = [row for row in (first if alone(first) else oldest(first)) if row.due <= now]
                 if len(first) < limit or len(due) > limit // 2:
                     return due
             line = select(*LINE).where(*waiting).order_by(outbox.c.seq)
             with conn.execute(line, execution_options={"yield_per": WIDEST}) as rows:
                 able = (row for row in oldest(rows) if row.due <= now)
                 chosen = probe(able) if self.breaker.probing else [row.seq for row in islice(able, limit)]
-            return conn.execute(query.where(among(conn, outbox.c.seq, chosen))).all() if chosen else ()
+            return due_of(conn.execute(query.where(among(conn, outbox.c.seq, chosen)))) if chosen else []
 
-    def _probes(self) -> Sequence[Row[Any]]:
+    def _probes(self) -> list[Due]:
         """One event of each version: a destination that is well but for one of them must not look as if it took none."""
         waiting = waiting_for(self.name, self.domain)
         chosen = []
@@ -218,7 +217,7 @@ class _Drain:
                 with conn.execute(line, execution_options={"yield_per": WIDEST}) as rows:
                     chosen += [row.seq for row in islice((row for row in oldest(rows) if row.due <= now), 1)]
             query = select(*DUE).join(events, events.c.id == outbox.c.event_id).order_by(outbox.c.seq)
-            return conn.execute(query.where(among(conn, outbox.c.seq, chosen))).all() if chosen else ()
+            return due_of(conn.execute(query.where(among(conn, outbox.c.seq, chosen)))) if chosen else []
 
     def _next_due(self) -> float | None:
         """Seconds until the next event may go; None where none waits."""
@@ -235,7 +234,7 @@ class _Drain:
                 first = min((row.due for row in oldest(rows)), default=None)
             return None if first is None else max(0.0, (first - micros(now)) / 1_000_000)
 
-    def _window(self, rows: Sequence[Row[Any]]) -> None:
+    def _window(self, rows: list[Due]) -> None:
         """Sends a window of events, a batch at a time, and marks them."""
         size = max(1, self.publisher.capabilities.batch)
         begun = marked = self.clock.monotonic()
@@ -246,7 +245,7 @@ class _Drain:
                 if self.remaining <= 0:
                     return
                 # What is not taken in one version may be in another, which is asked for itself.
-                lane = lane_of(batch[0].version)
+                lane = batch[0].lane
                 if lane == tried and self.breaker.wait(self.clock.monotonic()) > 0:
                     continue
                 tried = lane
@@ -262,7 +261,7 @@ class _Drain:
             # Whatever ended it, what was answered is not forgotten.
             self._mark()
 
-    def _fit(self, rows: Sequence[Row[Any]], seconds: float) -> None:
+    def _fit(self, rows: Sequence[Due], seconds: float) -> None:
         """Widens the window while it is sent sooner than it would be marked, as far as memory allows; narrows it where a destination takes its time."""
         quick = seconds < MARK_SECONDS and not self.breaker.failures
         mean = max(1, sum(len(row.body) for row in rows) // len(rows))
@@ -275,20 +274,20 @@ class _Drain:
                 self.lease = leases.renew(self.state, conn, self.lease)
             self.renewed = self.clock.monotonic()
 
-    def _told(self, rows: Sequence[Row[Any]]) -> list[Due]:
+    def _told(self, rows: list[Due]) -> list[Due]:
         """The rows in the versions that they are to be told in; those that cannot be have their answer here."""
-        if self.versions is None and all(row.version <= NEWEST for row in rows):
-            return Due.stored_of(rows)
+        if self.versions is None and rows[0].lane == NEWEST:
+            return rows
         with self.state.read() as conn:
             today = self.state.now(conn).date()
         teller = Teller(self.versions, today, discreet=self.veil is not None and bool(self.veil.names))
         found = []
         for row in rows:
             try:
-                found.append(Due.of(row, teller.told(row.body, row.version)))
+                found.append(row.told(teller.told(row.stored, row.version)))
             except Untold as untold:
                 outcome = replace(untold.outcome, reason=redact(untold.outcome.reason))
-                self.answered.append(Answered(Due.of(row, row.body), outcome))
+                self.answered.append(Answered(row, outcome))
         return found
 
     def _fitting(self, rows: list[Due]) -> list[Due]:
@@ -325,7 +324,7 @@ class _Drain:
         with self._hiding(rows):
             outcomes = self._published(batch)
         self.answered += [Answered(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
-        failed = [outcome for outcome in outcomes if outcome.kind in {OutcomeKind.RETRY, OutcomeKind.UNKNOWN}]
+        failed = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.RETRY or outcome.kind is OutcomeKind.UNKNOWN]
         if len(failed) < len(outcomes):
             self.breaker.success()
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Row, func, select, type_coerce
 
-from recon.outbox.telling import lane_of
+from recon.outbox.telling import Due, lane_of
 from recon.state.database import State
 from recon.state.tables import WAITS, outbox
 
@@ -18,8 +18,13 @@ WIDEST = 8000
 """At most so many rows are looked at together."""
 
 
-def oldest(rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
-    """Of each key, in each version, the first row."""
+def alone(rows: Sequence[Due]) -> bool:
+    """Whether each row is the only one of its key: as it mostly is, and told sooner of all than of each."""
+    return len({row.partitionkey for row in rows}) == len(rows)
+
+
+def oldest(rows: Iterable[Any]) -> Iterator[Any]:
+    """Of each key, in each version, the first row; of rows that have both."""
     places: set[tuple[str, int]] = set()
     for row in rows:
         place = row.partitionkey, lane_of(row.version)

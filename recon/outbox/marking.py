@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, literal_column, or_, select, update
+from sqlalchemy import Connection, literal_column, or_, update
 
 from recon.outbox.telling import NEWEST, Due
 from recon.publishers.base import Outcome, OutcomeKind
 from recon.state.bulk import among, by_index
-from recon.state.tables import WAITS, events, moment, outbox
+from recon.state.tables import WAITS, moment, outbox
 
 IN_FLIGHT = or_(outbox.c.state == WAITS, outbox.c.state == literal_column("'withdrawn'"))
 """What may be on its way: an event that was withdrawn meanwhile has gone out all the same, and is said to have."""
@@ -19,7 +19,7 @@ IN_FLIGHT = or_(outbox.c.state == WAITS, outbox.c.state == literal_column("'with
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
 
 
-class Answered(msgspec.Struct, frozen=True):
+class Answered(msgspec.Struct, frozen=True, gc=False):
     """One event, as it was read from the outbox, and what became of it."""
 
     row: Due
@@ -27,33 +27,29 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 def mark(conn: Connection, answered: Sequence[Answered], now: datetime, *, heals: bool) -> None:
-    """Writes the outcomes into the outbox, in the caller's transaction; with `heals`, a confirmed event is from now on said to be delivered."""
+    """Writes the outcomes into the outbox, in the caller's transaction; with `heals`, a confirmed event is from now on said to be delivered
+    (`recon.state.confirmed`), by a column of the row that is written anyway.
+    """
     by_index(conn)
-    settled: dict[tuple[bool, bool, str | None], list[int]] = defaultdict(list)
+    settled: dict[tuple[bool, bool, str | None, bool], list[int]] = defaultdict(list)
     parked: dict[tuple[datetime, str], list[int]] = defaultdict(list)
-    confirmed: list[int] = []
     for one in answered:
         outcome = one.outcome
         if outcome.kind is OutcomeKind.CONFIRMED:
-            settled[True, outcome.duplicate, outcome.reason or None].append(one.row.seq)
             # The newest version counts: an older one alone is not what the event says.
-            confirmed += [one.row.seq] if one.row.lane == NEWEST else []
+            settled[True, outcome.duplicate, outcome.reason or None, heals and one.row.lane == NEWEST].append(one.row.seq)
         elif outcome.kind is OutcomeKind.REJECTED:
-            settled[False, outcome.duplicate, outcome.reason or None].append(one.row.seq)
+            settled[False, outcome.duplicate, outcome.reason or None, False].append(one.row.seq)
         else:
             age = (now - moment(one.row.enqueued)).total_seconds()
             due = now + timedelta(seconds=pause_after(age, outcome.after))
             parked[due, outcome.reason or outcome.kind.value].append(one.row.seq)
-    for (sent, duplicate, reason), seqs in settled.items():
-        values = {"state": "sent" if sent else "dead", "sent_at": now if sent else None, "duplicate": duplicate, "reason": reason}
+    for (sent, duplicate, reason, counts), seqs in settled.items():
+        ended = {"state": "sent" if sent else "dead", "sent_at": now if sent else None}
+        values = {**ended, "duplicate": duplicate, "reason": reason, "heals": counts}
         _write(conn, seqs, IN_FLIGHT, now, values)
     for (due, reason), seqs in parked.items():
         _write(conn, seqs, outbox.c.state == WAITS, now, {"due_at": due, "reason": reason})
-    if confirmed and heals:
-        # One that lies ahead is of a clock that was set back since: it would not count until then.
-        unknown = or_(events.c.confirmed_at.is_(None), events.c.confirmed_at > now)
-        told = select(outbox.c.event_id).where(among(conn, outbox.c.seq, sorted(confirmed)))
-        conn.execute(update(events).where(events.c.id.in_(told), unknown).values(confirmed_at=now))
 
 
 def _write(conn: Connection, seqs: list[int], state: Any, now: datetime, values: Mapping[str, Any]) -> None:

@@ -65,7 +65,7 @@ class Outbox:
         self._store(conn, claim.run.domain, run_id, now)
         for publisher in publishers:
             for version in (NEWEST, *(older or {}).get(publisher, ())):
-                self._queue(conn, run_id, publisher, now, version)
+                self._queue(conn, run_id, publisher, now, domain=claim.run.domain, version=version)
         mine = select(plan_events.c.event_id).where(plan_events.c.run_id == run_id)
         told = ledger.c.domain == claim.run.domain, ledger.c.event_id.in_(mine)
         conn.execute(update(ledger).where(*told).values(emissions=ledger.c.emissions + 1, emitted_at=now))
@@ -94,11 +94,16 @@ class Outbox:
         again = {"emissions": events.c.emissions + 1}
         conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_=again))
 
-    def _queue(self, conn: Connection, run_id: str, publisher: str, now: datetime, version: int) -> None:
+    def _queue(self, conn: Connection, run_id: str, publisher: str, now: datetime, *, domain: str, version: int) -> None:
         columns = {**waiting_row(literal(run_id), publisher, now, version), "replay": null()}
         joined = plan_events.join(events, events.c.id == plan_events.c.event_id)
         source = select(*columns.values()).select_from(joined).where(plan_events.c.run_id == run_id).order_by(plan_events.c.position)
         statement = self._insert(outbox).from_select(list(columns), source)
+        if _nothing_waits(conn, domain, publisher, version):
+            # Then nothing can be there already, and is not looked for row by row. Nor can anybody put it there meanwhile: a replay writes to
+            # the events first, as `_store` has done, and dead letters are sent again under the domain's lease.
+            conn.execute(statement)
+            return
         # One that still waits, of an earlier night or of a replay, is this run's from now on: it is not sent twice, and is withdrawn once it is untrue.
         again = {name: statement.excluded[name] for name in ("run_id", "emission", "due_at", "replay")}
         conn.execute(statement.on_conflict_do_update(index_elements=ONE_WAITING, index_where=WAITING, set_=again))
@@ -171,6 +176,11 @@ def waiting_row(run_id: Any, publisher: str, now: datetime, version: int) -> dic
         "duplicate": literal(value=False),
         "version": literal(version),
     }
+
+
+def _nothing_waits(conn: Connection, domain: str, publisher: str, version: int) -> bool:
+    mine = outbox.c.domain == domain, outbox.c.publisher == publisher, outbox.c.version == version, outbox.c.state == WAITS
+    return conn.execute(select(outbox.c.seq).where(*mine).limit(1)).first() is None
 
 
 def _counts() -> list[Any]:

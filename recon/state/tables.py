@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every revision of the schema that this version knows, oldest first; a test holds it equal to the migration files."""
 
 HEAD = REVISIONS[-1]
@@ -299,7 +299,7 @@ events = Table(
     Column("run_id", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("emissions", Integer, nullable=False),
-    # When a receiver first confirmed it; NULL until then.
+    # When a receiver first confirmed it, as revisions before 0006 wrote it down; since then the outbox says so (state/confirmed.py).
     Column("confirmed_at", Instant),
     Index("recon_events_by_key", "domain", "key"),
     Index("recon_events_by_time", "created_at"),
@@ -338,9 +338,11 @@ outbox = Table(
     Column("replay", Text),
     # The older version of its data that is sent; 0 for the newest, as it is stored.
     Column("version", Integer, nullable=False, server_default=text("0")),
-    # Only what waits is indexed for the drain, so the index stays small however long the history grows.
-    Index("recon_outbox_waiting_by_domain", "domain", sqlite_where=WAITING, postgresql_where=WAITING),
-    Index("recon_outbox_waiting", "publisher", "domain", "seq", sqlite_where=WAITING, postgresql_where=WAITING),
+    # Of what was sent: whether that counts as delivered, in the newest version and to a destination that heals; NULL before revision 0006.
+    Column("heals", Boolean),
+    # Only what waits is indexed for the drain, so the index stays small however long the history grows. The domain comes first, since the
+    # ledger asks for what waits of it, whatever the destination.
+    Index("recon_outbox_waiting", "domain", "publisher", "seq", sqlite_where=WAITING, postgresql_where=WAITING),
     Index("recon_outbox_one_waiting", *ONE_WAITING, unique=True, sqlite_where=WAITING, postgresql_where=WAITING),
     Index("recon_outbox_by_run", "run_id"),
     # What waits has one of its own, so whoever looks an event up asks twice: of what waits, and of what does not.

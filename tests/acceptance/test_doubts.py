@@ -36,7 +36,6 @@ def undelivered(shop: Shop) -> None:
     """What a destination that was down all night leaves behind."""
     database = sqlite3.connect(shop.folder / ".recon/state.db")
     database.execute("update recon_outbox set state = 'waiting', sent_at = null")
-    database.execute("update recon_events set confirmed_at = null")
     database.commit()
     database.close()
 

@@ -525,7 +525,9 @@ def order_of_a_key(stack: ExitStack) -> None:
     def due(self: Any) -> Any:
         query = select(*delivery.DUE).join(events, events.c.id == outbox.c.event_id).where(*waiting_for(self.name, self.domain))
         with self.state.read() as conn:
-            return conn.execute(query.where(outbox.c.due_at <= self.state.now(conn)).order_by(outbox.c.seq.desc()).limit(500)).all()
+            return delivery.due_of(
+                conn.execute(query.where(outbox.c.due_at <= self.state.now(conn)).order_by(outbox.c.seq.desc()).limit(500))
+            )
 
     swap(stack, delivery._Drain, "_due", due)
 

@@ -23,6 +23,7 @@ from recon.outbox.standing import standings
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.report.figures import DeliveryFigure
 from recon.state import lease
+from recon.state.confirmed import confirmed_at
 from recon.state.database import State
 from recon.state.runs import RunState
 from recon.state.tables import events, ledger, outbox
@@ -229,7 +230,7 @@ def test_each_of_a_window_gets_its_own_outcome(nights: Nights) -> None:
     assert (figure.confirmed, figure.dead, figure.waiting) == (10, 10, 10)
     with nights.state.read() as conn:
         rows = {row.partitionkey: row for row in conn.execute(select(outbox))}
-        confirmed = set(conn.execute(select(events.c.key).where(events.c.confirmed_at.is_not(None))).scalars())
+        confirmed = set(conn.execute(select(events.c.key).where(confirmed_at().is_not(None))).scalars())
     assert [rows[key].state for key in keys] == ["sent", "dead", "waiting"] * 10
     assert all(rows[key].reason == (None if n % 3 == 0 else f"of {n}") for n, key in enumerate(keys))
     assert {row.attempts for row in rows.values()} == {1}

@@ -12,11 +12,12 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, inspect, select, text
 
 from recon.state import upgrade
+from recon.state.confirmed import confirmed_at
 from recon.state.database import State
-from recon.state.tables import HEAD, meta, metadata
+from recon.state.tables import HEAD, events, meta, metadata, micros
 from tests.acceptance.cli_project import ROOT, Shell
 from tests.integration.state.released.shop import DOMAINS, Shop, serving
 from tests.servers.fault_server import Answer
@@ -143,6 +144,17 @@ def test_every_row_is_there_afterwards_and_the_schema_is_the_declared_one(releas
             places = [after[table][0].index(column) for column in columns]
             assert sorted((tuple(row[at] for at in places) for row in after[table][1]), key=repr) == rows, table
     assert sum(len(rows) for _, rows in before.values()) > 100
+
+
+def test_what_was_confirmed_stays_confirmed(released: str) -> None:
+    """The moment that the older version wrote beside each event is the one that this version reads."""
+    before = query(released, "select id, confirmed_at from recon_events where confirmed_at is not null order by id")
+
+    with State.open(released) as state, state.read() as conn:
+        rows = conn.execute(select(events.c.id, confirmed_at().label("at")).order_by(events.c.id)).all()
+
+    assert [(row.id, micros(row.at)) for row in rows if row.at is not None] == before
+    assert 0 < len(before) < len(rows)
 
 
 def test_everything_goes_on_after_the_upgrade(shop: Shop, recon: Shell, released: str) -> None:
