@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import quote_plus, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore
@@ -32,6 +32,10 @@ ERROR_BODY_BYTES = 64 * 1024
 BLOCK_BYTES = 256 * 1024
 USER_AGENT = f"nightly-recon/{__version__}"
 LIBRARY_LOGGERS = ("httpcore", "httpx", "hpack")
+
+
+#: From one page to the next only the cursor differs.
+_quoted = functools.lru_cache(maxsize=256)(quote_plus)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,7 +59,8 @@ class Request:
 
     def target(self) -> str:
         """Path and query as they go on the wire."""
-        query = "&".join(part for part in (self.raw_query, urlencode(self.query) if self.query else "") if part)
+        pairs = [f"{_quoted(name)}={_quoted(value)}" for name, value in self.query.items()]
+        query = "&".join([self.raw_query, *pairs] if self.raw_query else pairs)
         return f"{self.path}?{query}" if query else self.path
 
 

@@ -9,7 +9,7 @@ import msgspec
 from recon.clock import Clock
 from recon.duration import seconds_of, words_of
 from recon.errors import BadRequest, CursorExpired, FilterIgnored, InvalidPage, ItemRefused, PageTooLarge
-from recon.fetch.cut import Cut, Cutter, holds, key_of
+from recon.fetch.cut import Cut, Cutter, holds, key_at, key_of
 from recon.fetch.document import placed
 from recon.fetch.edges import bounds
 from recon.fetch.keyset import earlier, remembered, without_known
@@ -230,7 +230,7 @@ class Walk:
             headers=response.headers,
             url=url,
             items=len(cut.items) + len(cut.unread),
-            last_key=key_of(cut.last, self._resource.key) if cut.last and self._resource.paging.needs_last_key else None,
+            last_key=key_at(cut.last, self._resource.key) if cut.last and self._resource.paging.needs_last_key else None,
         )
         if self._resource.total is None:
             return facts
