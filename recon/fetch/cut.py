@@ -166,6 +166,11 @@ def keys_of(items: Sequence[bytes], path: str) -> list[str | None]:
     return [str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None for value in values]
 
 
+def column_of(items: Sequence[bytes], path: str) -> list[Any]:
+    """The value at a dotted path of each item; ABSENT where there is none."""
+    return _reader(path).column(items)
+
+
 @lru_cache(maxsize=64)
 def _reader(path: str) -> "FieldReader":
     return FieldReader(path)
