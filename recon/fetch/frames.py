@@ -26,7 +26,7 @@ class Frames:
         The digest is taken over the frame, which is a tenth of the text: the codec is deterministic, so the same items give the same frame.
         """
         if self._memo[0] is not page:
-            text = b"\n".join(page.items) + b"\n" if page.items else b""
+            text = b"\n".join([*page.items, b""]) if page.items else b""
             frame = self._packer.compress(text) if text else b""
             self._memo = (page, frame, len(text), digest_of(frame))
         return self._memo[1:]

@@ -1,12 +1,22 @@
-"""Keyset: where a listing goes on from a key, and the item of that key is gone, its place is found again by the items before it."""
+"""Keyset: where a listing goes on from a key, and the item of that key is gone, its place is found again by the items before it.
+
+A third party either refuses such a key, or begins the listing anew without a word. The second shows where the rows have an order: the
+page then begins before the row that the last one ended with.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
-from recon.fetch.cut import Cut, key_of, keys_of
+from recon.fetch.cut import Cut, column_of, key_of, keys_of
+from recon.fetch.edges import place
 from recon.fetch.paging import LastId
 from recon.fetch.resource import Resource
 from recon.fetch.rule import Ask
+
+TELLING = 3
+"""Rows of a first page that tell an order; two are in one by chance."""
 
 BACK = (1, 2, 4, 8)
 """How many items further back the place is asked for, one after another: what stands side by side may be deleted together."""
@@ -29,11 +39,47 @@ def without_known(cut: Cut, known: frozenset[str], key: str) -> Cut:
 
 
 def remembered(ask: Ask, following: Ask, items: Sequence[bytes], resource: Resource) -> Ask:
-    """The next request with the keys of the items before the one that it goes on from."""
+    """The next request with the keys of the items before the one that it goes on from, and with the order of the rows."""
     if not isinstance(resource.paging, LastId):
         return following
     cursor = ask.params.get(resource.paging.param) if ask.page > 1 else None
     told = [*ask.before, *([] if cursor is None else [str(cursor)])]
     came = [key for key in keys_of(items[-BACK[-1] - 1 :], resource.key) if key is not None]
     behind = [key for key in (*told, *came) if key != str(following.params[resource.paging.param])]
-    return replace(following, before=tuple(behind[-BACK[-1] :]))
+    order = _order(_places(items, resource)) if ask.page == 1 else ask.order
+    edge = _places(items[-1:], resource) if order else [None]
+    return replace(following, before=tuple(behind[-BACK[-1] :]), order=order, edge=edge[0] if edge else ask.edge)
+
+
+def astray(ask: Ask, items: Sequence[bytes], resource: Resource) -> bool:
+    """Whether a page begins before the row that it was to go on from."""
+    if not ask.order or ask.edge is None or not items:
+        return False
+    first: Any = _places(items[:1], resource)[0]
+    if isinstance(first, str) != isinstance(ask.edge, str) or first is None:
+        return False
+    return bool(first < ask.edge if ask.order > 0 else first > ask.edge)
+
+
+def is_there(ask: Ask, items: Sequence[bytes], resource: Resource) -> bool:
+    """Whether the item that the page goes on from still is, by a page that begins a little before it."""
+    assert isinstance(resource.paging, LastId)
+    return str(ask.params[resource.paging.param]) in keys_of(items[: BACK[-1] + 1], resource.key)
+
+
+def _order(places: Sequence[float | str | None]) -> int:
+    """1 where they rise, -1 where they fall; 0 where they do neither, or are too few or of several kinds."""
+    there: list[Any] = [one for one in places if one is not None]
+    if len(there) < max(TELLING, len(places)) or len({isinstance(one, str) for one in there}) > 1 or there[0] == there[-1]:
+        return 0
+    if all(one <= following for one, following in pairwise(there)):
+        return 1
+    return -1 if all(one >= following for one, following in pairwise(there)) else 0
+
+
+def _places(items: Sequence[bytes], resource: Resource) -> list[float | str | None]:
+    """Where rows stand in the order of the listing: by the field of its ranges, which is set once, else by their keys."""
+    ranges = resource.ranges
+    if ranges is not None:
+        return [place(value, ranges.form) for value in column_of(items, ranges.at)]
+    return [int(key) if key is not None and key.isascii() and key.isdigit() else key for key in keys_of(items, resource.key)]

@@ -31,6 +31,7 @@ from recon.fetch.coverage import Coverage, discreet
 from recon.fetch.crew import Crew, Errand, crew
 from recon.fetch.journal import PartState
 from recon.fetch.listing import Listing, Meter
+from recon.fetch.memory import hold_on
 from recon.fetch.page import Page
 from recon.fetch.partition import Partition, Planner, halves_of
 from recon.fetch.spool import Spool
@@ -72,6 +73,7 @@ def land(
     Raises Unreachable and Throttled, ForeignOrigin, LocalFault, and any ProviderError where nothing could be had at all; the spool
     keeps every whole page.
     """
+    hold_on()
     return _Landing(provider, listing, spool, clock, on_page).run(max_age)
 
 

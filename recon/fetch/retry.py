@@ -104,6 +104,18 @@ class _Call:
 
     def run(self, attempt: Callable[[], Response]) -> Response:
         self._retrier.budget.asked()
+        first = self._tried(attempt)
+        if isinstance(first, Response) and self._action(first) not in AGAIN:
+            # Nearly every request ends here, and what drives the others costs as much as an answer's JSON does.
+            return first
+        tried = [first]
+
+        def from_the_first() -> Response:
+            outcome = tried.pop() if tried else attempt()
+            if isinstance(outcome, Unreachable):
+                raise outcome
+            return outcome
+
         retrying = Retrying(
             retry=self._again,
             wait=self._wait,
@@ -112,7 +124,13 @@ class _Call:
             before_sleep=self._note,
             retry_error_callback=self._fail,
         )
-        return retrying(attempt)
+        return retrying(from_the_first)
+
+    def _tried(self, attempt: Callable[[], Response]) -> "Response | Unreachable":
+        try:
+            return attempt()
+        except Unreachable as error:
+            return error
 
     def _again(self, state: RetryCallState) -> bool:
         outcome = state.outcome

@@ -18,7 +18,8 @@ class Ask:
     `seen` is how many items the pages before it held. It begins `overlap` items before their end, and `tail` are the keys of these, where
     they could be read. `full` is the page size to come back to, where a smaller one closes in upon an item that is refused; 0: none. An Ask
     carries no credentials, and is its own checkpoint. `before` are the keys of the items before the one that it goes on from, where it goes on
-    from a key: should that one be gone, the same place is asked for by them.
+    from a key: should that one be gone, the same place is asked for by them. `order` is 1 where the rows so far rise and -1 where they fall, 0
+    where nobody knows; `edge` is where the last of them stands. A page that begins before that was asked for in vain.
     """
 
     params: Mapping[str, Scalar] = field(default_factory=dict)
@@ -29,12 +30,15 @@ class Ask:
     tail: tuple[str, ...] = ()
     full: int = 0
     before: tuple[str, ...] = ()
+    order: int = 0
+    edge: float | str | None = None
 
     def checkpoint(self) -> Checkpoint:
         """The same as JSON."""
         place = {"params": dict(self.params), "url": self.url, "_page": self.page, "_seen": self.seen}
         seam = {"_overlap": self.overlap, "_tail": list(self.tail)} if self.overlap else {}
-        behind = {"_before": list(self.before)} if self.before else {}
+        behind: dict[str, Any] = {"_before": list(self.before)} if self.before else {}
+        behind |= {"_order": self.order, "_edge": self.edge} if self.order else {}
         return {**place, **seam, **behind, **({"_full": self.full} if self.full else {})}
 
     @classmethod
@@ -50,6 +54,8 @@ class Ask:
                 tail=tuple(checkpoint.get("_tail", ())),
                 full=int(checkpoint.get("_full", 0)),
                 before=tuple(checkpoint.get("_before", ())),
+                order=int(checkpoint.get("_order", 0)),
+                edge=checkpoint.get("_edge"),
             )
         except (KeyError, TypeError) as error:
             msg = f"not a checkpoint of an HTTP listing: {sorted(checkpoint)}"

@@ -8,12 +8,12 @@ are no cookies, nothing is retried here, and no exception of the library gets ou
 import functools
 import logging
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import quote_plus, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore
@@ -23,14 +23,19 @@ from recon.duration import words_of
 from recon.errors import ProviderError, Unreachable
 from recon.fetch.body import Bounds, read_body
 from recon.fetch.origin import Origin, Origins
+from recon.fetch.wire import DEADLINE, Backend
 
 CONNECT_SECONDS = 10.0
+EXTENSIONS = {"timeout": {"connect": CONNECT_SECONDS, "pool": CONNECT_SECONDS}}
 KEEPALIVE_SECONDS = 30.0
 ERROR_BODY_BYTES = 64 * 1024
-READ_BYTES = 256 * 1024
 BLOCK_BYTES = 256 * 1024
 USER_AGENT = f"nightly-recon/{__version__}"
 LIBRARY_LOGGERS = ("httpcore", "httpx", "hpack")
+
+
+#: From one page to the next only the cursor differs.
+_quoted = functools.lru_cache(maxsize=256)(quote_plus)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +59,8 @@ class Request:
 
     def target(self) -> str:
         """Path and query as they go on the wire."""
-        query = "&".join(part for part in (self.raw_query, urlencode(self.query) if self.query else "") if part)
+        pairs = [f"{_quoted(name)}={_quoted(value)}" for name, value in self.query.items()]
+        query = "&".join([self.raw_query, *pairs] if self.raw_query else pairs)
         return f"{self.path}?{query}" if query else self.path
 
 
@@ -97,7 +103,7 @@ class Transport:
         """
         self._origins.admit(request.origin)
         wire = _wire(request)
-        _DEADLINE.at = time.monotonic() + self._timeout
+        DEADLINE.at = time.monotonic() + self._timeout
         connection = self._borrow(request.origin)
         try:
             response = connection.handle_request(wire)
@@ -117,7 +123,7 @@ class Transport:
         """
         self._origins.admit(request.origin)
         wire = _wire(request)
-        _DEADLINE.at = time.monotonic() + self._timeout
+        DEADLINE.at = time.monotonic() + self._timeout
         connection = self._borrow(request.origin)
         kept = False
         try:
@@ -147,18 +153,26 @@ class Transport:
     def _borrow(self, origin: Origin) -> "Connection":
         """A connection for one thread alone.
 
-        The library's pool of several closes, now and then, a connection that another thread has just begun to use (it looks
-        whether the connection is idle, then whether it is readable, and the answer may come between the two). So each pool here
-        holds one connection and is lent to one thread at a time; `list.pop` and `append` are atomic.
+        The library's pool closes, now and then, a connection that another thread has just begun to use (it looks whether the
+        connection is idle, then whether it is readable, and the answer may come between the two). So connections are lent here,
+        to one thread at a time; `list.pop` and `append` are atomic.
         """
-        try:
-            return self._free.setdefault(origin, []).pop()
-        except IndexError:
-            return _open(origin)
+        free = self._free.setdefault(origin, [])
+        while free:
+            try:
+                connection = free.pop()
+            except IndexError:
+                break
+            if not connection.has_expired():
+                return connection
+            connection.close()
+        return _open(origin)
 
     def _give_back(self, origin: Origin, connection: "Connection") -> None:
-        if self._closed:
-            connection.close()
+        """Keeps a connection that can take another request; one that broke, or whose answer was not read to its end, is closed."""
+        if self._closed or not connection.is_available():
+            with suppress(*FAULTS):
+                connection.close()
         else:
             self._free[origin].append(connection)
 
@@ -192,7 +206,7 @@ class Opened:
         assert isinstance(self._raw.stream, Iterable)
         stream = iter(self._raw.stream)
         while True:
-            _DEADLINE.at = time.monotonic() + self._timeout
+            DEADLINE.at = time.monotonic() + self._timeout
             parts: list[bytes] = []
             fault: Exception | None = None
             try:
@@ -221,7 +235,7 @@ class Opened:
                 self._give_back()
 
 
-Connection = httpcore.ConnectionPool
+Connection = httpcore.ConnectionInterface
 FAULTS = (
     httpcore.TimeoutException,
     httpcore.NetworkError,
@@ -250,35 +264,41 @@ def _headers(response: httpcore.Response) -> dict[str, str]:
 
 def _open(origin: Origin) -> Connection:
     proxy = _proxy_for(origin)
+    place = httpcore.Origin(scheme=origin.scheme.encode(), host=origin.host.encode(), port=origin.port)
     options: dict[str, Any] = {
         "ssl_context": _trust() if origin.scheme == "https" else None,
-        "max_connections": 1,
         "keepalive_expiry": KEEPALIVE_SECONDS,
-        "network_backend": _Backend(),
+        "network_backend": Backend(),
     }
     if proxy is None:
-        return httpcore.ConnectionPool(**options)
+        return httpcore.HTTPConnection(place, **options)
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     login = (unquote(parts.username).encode(), unquote(parts.password or "").encode()) if parts.username else None
     address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    return httpcore.HTTPProxy(proxy_url=address, proxy_auth=login, **options)
+    return httpcore.HTTPProxy(proxy_url=address, proxy_auth=login, **options).create_connection(place)
 
 
 def _wire(request: Request) -> httpcore.Request:
-    origin = request.origin
-    headers = [(b"Host", origin.netloc.encode()), (b"User-Agent", USER_AGENT.encode())]
+    origin, body = request.origin, request.body
     own = {name.lower() for name in request.headers}
-    if "accept-encoding" not in own:
-        headers.append((b"Accept-Encoding", b"gzip"))
-    if "accept" not in own:
-        headers.append((b"Accept", b"application/json"))
-    if request.body is not None:
-        headers.append((b"Content-Length", str(len(request.body)).encode()))
-    if "user-agent" in own:
-        del headers[1]
+    headers = [(name, value) for name, value, taken_by in _usual(origin) if taken_by not in own]
+    if body is not None:
+        headers.append((b"Content-Length", b"%d" % len(body)))
     headers += [(name.encode("ascii"), value.encode("latin-1")) for name, value in request.headers.items()]
-    url = httpcore.URL(scheme=origin.scheme.encode(), host=origin.host.encode(), port=origin.port, target=request.target().encode("ascii"))
-    return httpcore.Request(request.method.encode(), url, headers=headers, content=request.body, extensions=EXTENSIONS)
+    url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=request.target())
+    # Nothing at all costs the library less than a body of no bytes.
+    return httpcore.Request(request.method, url, headers=headers, content=() if body is None else body, extensions=EXTENSIONS)
+
+
+@functools.cache
+def _usual(origin: Origin) -> tuple[tuple[bytes, bytes, str], ...]:
+    """The headers of every request to an origin, each with the name of the request's own one that takes its place."""
+    return (
+        (b"Host", origin.netloc.encode(), ""),
+        (b"User-Agent", USER_AGENT.encode(), "user-agent"),
+        (b"Accept-Encoding", b"gzip", "accept-encoding"),
+        (b"Accept", b"application/json", "accept"),
+    )
 
 
 def _error_body(chunks: Iterable[bytes], headers: Mapping[str, str], subject: str) -> tuple[bytes, int]:
@@ -321,56 +341,3 @@ def _words(error: Exception) -> str:
 
 def _reason(error: Exception) -> str:
     return "".join(c for c in str(error)[:160] if c.isprintable()) or type(error).__name__
-
-
-class _Deadline(threading.local):
-    """When the attempt of this thread must be over, on time.monotonic's scale: one request lives in one thread throughout."""
-
-    at: float = float("inf")
-
-    def left(self, wanted: float | None = None) -> float:
-        left = self.at - time.monotonic()
-        if left <= 0:
-            raise httpcore.ReadTimeout
-        return left if wanted is None else min(left, wanted)
-
-
-_DEADLINE = _Deadline()
-EXTENSIONS = {"timeout": {"connect": CONNECT_SECONDS, "pool": CONNECT_SECONDS}}
-
-
-class _Stream(httpcore.NetworkStream):
-    """A connection whose every read and write ends by the thread's deadline, however little each one brings."""
-
-    def __init__(self, inner: httpcore.NetworkStream) -> None:
-        self._inner = inner
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        # The library asks for 64 KiB, and each answer costs it a round through its protocol machine.
-        return self._inner.read(max(max_bytes, READ_BYTES), _DEADLINE.left(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _DEADLINE.left(timeout))
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None) -> "_Stream":
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, _DEADLINE.left(timeout)))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
-
-class _Backend(httpcore.SyncBackend):
-    """The library's own sockets, under the deadline."""
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Any = None,
-    ) -> httpcore.NetworkStream:
-        return _Stream(super().connect_tcp(host, port, _DEADLINE.left(timeout), local_address, socket_options))

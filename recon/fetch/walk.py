@@ -8,11 +8,11 @@ import msgspec
 
 from recon.clock import Clock
 from recon.duration import seconds_of, words_of
-from recon.errors import BadRequest, CursorExpired, FilterIgnored, InvalidPage, ItemRefused, PageTooLarge
-from recon.fetch.cut import Cut, Cutter, holds, key_of
+from recon.errors import BadRequest, CursorExpired, EndlessListing, FilterIgnored, InvalidPage, ItemRefused, PageTooLarge
+from recon.fetch.cut import Cut, Cutter, holds, key_at, key_of
 from recon.fetch.document import placed
 from recon.fetch.edges import bounds
-from recon.fetch.keyset import earlier, remembered, without_known
+from recon.fetch.keyset import astray, earlier, is_there, remembered, without_known
 from recon.fetch.origin import Location
 from recon.fetch.page import Checkpoint, End, Page, Unread
 from recon.fetch.partition import Partition
@@ -142,6 +142,8 @@ class Walk:
             raise refusal
         try:
             cut = self._cutter.cut(response.body, subject)
+            if known is None and astray(ask, cut.items, self._resource):
+                ask, cut, response, known = self._put_right(location, ask, cut, response, subject)
             if known is not None:
                 cut = without_known(cut, known, self._resource.key)
             facts = self._facts(cut, response, str(location), subject)
@@ -182,6 +184,29 @@ class Walk:
             if response.status not in CURSOR_GONE:
                 break
         return refused, None
+
+    def _put_right(
+        self, location: Location, ask: Ask, cut: Cut, response: Response, subject: str
+    ) -> tuple[Ask, Cut, Response, frozenset[str] | None]:
+        """The page for one that begins before the row it was to go on from, as where the listing begins anew since that item is gone.
+
+        It is asked for by the items before that one. Where the item turns out to be there, the rows have another order, and the page stands.
+        Raises EndlessListing where all of them lead to the beginning.
+        """
+        tried = 0
+        for other, known in earlier(ask, self._resource):
+            tried += 1
+            found = self._asked(location, other)
+            if found.status != 200:
+                continue
+            page = self._cutter.cut(found.body, subject)
+            if is_there(ask, page.items, self._resource):
+                return replace(ask, order=0), cut, response, None
+            begins = key_of(page.items[0], self._resource.key) if page.items else None
+            if (begins in known or not astray(ask, page.items, self._resource)) and self._leads_on(found, known):
+                return ask, page, found, known
+        msg = f"{subject} begins with a row before the one that it goes on from, and so it does {tried} items further back; the listing runs in a circle"
+        raise EndlessListing(msg, hint="does the API honour the parameter of last_id? check param in the resource's paging")
 
     def _leads_on(self, response: Response, known: frozenset[str]) -> bool:
         """Whether it has an item that is not known, or is the end; a page of what is known leads back to where it was refused."""
@@ -255,7 +280,7 @@ class Walk:
             headers=response.headers,
             url=url,
             items=len(cut.items) + len(cut.unread),
-            last_key=key_of(cut.last, self._resource.key) if cut.last and self._resource.paging.needs_last_key else None,
+            last_key=key_at(cut.last, self._resource.key) if cut.last and self._resource.paging.needs_last_key else None,
         )
         if self._resource.total is None:
             return facts

@@ -1,10 +1,11 @@
 """Within: whether the rows of a page lie in the range or the shard that was asked for; what cannot be read is unread, never taken on trust."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from recon.errors import FilterIgnored
 from recon.fetch.cut import SAMPLE, FieldReader
-from recon.fetch.edges import asked, place, shown
+from recon.fetch.edges import SCALES, asked, place, shown
 from recon.fetch.narrowing import Ranges, Shards
 from recon.fetch.page import Unread
 from recon.fetch.partition import Partition
@@ -36,12 +37,18 @@ class _InRange:
         self._low, self._high = _ends(partition.low, partition.high)
         self._asked_low, self._asked_high = _ends(*asked(ranges, partition))
         self._range = partition
+        scale = SCALES.get(ranges.form)
+        #: The range in the field's own numbers, where it is one of numbers.
+        self._numbers = None if scale is None else (self._low * scale, self._high * scale)
 
     def __call__(self, items: Sequence[bytes], subject: str) -> Checked:
         kept: list[bytes] = []
         unread: list[Unread] = []
         form, low, high = self._ranges.form, self._low, self._high
-        for item, value in zip(items, self._column(items), strict=True):
+        values = self._column(items)
+        if self._all_lie_within(values):
+            return list(items), ()
+        for item, value in zip(items, values, strict=True):
             at = place(value, form)
             if at is None:
                 unread.append(
@@ -55,6 +62,12 @@ class _InRange:
             msg = f"{subject}: not one of {len(items):,} rows has a readable {self._ranges.at}, so nothing shows that they lie in the range asked for"
             raise FilterIgnored(msg, hint="ranges.at is the dotted path of the field that ranges.low and ranges.high bound")
         return kept, tuple(unread)
+
+    def _all_lie_within(self, values: Sequence[Any]) -> bool:
+        """Whether they are whole numbers, each in the range: so it is with nearly every page, and then the ends say it of all."""
+        if self._numbers is None or set(map(type, values)) != {int}:
+            return False
+        return bool(self._numbers[0] <= min(values) and max(values) < self._numbers[1])
 
     def _ignored(self, value: object, subject: str) -> FilterIgnored:
         low, high = (None if end is None else shown(end, self._ranges.form) for end in (self._range.low, self._range.high))

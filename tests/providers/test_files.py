@@ -139,6 +139,7 @@ def test_what_proves_it(folder: Path, tmp_path: Path) -> None:
 
     assert (coverage.whole, len(records)) == (True, 2)
     assert "its trailer says 2 records, sha256 " in coverage.proof
+    assert coverage.notes == ()
 
 
 def test_a_file_that_is_not_there_is_not_an_empty_one(folder: Path, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ class Keyset:
 
     status: int = 404
     closed: str = ""
+    #: Whether it begins anew, without a word, instead of refusing.
+    forgets: bool = False
     items: list[str] = field(default_factory=lambda: [f"k{n:02}" for n in range(20)])
     asked: list[str] = field(default_factory=list)
 
@@ -35,6 +37,8 @@ class Keyset:
         """As of `recon.fetch.transport.Transport`."""
         after = str(request.query.get("after", ""))
         self.asked.append(after)
+        if self.forgets and after not in self.items:
+            after = ""
         if after == self.closed != "" or (after and after not in self.items):
             return _json(self.status, {"error": {"message": f"No such item: {after}"}})
         start = self.items.index(after) + 1 if after else 0
@@ -106,3 +110,59 @@ def test_where_all_of_them_are_gone_the_listing_begins_anew(tmp_path: Path) -> N
     assert coverage.whole, coverage.proof
     assert keys == [f"k{n:02}" for n in range(12, 20)]
     assert coverage.parts[0].restarts == 1
+
+
+@pytest.mark.parametrize(
+    "gone", [("k07",), ("k07", "k06"), ("k07", "k06", "k05", "k04", "k03"), ("k07", "k00", "k01", "k02", "k03", "k04", "k05")], ids=len
+)
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_listing_that_begins_anew_without_a_word_is_put_right(tmp_path: Path, gone: tuple[str, ...], newest_first: bool) -> None:
+    """Rising or falling: the page that begins before the last one's end is asked for by an item before it; each item is there once."""
+    party = Keyset(forgets=True)
+    party.items.sort(reverse=newest_first)
+    names = dict(zip((f"k{n:02}" for n in range(20)), list(party.items), strict=True))
+
+    def delete(pages: int) -> None:
+        if pages == 2:
+            kept = [key for key in party.items if key not in {names[one] for one in gone}]
+            # What is new stands at the top, which a page that begins anew shows and the listing never does.
+            party.items = ["k99", *kept] if newest_first else kept
+
+    coverage, keys = landed(party, tmp_path, delete)
+
+    assert coverage.whole, coverage.proof
+    assert keys == list(names.values())
+    assert coverage.parts[0].restarts == 0
+    assert coverage.notes == ("page 3 was asked for after an item before the one that it goes on from, which is gone",)
+
+
+def test_a_listing_that_always_begins_anew_is_a_circle(tmp_path: Path) -> None:
+    """Whatever it is asked by, the second page is the first: partial, and it says so; nothing is written twice."""
+    party = Keyset(forgets=True)
+
+    def delete(pages: int) -> None:
+        if pages == 1:
+            party.items = ["a0", "a1", *party.items[SIZE:]]
+
+    coverage, keys = landed(party, tmp_path, delete)
+
+    assert not coverage.whole
+    assert (
+        "page 2 begins with a row before the one that it goes on from, and so it does 3 items further back; the listing runs in a circle"
+        in coverage.proof
+    )
+    assert keys == ["k00", "k01", "k02", "k03"]
+
+
+def test_rows_that_have_no_order_are_taken_as_they_come(tmp_path: Path) -> None:
+    """The first page rises by chance: the second is asked for once more, its cursor's item is there, and no page after it is asked for twice."""
+    party = Keyset()
+    party.items = [*party.items[:SIZE], *sorted(party.items[SIZE:], key=lambda key: int(key[1:]) * 7 % 20)]
+    party.items[SIZE] = "a0"
+
+    coverage, keys = landed(party, tmp_path, lambda _: None)
+
+    assert coverage.whole, coverage.proof
+    assert keys == party.items
+    assert coverage.notes == ()
+    assert party.asked == ["", "k03", "k02", *(party.items[at] for at in (7, 11, 15))]

@@ -71,6 +71,8 @@ class Api:
     deleted: set[str] = field(default_factory=set)
     #: Whether the parameters of ranges and shards are honoured.
     filters: bool = True
+    #: Whether the list begins anew, without a word, where it is to go on from an item that is gone.
+    forgets: bool = False
     on_page: Callable[[Asked, Served], None] = lambda _, __: None
     on_answer: Callable[[Asked, Served, Answer], Answer] = lambda _, __, answer: answer
     on_item: Callable[[Asked, Answer], Answer] = lambda _, answer: answer
@@ -177,7 +179,7 @@ class Api:
                 after = query.get(param)
             case _:
                 after = query.get(POSITION)
-        if not after:
+        if not after or (self.forgets and after not in map(self.key, rows)):
             return 0
         rank = self._ranks.get(after.removeprefix("~"), -1)
         return next((at for at, row in enumerate(rows) if self._ranks[self.key(row)] > rank), len(rows))

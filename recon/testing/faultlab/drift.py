@@ -61,6 +61,13 @@ def starts_over(moment: Moment) -> None:
     page_.following = page_.keys[-1]
 
 
+def forgotten(moment: Moment) -> None:
+    """The items that the page before ended with go, and from each of them the list begins again without a word; from those before it goes on."""
+    moment.api.forgets = True
+    at = moment.page.start
+    _changed(moment, lambda records: records.__delitem__(slice(max(1, at - 2), at)))
+
+
 def resource_missing(_: Moment, __: Answer) -> Answer:
     """Stripe's answer to a cursor whose item is gone."""
     return page({"error": {"code": "resource_missing", "message": "No such object"}}, 400)
@@ -103,6 +110,14 @@ BETWEEN_PAGES: Sequence[Fault] = (
         kinds=BY_KEY,
         places=LATER,
         expects=TRUTH,
+        items=True,
+    ),
+    Fault(
+        name="a cursor whose item is gone begins the list anew, and earlier ones lead on",
+        edit=forgotten,
+        kinds=frozenset({"last_id"}),
+        places=LATER,
+        expects=HEALS,
         items=True,
     ),
     Fault(
