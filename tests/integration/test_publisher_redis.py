@@ -153,6 +153,25 @@ def test_nothing_passes_an_event_of_its_key_that_was_not_taken(valkey: ValkeySer
     assert "has to arrive first" in outcomes[1].reason
     assert sent == 1
     assert [outcome.kind for outcome in again] == [OutcomeKind.CONFIRMED] * 2
+    with redis.Redis.from_url(valkey.url) as client:
+        assert [client.xlen(name) for name in ("s.updated", "s.deleted")] == [1, 2], "what was refused once counts as delivered and is lost"
+
+
+def test_many_events_of_several_streams_each_have_their_own_outcome(valkey: ValkeyServer) -> None:
+    """In calls of a hundred, of four streams of which one refuses: each event's outcome is its own, whatever stands beside it in a call."""
+    ValkeyBench(valkey)
+    batch = [replace(one, type=f"order.{'abcd'[number % 4]}") for number, one in enumerate(publisher_suite.messages(900))]
+    sender = publisher(valkey.url, stream="s.{op}")
+    with redis.Redis.from_url(valkey.url) as client:
+        client.set("s.c", "a text")
+        sender.publish(batch[:300:7], 5.0)
+        outcomes = sender.publish(batch, 10.0)
+        held = {name: client.xlen(f"s.{name}") for name in "abd"}
+    sender.close()
+
+    assert [outcome.kind is OutcomeKind.RETRY for outcome in outcomes] == [one.type == "order.c" for one in batch]
+    assert [number for number, outcome in enumerate(outcomes) if outcome.duplicate] == [n for n in range(0, 300, 7) if n % 4 != 2]
+    assert held == {"a": 225, "b": 225, "d": 225}
 
 
 def test_a_server_out_of_memory_condemns_no_event(valkey: ValkeyServer) -> None:
