@@ -209,6 +209,8 @@ def install(level: int = logging.WARNING, stream: TextIO | None = None) -> loggi
     for name in (*NOISY, *CLIENTS, *TALKATIVE):
         least = logging.INFO if name in TALKATIVE else logging.DEBUG
         logging.getLogger(name).setLevel(least if deep else logging.CRITICAL if name in CLIENTS else logging.WARNING)
+    # It warns of how a client ends a connection over TLS, which nobody can mend; an error there is a fault of ours.
+    logging.getLogger("asyncio").setLevel(logging.DEBUG if deep else logging.ERROR)
     sys.excepthook = _excepthook
     threading.excepthook = _thread_excepthook
     return handler

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from recon.publishers.secure import way_out
 from recon.section import Section
 
 if TYPE_CHECKING:
@@ -125,7 +126,11 @@ class MqttLink:
                 client.tls_set_context(ssl.create_default_context(cafile=None if self.broker.ca is None else str(self.broker.ca)))
             client.connect(self.broker.host, self.broker.port, KEEPALIVE_SECONDS, clean_start=True)
         except (OSError, ValueError) as error:
-            raise NotConnected(f"no connection to {self.broker.place}: {_said(error)}") from error
+            way = way_out(_said(error), ca='`ca = "authority.pem"`') or self._other_port(error)
+            lasting = bool(way) and not isinstance(error, ConnectionError)
+            raise NotConnected(
+                f"no connection to {self.broker.place}: {_said(error)}" + (f"; {way}" if way else ""), lasting=lasting
+            ) from error
         client.loop_start()
         self._wait(lambda: self._greeted is not None, until)
         self._welcomed()
@@ -184,9 +189,14 @@ class MqttLink:
             self.lost = self.lost or why
             self._news.notify_all()
 
+    def _other_port(self, error: Exception) -> str:
+        return "if this port is not for TLS, write mqtt://" if self.broker.tls and isinstance(error, ConnectionResetError) else ""
+
     def _welcomed(self) -> None:
         if self._greeted is None:
             why = self.lost or "no answer within the time"
+            if self.lost and not self.broker.tls:
+                why += "; if this port is for TLS, write mqtts://"
             self.close()
             raise NotConnected(f"no connection to {self.broker.place}: {why}")
         reason, properties = self._greeted

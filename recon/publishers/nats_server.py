@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from recon.publishers.secure import way_out
 from recon.section import Section
 
 if TYPE_CHECKING:
@@ -71,19 +72,22 @@ class NatsServer:
         """The addresses without who we are, for a person."""
         return ", ".join(f"{parts.hostname}:{parts.port or 4222}" for parts in map(urlsplit, self.urls))
 
+    @property
+    def sealed(self) -> bool:
+        """Whether nothing may be said to the server unless it speaks TLS."""
+        return self.ca is not None or any(urlsplit(url).scheme == "tls" for url in self.urls)
+
     async def connected(
         self, seconds: float, *, on_error: Callable[[Exception], Awaitable[None]], on_closed: Callable[[], Awaitable[None]]
     ) -> "Client":
         """A connection that does not mend itself: what was on its way when it broke must not be sent behind our back. Raises NotConnected."""
-        from nats.aio.client import Client
-
         errors: list[Exception] = []
 
         async def noted(error: Exception) -> None:
             errors.append(error)
             await on_error(error)
 
-        client = Client()
+        client = _client(sealed=self.sealed)
         try:
             async with asyncio.timeout(seconds):
                 await client.connect(**self._options(seconds), error_cb=noted, closed_cb=on_closed)
@@ -123,7 +127,30 @@ class NatsServer:
         words = next((text for one in said if (text := words_of(one))), "no answer within the time")
         if "authorization" in words.lower() or "authentication" in words.lower():
             return NotConnected(f"{self.place} does not let us in: {words}; check user, password, token, nkey or credentials", lasting=True)
-        return NotConnected(f"no connection to {self.place}: {words}")
+        if "speaks no TLS" in words:
+            return NotConnected(f"no connection to {self.place}: {words}", lasting=True)
+        way = way_out(words, ca='`ca = "authority.pem"`')
+        return NotConnected(f"no connection to {self.place}: {words}" + (f"; {way}" if way else ""), lasting=bool(way))
+
+
+def _client(*, sealed: bool) -> "Client":
+    """A client; one that is `sealed` says who it is over TLS alone.
+
+    The library goes over to TLS where the server asks for it, and else says user and password in the clear, whatever the url wants
+    (nats-py 2.16): who stands between us and the server would need to leave out one word to read them.
+    """
+    from nats.aio.client import Client
+    from nats.errors import Error
+
+    class Sealed(Client):
+        def _connect_command(self) -> bytes:
+            writer = getattr(self._transport, "_io_writer", None)
+            if writer is None or writer.get_extra_info("ssl_object") is None:
+                msg = "the server speaks no TLS, and tls:// or ca wants it: nothing was said to it; set up TLS there, or write nats:// without ca"
+                raise Error(msg)
+            return super()._connect_command()
+
+    return Sealed() if sealed else Client()
 
 
 async def closed(client: "Client") -> None:
@@ -140,6 +167,8 @@ async def closed(client: "Client") -> None:
 
 def words_of(error: BaseException) -> str:
     """An error in a line."""
+    if isinstance(error, NotConnected):
+        return str(error)
     text = "".join(c for c in str(error) if c.isprintable()).removeprefix("nats: ").strip("' ")[:200]
     return text or ("" if isinstance(error, TimeoutError) else type(error).__name__)
 

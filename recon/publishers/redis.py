@@ -10,6 +10,7 @@ from recon.publishers.address import Address
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.extra import needs
 from recon.publishers.fitting import fitting
+from recon.publishers.redis_link import FAULT_SECONDS, WrongUrl, client_of, fault, said_by
 from recon.publishers.redis_script import ADD, calls
 from recon.publishers.rounds import in_rounds
 from recon.section import Section
@@ -28,7 +29,6 @@ LASTING = ("WRONGTYPE", "permission")
 None of them is about the event: a wrong setting must not turn a night's events into dead letters.
 https://redis.io/docs/latest/develop/reference/protocol-spec/ (read 2026-11)
 """
-FAULT_SECONDS = 300.0
 
 
 class RedisPublisher:
@@ -67,9 +67,11 @@ class RedisPublisher:
         try:
             client = self._connected(until - time.monotonic())
         except (redis.ConnectionError, redis.TimeoutError) as error:
-            return [Outcome(kind=OutcomeKind.RETRY, reason=f"no connection: {_said(error)}")] * len(batch)
+            words, way, lasting = fault(error)
+            why = f"no connection: {words}; {way}"
+            return [Outcome(kind=OutcomeKind.RETRY, reason=why, after=FAULT_SECONDS if lasting else None)] * len(batch)
         except redis.RedisError as error:
-            return [Outcome(kind=OutcomeKind.RETRY, reason=_said(error), after=FAULT_SECONDS)] * len(batch)
+            return [Outcome(kind=OutcomeKind.RETRY, reason=said_by(error), after=FAULT_SECONDS)] * len(batch)
         try:
             made = list(calls(batch, [self._stream(message) for message in batch]))
             with client.pipeline(transaction=False) as pipe:
@@ -78,7 +80,7 @@ class RedisPublisher:
                 answers = pipe.execute(raise_on_error=False)
         except (redis.ConnectionError, redis.TimeoutError) as error:
             self._drop()
-            why = f"sent, and no whole answer: {_said(error)}" if time.monotonic() < until else "no answer within the time"
+            why = f"sent, and no whole answer: {said_by(error)}" if time.monotonic() < until else "no answer within the time"
             return [Outcome(kind=OutcomeKind.UNKNOWN, reason=why)] * len(batch)
         outcomes: dict[int, Outcome] = {}
         for call, answer in zip(made, answers, strict=True):
@@ -94,8 +96,8 @@ class RedisPublisher:
             client = self._connected(5.0)
             about = client.info("server")
         except redis.RedisError as error:
-            msg = f"publisher {self.name}: the server cannot be asked: {_said(error)}"
-            raise DeliveryError(msg, hint="check the url, the password, and that the server runs") from error
+            words, way, _ = fault(error)
+            raise DeliveryError(f"publisher {self.name}: the server cannot be asked: {words}", hint=way) from error
         return f"{about.get('server_name', 'redis')} {about.get('valkey_version') or about.get('redis_version', '')} takes events into {self._stream.template}"
 
     def close(self) -> None:
@@ -110,14 +112,11 @@ class RedisPublisher:
         return self._client
 
     def _made(self, section: Section) -> "Redis":
-        import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
         try:
-            return redis.Redis.from_url(self._url, retry=Retry(NoBackoff(), 0), protocol=2)
-        except ValueError:
-            raise section.bad("url", "is no URL of a Redis server", hint="redis://host:6379/0, rediss://…, unix:///path") from None
+            return client_of(self._url)
+        except ValueError as error:
+            hint = "redis://host:6379/0, rediss://…, unix:///path"
+            raise section.bad("url", str(error) if isinstance(error, WrongUrl) else "is no URL of a Redis server", hint=hint) from None
 
     def _drop(self) -> None:
         # Connections made from here on are new ones; the client itself stays good.
@@ -127,12 +126,7 @@ class RedisPublisher:
 def _outcome(answer: Any) -> Outcome:
     """What the server's answer says of one event."""
     if isinstance(answer, Exception | bytes | str):
-        said = _said(answer)
+        said = said_by(answer)
         after = FAULT_SECONDS if any(word in said for word in LASTING) else None
         return Outcome(kind=OutcomeKind.RETRY, reason=said, after=after)
     return Outcome(kind=OutcomeKind.CONFIRMED, duplicate=answer == 0)
-
-
-def _said(error: Exception | bytes | str) -> str:
-    text = error.decode("utf-8", "replace") if isinstance(error, bytes) else str(error)
-    return "".join(c for c in text[:200] if c.isprintable()) or type(error).__name__

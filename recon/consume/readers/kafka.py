@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from recon.consume.reader import Received
 from recon.errors import DeliveryError
 from recon.publishers.asking import Way
-from recon.publishers.librdkafka import Quiet
+from recon.publishers.librdkafka import Quiet, explained
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -265,8 +265,7 @@ class KafkaReader:
         raise self._fault(error.str())
 
     def _fault(self, said: str) -> DeliveryError:
-        text = "".join(c for c in said[:300] if c.isprintable())
-        msg = f"reader {self.name}: {self._brokers}: {text}"
+        msg = f"reader {self.name}: {self._brokers}: {explained(said, ca='`ssl.ca.location` in options')}"
         return DeliveryError(msg, hint="check brokers, login and tls, and that the brokers run; what is not done comes again")
 
 
