@@ -19,6 +19,8 @@ SCHEMES = ("nats", "tls")
 RETRY_SECONDS = 0.05
 """Between two tries at the same address within one connection attempt."""
 CLOSING_SECONDS = 1.0
+UNMADE_SECONDS = 0.05
+"""For closing what never became a connection: after a handshake that failed the client waits for an end that does not come."""
 
 
 class NotConnected(Exception):
@@ -94,7 +96,7 @@ class NatsServer:
         except (
             Exception
         ) as error:  # The client passes on whatever its libraries raise; every one of them means that there is no connection.
-            await closed(client)
+            await closed(client, seconds=UNMADE_SECONDS)
             raise self._reason([*errors, error]) from error
         return client
 
@@ -153,10 +155,10 @@ def _client(*, sealed: bool) -> "Client":
     return Sealed() if sealed else Client()
 
 
-async def closed(client: "Client") -> None:
+async def closed(client: "Client", *, seconds: float = CLOSING_SECONDS) -> None:
     """Closes a connection, with what that may take bounded: a peer that reads nothing must not hold us."""
     try:
-        async with asyncio.timeout(CLOSING_SECONDS):
+        async with asyncio.timeout(seconds):
             await client.close()
     except Exception:  # noqa: BLE001 - it is given up all the same, and what it says changes nothing
         # It waits for its peer to take what is left, and has no door that does not.

@@ -28,7 +28,9 @@ class Authority:
         certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         own = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([_host(host) for host in hosts])
-        made = _signed(_name(name), self._name, own.public_key(), self._root, names, ago=timedelta(days=3) if expired else timedelta(hours=1))
+        made = _signed(
+            _name(name), self._name, own.public_key(), self._root, names, ago=timedelta(days=3) if expired else timedelta(hours=1)
+        )
         certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
         form = serialization.PrivateFormat.PKCS8
         key.write_bytes(own.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
