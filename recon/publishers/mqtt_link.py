@@ -88,6 +88,17 @@ class Broker:
         return f"{self.host}:{self.port}"
 
 
+class _Closing(ssl.SSLSocket):
+    """Closes itself where the handshake fails; paho leaves it open until the collector finds it (2.2)."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 class MqttLink:
     """`open`, `send`, `answered`, `close`. What is on its way when the connection ends stays unanswered: nothing is sent again here."""
 
@@ -123,7 +134,9 @@ class MqttLink:
             client.username_pw_set(self.broker.user, self.broker.password)
         try:
             if self.broker.tls:
-                client.tls_set_context(ssl.create_default_context(cafile=None if self.broker.ca is None else str(self.broker.ca)))
+                context = ssl.create_default_context(cafile=None if self.broker.ca is None else str(self.broker.ca))
+                context.sslsocket_class = _Closing
+                client.tls_set_context(context)
             client.connect(self.broker.host, self.broker.port, KEEPALIVE_SECONDS, clean_start=True)
         except (OSError, ValueError) as error:
             way = way_out(_said(error), ca='`ca = "authority.pem"`') or self._other_port(error)
