@@ -48,6 +48,10 @@ REFUSED = {
 """Keys of librdkafka that a table of options may not hold, and why."""
 
 
+FILES = ("ssl.certificate.location", "ssl.key.location", "ssl.keystore.location", "ssl.crl.location", "sasl.kerberos.keytab")
+"""Keys of librdkafka that name a file, which it would look for in whatever folder the process was started in."""
+
+
 class Quiet:
     """Where librdkafka's own lines go: to our log, for who looks for them. What matters of them is in the outcomes' reasons."""
 
@@ -98,6 +102,11 @@ def options_of(section: Section) -> dict[str, Any]:
         if not isinstance(value, str | int | float | bool | SecretRef):
             raise section.bad(f"options.{key}", "wants a text, a number, true or false, or a secret by reference")
         found[key] = value.get().reveal() if isinstance(value, SecretRef) else value
+        if key in FILES:
+            file = section.folder / str(found[key])
+            if not file.is_file():
+                raise section.bad(f"options.{key}", f"there is no file {found[key]}", hint="relative to recon.toml's folder")
+            found[key] = str(file)
     return found
 
 

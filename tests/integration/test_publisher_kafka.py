@@ -292,6 +292,7 @@ def test_each_error_has_its_outcome(code: str, kind: OutcomeKind, says: str) -> 
         ({"tls": True, "ca": "nowhere.pem"}, "ca: there is no file nowhere.pem"),
         ({"options": {"linger": 5}}, "options: is not taken"),
         ({"options": {"client.rack": []}}, "wants a text"),
+        ({"options": {"ssl.key.location": "nowhere.key"}}, r"options\.ssl\.key\.location: there is no file nowhere\.key"),
         ({"topics": "x"}, "topics: is not a setting"),
         *(({"options": {key: "0"}}, rf"options\.{key}: ") for key in REFUSED),
     ],
