@@ -16,20 +16,23 @@ from statistics import median
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
-from outbox import event  # noqa: E402 - found by the line above
+import aws  # noqa: E402 - found by the line above
+from outbox import event  # noqa: E402
 
 from recon.publishers.base import Message, OutcomeKind, Publisher  # noqa: E402
 from recon.testing.publisher_suite import message_of  # noqa: E402
 from recon.testing.section import section  # noqa: E402
 
 EVENTS = 10_000
-#: These are slow, whoever asks: moto's queue the more so the more it holds.
-FEWER_EVENTS = {"sqs": 50, "pubsub": 300}
+#: These are slow, whoever asks: few events, and more often.
+FEWER_EVENTS = {"sqs": 100, "sns": 100, "eventbridge": 100, "pubsub": 300}
 RUNS = 3
+RUNS_OF_FEWER = 9
 WANTED = 0.8
 
 Bare = Callable[[Sequence[Message]], None]
 Pair = tuple[Publisher, Bare]
+"""And, where a server is slower the more it holds, what empties it before each run."""
 
 
 def parts(batch: Sequence[Message], size: int) -> Iterator[Sequence[Message]]:
@@ -171,6 +174,32 @@ def redis() -> Iterator[Pair]:
 
 
 @contextmanager
+def redis_once() -> Iterator[Pair]:
+    """The same, beside a client that asks of each token whether it is new, and then adds those that are: in two steps, as is plainest."""
+    import redis as client
+
+    from recon.publishers.redis import RedisPublisher
+    from tests.servers.valkey import ValkeyServer
+
+    with ValkeyServer() as server:
+        valkey = client.Redis.from_url(server.url)
+
+        def bare(batch: Sequence[Message]) -> None:
+            for part in parts(batch, 500):
+                pipe = valkey.pipeline(transaction=False)
+                for one in part:
+                    pipe.set(f"bare:{one.dedupe}", "1", nx=True, ex=86_400)
+                new = pipe.execute()
+                for one in [one for one, is_new in zip(part, new, strict=True) if is_new]:
+                    fields = {"id": one.id, "type": one.type, "subject": one.subject, "key": one.partitionkey, "event": one.body}
+                    pipe.xadd("recon.bare", fields)
+                pipe.execute()
+
+        yield RedisPublisher(section("bus", url=server.url)), bare
+        valkey.close()
+
+
+@contextmanager
 def mqtt() -> Iterator[Pair]:
     """QoS 1 to a broker with one subscriber that is away."""
     from paho.mqtt.client import Client
@@ -209,42 +238,6 @@ def mqtt() -> Iterator[Pair]:
 
 
 @contextmanager
-def sqs() -> Iterator[Pair]:
-    """A FIFO queue at moto, one call after the other on both sides: it answers slower the more of them there are."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    from recon.publishers.sqs import SQSPublisher
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    queues = boto3.client("sqs", endpoint_url=f"http://{host}:{port}", **keys)
-    url = queues.create_queue(QueueName="bench.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-
-    def bare(batch: Sequence[Message]) -> None:
-        for part in parts(batch, 10):
-            entries = [
-                {
-                    "Id": str(number),
-                    "MessageBody": one.body.decode(),
-                    "MessageGroupId": one.partitionkey,
-                    "MessageDeduplicationId": one.dedupe + "-bare",
-                }
-                for number, one in enumerate(part)
-            ]
-            answer = queues.send_message_batch(QueueUrl=url, Entries=entries)
-            assert not answer.get("Failed"), answer["Failed"]
-
-    try:
-        with environ(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test"):
-            yield SQSPublisher(section("bus", queue=url, region="us-east-1", endpoint_url=f"http://{host}:{port}", connections=1)), bare
-    finally:
-        server.stop()
-
-
-@contextmanager
 def pubsub() -> Iterator[Pair]:
     """Ordered messages to the stand-in for Google's service, which takes one key in a call."""
     import grpc
@@ -274,21 +267,18 @@ def pubsub() -> Iterator[Pair]:
         client.stop()
 
 
-@contextmanager
-def environ(**names: str) -> Iterator[None]:
-    """These variables, for as long as it lasts."""
-    import os
-
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(names)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-BROKERS = {"kafka": kafka, "rabbitmq": rabbitmq, "nats": nats, "redis": redis, "mqtt": mqtt, "sqs": sqs, "pubsub": pubsub}
+BROKERS = {
+    "kafka": kafka,
+    "rabbitmq": rabbitmq,
+    "nats": nats,
+    "redis": redis,
+    "redis_once": redis_once,
+    "mqtt": mqtt,
+    "sqs": aws.sqs,
+    "sns": aws.sns,
+    "eventbridge": aws.eventbridge,
+    "pubsub": pubsub,
+}
 
 
 def published(publisher: Publisher, batch: Sequence[Message]) -> None:
@@ -303,10 +293,12 @@ def compared(name: str) -> dict:
     """Events a second of both, medians of runs in turn, and the median of the paired ratios."""
     count = FEWER_EVENTS.get(name, EVENTS)
     speeds: dict[str, list[float]] = {"publisher": [], "bare": []}
-    with BROKERS[name]() as (publisher, bare):
-        for run in range(RUNS + 1):
+    with BROKERS[name]() as (publisher, bare, *emptied):
+        for run in range(1 + (RUNS_OF_FEWER if name in FEWER_EVENTS else RUNS)):
             for who in ("publisher", "bare"):
                 batch = [message_of(event(run * 2 * count + (who == "bare") * count + number)) for number in range(count)]
+                for empty in emptied:
+                    empty()
                 began = time.perf_counter()
                 published(publisher, batch) if who == "publisher" else bare(batch)
                 # The first of each makes connections, and is not counted.

@@ -27,6 +27,10 @@ SHORTEST = 4
 SHORTEST_CORE = 6
 #: Libraries that log each of their steps.
 NOISY = ("alembic", "apscheduler")
+#: Brokers' clients, which log a traceback for each connection that ends; what became of the events our own words say.
+CLIENTS = ("aio_pika", "aiormq", "google.cloud", "nats", "paho")
+#: Below INFO these log what they carry: a row that is read, a message, a request's body. Those are records of customers.
+TALKATIVE = ("aio_pika", "aiormq", "botocore", "google.cloud", "paho", "sqlalchemy")
 URL_PASSWORD = re.compile(r"(?<=://)([^/?#:@\s'\"]*):([^/?#@\s'\"]+)@")
 
 
@@ -200,11 +204,13 @@ def install(level: int = logging.WARNING, stream: TextIO | None = None) -> loggi
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.addHandler(handler)
     root.setLevel(level)
-    for noisy in NOISY:
-        # At -v their chatter would bury ours; -vv shows it.
-        logging.getLogger(noisy).setLevel(logging.DEBUG if level <= logging.DEBUG else logging.WARNING)
-    # Below INFO it logs each row that it reads, and rows are records of customers.
-    logging.getLogger("sqlalchemy").setLevel(logging.INFO if level <= logging.DEBUG else logging.WARNING)
+    # At -v their chatter would bury ours; -vv shows it.
+    deep = level <= logging.DEBUG
+    for name in (*NOISY, *CLIENTS, *TALKATIVE):
+        least = logging.INFO if name in TALKATIVE else logging.DEBUG
+        logging.getLogger(name).setLevel(least if deep else logging.CRITICAL if name in CLIENTS else logging.WARNING)
+    # It warns of how a client ends a connection over TLS, which nobody can mend; an error there is a fault of ours.
+    logging.getLogger("asyncio").setLevel(logging.DEBUG if deep else logging.ERROR)
     sys.excepthook = _excepthook
     threading.excepthook = _thread_excepthook
     return handler

@@ -1,15 +1,20 @@
 """The way to a RabbitMQ server: one connection and one channel, made when they are wanted, and its errors in words."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from recon.errors import DeliveryError
+from recon.publishers.secure import way_out
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractConnection
 
 CLOSE_SECONDS = 1.0
+FILES = ("cafile", "certfile", "keyfile")
+FAULT_SECONDS = 300.0
+"""Before a fault that somebody has to mend is tried again."""
 
 
 class Link:
@@ -66,6 +71,18 @@ def quorum(version: str) -> dict[str, Any]:
     return arguments | ({"x-delivery-limit": -1} if major.isdigit() and int(major) >= 4 else {})
 
 
+def wrong(url: str) -> str:
+    """What is wrong with the url before anything is asked; "" where nothing is known."""
+    named = parse_qs(urlsplit(url).query)
+    if "no_verify_ssl" in named:
+        return "has no_verify_ssl: a server's certificate is always verified; ?cafile=… names an authority of your own"
+    # The library would say of it only that there is no file.
+    lacking = [
+        f"names {name} ({key}), and there is no such file" for key in FILES for name in named.get(key, ()) if not Path(name).is_file()
+    ]
+    return lacking[0] if lacking else ""
+
+
 def origin(url: str) -> str:
     """The server's address without the login."""
     parts = urlsplit(url)
@@ -82,11 +99,26 @@ def said(error: BaseException) -> str:
 
 def unreachable(who: str, url: str, error: BaseException) -> DeliveryError:
     """What is wrong with the way there, with the way out."""
-    from aiormq.exceptions import AuthenticationError, ConnectionNotAllowed, ProbableAuthenticationError
+    words, way, _ = fault(error)
+    return DeliveryError(f"{who}: {origin(url)}: {words}", hint=way)
 
-    msg = f"{who}: {origin(url)}: {said(error)}"
+
+def fault(error: BaseException) -> tuple[str, str, bool]:
+    """What is wrong with the way there, the way out, and whether somebody has to mend a setting first."""
+    from aiormq.exceptions import AuthenticationError, ConnectionNotAllowed, InvalidFrameError, ProbableAuthenticationError
+
+    words = said(error)
+    if isinstance(error, InvalidFrameError) and "Connection.Close" in words:
+        # The server's own words stand in the frame, and are not passed on (`Connection._rpc`, aiormq 7.2).
+        return "the virtual host is closed to us", VHOST, True
     if isinstance(error, AuthenticationError | ProbableAuthenticationError):
-        return DeliveryError(msg, hint="check the user and the password in the url; `guest` may come from the server's own machine only")
+        return words, LOGIN, True
     if isinstance(error, ConnectionNotAllowed):
-        return DeliveryError(msg, hint="check the virtual host in the url (amqp://host/vhost), and that the user may use it")
-    return DeliveryError(msg, hint="check the url, that the server runs, and that it can be reached from here")
+        return words, VHOST, True
+    if way := way_out(words, ca="`?cafile=/path/authority.pem` in the url"):
+        return words, way, True
+    return words, "check the url (amqps:// where the server speaks TLS), that the server runs, and that it can be reached from here", False
+
+
+VHOST = "check the virtual host in the url (amqp://host/vhost), and that the user may use it"
+LOGIN = "check the user and the password in the url; `guest` may come from the server's own machine only"

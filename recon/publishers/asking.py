@@ -28,7 +28,8 @@ class Way:
         self.fault = ""
         #: An error after which the client does nothing more.
         self.fatal = False
-        self._refused = False
+        #: A login or a certificate was not taken: somebody has to mend it.
+        self.refused = False
         self._gone: float | None = None
 
     def wrong(self, error: "KafkaError") -> None:
@@ -38,9 +39,9 @@ class Way:
         self.fatal = self.fatal or error.fatal()
         if error.code() == K._ALL_BROKERS_DOWN:  # noqa: SLF001 - the library's name of an error of its own
             self._gone = self._gone or time.monotonic()
-        elif not self._refused:
+        elif not self.refused:
             self.fault = error.str()
-        self._refused = self._refused or error.code() in {K._AUTHENTICATION, K.SASL_AUTHENTICATION_FAILED, K._SSL}  # noqa: SLF001 - as above
+        self.refused = self.refused or error.code() in {K._AUTHENTICATION, K.SASL_AUTHENTICATION_FAILED, K._SSL}  # noqa: SLF001 - as above
 
     def well(self) -> None:
         """Notes that a broker answered."""
@@ -49,7 +50,7 @@ class Way:
     @property
     def lost(self) -> bool:
         """Whether waiting makes no sense: a refused login, or no broker for a while."""
-        return self._refused or (self._gone is not None and time.monotonic() - self._gone > GONE_SECONDS)
+        return self.refused or (self._gone is not None and time.monotonic() - self._gone > GONE_SECONDS)
 
 
 class Asking:

@@ -12,7 +12,7 @@ from recon.publishers.asking import Asking
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.extra import needs
 from recon.publishers.headers import FORMS, wire_of
-from recon.publishers.librdkafka import brokers_of, checked, options_of, outcome_of, security_of, too_large
+from recon.publishers.librdkafka import brokers_of, checked, explained, options_of, outcome_of, security_of, too_large
 from recon.publishers.producing import WRITTEN, Answer, Producing, Record
 from recon.publishers.rounds import in_rounds
 from recon.section import Section
@@ -30,6 +30,9 @@ UNWANTED = r"[^a-zA-Z0-9._-]"
 TOPIC_LENGTH = 249
 
 CONNECT_SECONDS = 10.0
+FAULT_SECONDS = 300.0
+"""Before a fault that somebody has to mend is tried again."""
+CA = '`ca = "authority.pem"`'
 #: Without a word from the broker for so long, it is asked whether it is there before more is handed over.
 SILENT_SECONDS = 5.0
 
@@ -76,7 +79,7 @@ class KafkaPublisher:
         self._lock = threading.Lock()
         self._producing: Producing | None = None
         #: Why nothing more is sent in the call at hand.
-        self._halt: str | None = None
+        self._halt: Outcome | None = None
 
     def publish(self, batch: Sequence[Message], deadline: float) -> Sequence[Outcome]:
         until = time.monotonic() + deadline
@@ -99,7 +102,7 @@ class KafkaPublisher:
                 if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     msg = f"publisher {self.name}: {self._brokers} has no topic {topic}"
                     raise DeliveryError(msg, hint="create it, or mend `topic` in recon.toml") from error
-                msg = f"publisher {self.name}: {self._brokers} cannot be asked: {_printable(asking.fault or error.args[0].str())}"
+                msg = f"publisher {self.name}: {self._brokers} cannot be asked: {explained(asking.fault or error.args[0].str(), ca=CA)}"
                 hint = "check brokers, user, password and tls in recon.toml, and that the brokers run and can be reached from here"
                 raise DeliveryError(msg, hint=hint) from error
         return f"{self._brokers} has the topic {topic}, of {len(about.partitions)} partitions"
@@ -111,10 +114,10 @@ class KafkaPublisher:
     def _round(self, messages: Sequence[Message], until: float) -> list[Outcome]:
         """Events of different keys, all at once."""
         if self._halt is None and time.monotonic() >= until:
-            self._halt = "not sent: the time for this delivery was over"
+            self._halt = _unsent("the time for this delivery was over")
         producing = self._ready(messages[0], until) if self._halt is None else None
         if producing is None:
-            return [Outcome(kind=OutcomeKind.RETRY, reason=self._halt or "")] * len(messages)
+            return [self._halt or _unsent("")] * len(messages)
         answers: list[Answer | None] = [None] * len(messages)
         unread: dict[int, Outcome] = {}
         producing.send(self._records(messages, range(len(messages)), unread), answers, until)
@@ -125,7 +128,7 @@ class KafkaPublisher:
             # It was their whole batch that the broker found too large: each by itself shows which of them is.
             self._alone(self._records(messages, large, unread), answers, until)
         if producing.spent:
-            self._halt = f"not sent: an earlier event was not confirmed: {_printable(producing.way.fault) or 'no answer within the time'}"
+            self._halt = _unsent(f"an earlier event was not confirmed: {_printable(producing.way.fault) or 'no answer within the time'}")
             self._drop()
         fault = producing.way.fault
         return [
@@ -155,12 +158,13 @@ class KafkaPublisher:
             if self._producing is None:
                 self._producing = Producing(self._conf)
         except KafkaException as error:
-            self._halt = f"not sent: {_printable(str(error))}"
+            self._halt = _unsent(_printable(str(error)))
             return None
         now = time.monotonic()
         reached = now - self._producing.way.heard <= SILENT_SECONDS
         if not reached and not self._producing.reach(self._place(message), min(until, now + CONNECT_SECONDS)):
-            self._halt = f"not sent: {self._brokers}: {_printable(self._producing.way.fault) or 'no answer within the time'}"
+            way = self._producing.way
+            self._halt = _unsent(f"{self._brokers}: {explained(way.fault, ca=CA)}", after=FAULT_SECONDS if way.refused else None)
             self._drop()
         return self._producing
 
@@ -191,6 +195,10 @@ class KafkaPublisher:
         producing, self._producing = self._producing, None
         if producing is not None:
             producing.close()
+
+
+def _unsent(why: str, *, after: float | None = None) -> Outcome:
+    return Outcome(kind=OutcomeKind.RETRY, reason=f"not sent: {why}", after=after)
 
 
 def _too_large(answer: Answer | None) -> bool:

@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from recon.publishers.base import Outcome, OutcomeKind
+from recon.publishers.secure import way_out
 from recon.secret import Secret, SecretRef
 from recon.section import Section
 
@@ -47,6 +48,10 @@ REFUSED = {
 """Keys of librdkafka that a table of options may not hold, and why."""
 
 
+FILES = ("ssl.certificate.location", "ssl.key.location", "ssl.keystore.location", "ssl.crl.location", "sasl.kerberos.keytab")
+"""Keys of librdkafka that name a file, which it would look for in whatever folder the process was started in."""
+
+
 class Quiet:
     """Where librdkafka's own lines go: to our log, for who looks for them. What matters of them is in the outcomes' reasons."""
 
@@ -77,6 +82,8 @@ def security_of(section: Section) -> dict[str, Any]:
         raise section.bad("password" if password is None else "user", "is missing: `user` and `password` go together")
     if ca is not None and not tls:
         raise section.bad("ca", "is given, and tls is not on", hint="tls = true")
+    if ca is not None and not (section.folder / ca).is_file():
+        raise section.bad("ca", f"there is no file {ca}", hint="the authority's certificate in PEM, relative to recon.toml's folder")
     conf: dict[str, Any] = {"security.protocol": ("SASL_" if user is not None else "") + ("SSL" if tls else "PLAINTEXT")}
     if user is not None and password is not None:
         conf |= {"sasl.username": user, "sasl.password": password.reveal(), "sasl.mechanism": mechanism}
@@ -95,6 +102,11 @@ def options_of(section: Section) -> dict[str, Any]:
         if not isinstance(value, str | int | float | bool | SecretRef):
             raise section.bad(f"options.{key}", "wants a text, a number, true or false, or a secret by reference")
         found[key] = value.get().reveal() if isinstance(value, SecretRef) else value
+        if key in FILES:
+            file = section.folder / str(found[key])
+            if not file.is_file():
+                raise section.bad(f"options.{key}", f"there is no file {found[key]}", hint="relative to recon.toml's folder")
+            found[key] = str(file)
     return found
 
 
@@ -107,6 +119,15 @@ def checked(section: Section, conf: dict[str, Any]) -> None:
     except (KafkaException, TypeError, ValueError) as error:
         said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
         raise section.bad("options", f"is not taken: {said}", hint="CONFIGURATION.md of librdkafka has every key") from None
+
+
+def explained(fault: str, *, ca: str) -> str:
+    """What librdkafka said of the way to the brokers, "" for nothing, in a line that ends with the way out."""
+    words = "".join(c for c in fault[:300] if c.isprintable())
+    if not words:
+        return "no answer within the time; check that the brokers run, and tls: whoever speaks TLS says nothing to who does not"
+    way = "check user, password and mechanism" if "SASL" in words else way_out(words, ca=ca)
+    return f"{words}; {way}" if way else words
 
 
 def outcome_of(error: "KafkaError", topic: str, size: int) -> Outcome:

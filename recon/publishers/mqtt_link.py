@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from recon.publishers.secure import way_out
 from recon.section import Section
 
 if TYPE_CHECKING:
@@ -87,6 +88,17 @@ class Broker:
         return f"{self.host}:{self.port}"
 
 
+class _Closing(ssl.SSLSocket):
+    """Closes itself where the handshake fails; paho leaves it open until the collector finds it (2.2)."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 class MqttLink:
     """`open`, `send`, `answered`, `close`. What is on its way when the connection ends stays unanswered: nothing is sent again here."""
 
@@ -122,10 +134,16 @@ class MqttLink:
             client.username_pw_set(self.broker.user, self.broker.password)
         try:
             if self.broker.tls:
-                client.tls_set_context(ssl.create_default_context(cafile=None if self.broker.ca is None else str(self.broker.ca)))
+                context = ssl.create_default_context(cafile=None if self.broker.ca is None else str(self.broker.ca))
+                context.sslsocket_class = _Closing
+                client.tls_set_context(context)
             client.connect(self.broker.host, self.broker.port, KEEPALIVE_SECONDS, clean_start=True)
         except (OSError, ValueError) as error:
-            raise NotConnected(f"no connection to {self.broker.place}: {_said(error)}") from error
+            way = way_out(_said(error), ca='`ca = "authority.pem"`') or self._other_port(error)
+            lasting = bool(way) and not isinstance(error, ConnectionError)
+            raise NotConnected(
+                f"no connection to {self.broker.place}: {_said(error)}" + (f"; {way}" if way else ""), lasting=lasting
+            ) from error
         client.loop_start()
         self._wait(lambda: self._greeted is not None, until)
         self._welcomed()
@@ -184,9 +202,14 @@ class MqttLink:
             self.lost = self.lost or why
             self._news.notify_all()
 
+    def _other_port(self, error: Exception) -> str:
+        return "if this port is not for TLS, write mqtt://" if self.broker.tls and isinstance(error, ConnectionResetError) else ""
+
     def _welcomed(self) -> None:
         if self._greeted is None:
             why = self.lost or "no answer within the time"
+            if self.lost and not self.broker.tls:
+                why += "; if this port is for TLS, write mqtts://"
             self.close()
             raise NotConnected(f"no connection to {self.broker.place}: {why}")
         reason, properties = self._greeted

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from recon.publishers.secure import way_out
 from recon.section import Section
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ SCHEMES = ("nats", "tls")
 RETRY_SECONDS = 0.05
 """Between two tries at the same address within one connection attempt."""
 CLOSING_SECONDS = 1.0
+UNMADE_SECONDS = 0.05
+"""For closing what never became a connection: after a handshake that failed the client waits for an end that does not come."""
 
 
 class NotConnected(Exception):
@@ -71,26 +74,29 @@ class NatsServer:
         """The addresses without who we are, for a person."""
         return ", ".join(f"{parts.hostname}:{parts.port or 4222}" for parts in map(urlsplit, self.urls))
 
+    @property
+    def sealed(self) -> bool:
+        """Whether nothing may be said to the server unless it speaks TLS."""
+        return self.ca is not None or any(urlsplit(url).scheme == "tls" for url in self.urls)
+
     async def connected(
         self, seconds: float, *, on_error: Callable[[Exception], Awaitable[None]], on_closed: Callable[[], Awaitable[None]]
     ) -> "Client":
         """A connection that does not mend itself: what was on its way when it broke must not be sent behind our back. Raises NotConnected."""
-        from nats.aio.client import Client
-
         errors: list[Exception] = []
 
         async def noted(error: Exception) -> None:
             errors.append(error)
             await on_error(error)
 
-        client = Client()
+        client = _client(sealed=self.sealed)
         try:
             async with asyncio.timeout(seconds):
                 await client.connect(**self._options(seconds), error_cb=noted, closed_cb=on_closed)
         except (
             Exception
         ) as error:  # The client passes on whatever its libraries raise; every one of them means that there is no connection.
-            await closed(client)
+            await closed(client, seconds=UNMADE_SECONDS)
             raise self._reason([*errors, error]) from error
         return client
 
@@ -123,13 +129,36 @@ class NatsServer:
         words = next((text for one in said if (text := words_of(one))), "no answer within the time")
         if "authorization" in words.lower() or "authentication" in words.lower():
             return NotConnected(f"{self.place} does not let us in: {words}; check user, password, token, nkey or credentials", lasting=True)
-        return NotConnected(f"no connection to {self.place}: {words}")
+        if "speaks no TLS" in words:
+            return NotConnected(f"no connection to {self.place}: {words}", lasting=True)
+        way = way_out(words, ca='`ca = "authority.pem"`')
+        return NotConnected(f"no connection to {self.place}: {words}" + (f"; {way}" if way else ""), lasting=bool(way))
 
 
-async def closed(client: "Client") -> None:
+def _client(*, sealed: bool) -> "Client":
+    """A client; one that is `sealed` says who it is over TLS alone.
+
+    The library goes over to TLS where the server asks for it, and else says user and password in the clear, whatever the url wants
+    (nats-py 2.16): who stands between us and the server would need to leave out one word to read them.
+    """
+    from nats.aio.client import Client
+    from nats.errors import Error
+
+    class Sealed(Client):
+        def _connect_command(self) -> bytes:
+            writer = getattr(self._transport, "_io_writer", None)
+            if writer is None or writer.get_extra_info("ssl_object") is None:
+                msg = "the server speaks no TLS, and tls:// or ca wants it: nothing was said to it; set up TLS there, or write nats:// without ca"
+                raise Error(msg)
+            return super()._connect_command()
+
+    return Sealed() if sealed else Client()
+
+
+async def closed(client: "Client", *, seconds: float = CLOSING_SECONDS) -> None:
     """Closes a connection, with what that may take bounded: a peer that reads nothing must not hold us."""
     try:
-        async with asyncio.timeout(CLOSING_SECONDS):
+        async with asyncio.timeout(seconds):
             await client.close()
     except Exception:  # noqa: BLE001 - it is given up all the same, and what it says changes nothing
         # It waits for its peer to take what is left, and has no door that does not.
@@ -140,6 +169,8 @@ async def closed(client: "Client") -> None:
 
 def words_of(error: BaseException) -> str:
     """An error in a line."""
+    if isinstance(error, NotConnected):
+        return str(error)
     text = "".join(c for c in str(error) if c.isprintable()).removeprefix("nats: ").strip("' ")[:200]
     return text or ("" if isinstance(error, TimeoutError) else type(error).__name__)
 

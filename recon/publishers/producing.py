@@ -52,7 +52,8 @@ class Producing:
         """Whether a broker answers; nothing is sent. `way.fault` says what is wrong where none does."""
         from confluent_kafka import KafkaException
 
-        seconds = 1.0
+        # Short at first: a login that is refused is known at once, and found out between two tries only.
+        seconds = SLICE_SECONDS
         while (left := until - time.monotonic()) > 0:
             with suppress(KafkaException):
                 self._producer.list_topics(topic, timeout=min(seconds, left))

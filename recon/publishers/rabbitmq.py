@@ -5,11 +5,11 @@ import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from recon.errors import DeliveryError
 from recon.publishers.address import PLACE, Address
-from recon.publishers.amqp import Link, origin, quorum, said, unreachable
+from recon.publishers.amqp import FAULT_SECONDS, Link, fault, origin, quorum, said, unreachable, wrong
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.extra import needs
 from recon.publishers.fitting import fitting
@@ -51,10 +51,8 @@ class RabbitPublisher:
         url: str = section.text_or_secret("url")
         if urlsplit(url).scheme not in {"amqp", "amqps"}:
             raise section.bad("url", "is no URL of a RabbitMQ server", hint="amqp://user:password@host:5672/vhost, or amqps://…")
-        if "no_verify_ssl" in parse_qs(urlsplit(url).query):
-            raise section.bad(
-                "url", "has no_verify_ssl: a server's certificate is always verified", hint="?cafile=… names an authority of your own"
-            )
+        if found := wrong(url):
+            raise section.bad("url", found)
         self._exchange: str = section.text("exchange", "")
         if self._exchange and {"queue", "declare"} & section.table.keys():
             raise section.bad("queue", "goes without an exchange", hint="leave out queue and declare, and bind the queue to the exchange")
@@ -72,13 +70,13 @@ class RabbitPublisher:
         self._loop: Loop | None = None
         self._declared: set[str] = set()
         #: Why nothing more is sent in the call at hand.
-        self._halt = ""
+        self._halt: Outcome | None = None
 
     def publish(self, batch: Sequence[Message], deadline: float) -> Sequence[Outcome]:
         until = time.monotonic() + deadline
         # Whoever closes waits for the call in hand, which its deadline ends.
         with self._lock:
-            self._halt = ""
+            self._halt = None
             return fitting(batch, self._max_bytes, lambda small: in_rounds(small, lambda messages: self._round(messages, until)))
 
     def health(self) -> str:
@@ -125,10 +123,9 @@ class RabbitPublisher:
         """Sends these; answers which of them closed the channel together with others."""
         from aiormq.exceptions import ChannelPreconditionFailed
 
+        place = origin(self._link.url)
         for index in indices:
-            outcomes[index] = Outcome(
-                kind=OutcomeKind.RETRY, reason=self._halt or f"not sent: {origin(self._link.url)} did not answer within the time"
-            )
+            outcomes[index] = self._halt or Outcome(kind=OutcomeKind.RETRY, reason=f"not sent: {place} did not answer within the time")
         if self._halt:
             return []
         try:
@@ -136,9 +133,11 @@ class RabbitPublisher:
             exchange = await self._target(channel, {self._key(messages[index]) for index in indices})
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing has been sent
             await self._link.drop()
-            self._halt = f"not sent: {unreachable(f'publisher {self.name}', self._link.url, error).message}"
+            words, way, lasting = fault(error)
+            why = f"not sent: {place}: {words}; {way}"
+            self._halt = Outcome(kind=OutcomeKind.RETRY, reason=why, after=FAULT_SECONDS if lasting else None)
             for index in indices:
-                outcomes[index] = Outcome(kind=OutcomeKind.RETRY, reason=self._halt)
+                outcomes[index] = self._halt
             return []
         flight = _Flight(channel, exchange, self._form)
         room = asyncio.Semaphore(IN_FLIGHT)

@@ -10,6 +10,8 @@ from recon.publishers.address import Address
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
 from recon.publishers.extra import needs
 from recon.publishers.fitting import fitting
+from recon.publishers.redis_link import FAULT_SECONDS, WrongUrl, client_of, fault, said_by
+from recon.publishers.redis_script import ADD, calls
 from recon.publishers.rounds import in_rounds
 from recon.section import Section
 
@@ -21,22 +23,12 @@ MAX_BYTES = 8 * 1024 * 1024
 DEDUPE_SECONDS = 86_400
 """Longer than a night, so that what was sent without an answer and is sent again stands in the stream once."""
 
-ADD = """
-if redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[1]) then
-  if ARGV[2] ~= '0' then return redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', unpack(ARGV, 3)) end
-  return redis.call('XADD', KEYS[1], '*', unpack(ARGV, 3))
-end
-return false
-"""
-"""Adds an entry unless its token was seen: in one step, so that a repeat after a lost answer cannot stand in the stream twice."""
-
 LASTING = ("WRONGTYPE", "permission")
 """Words of errors that somebody has to mend; the others pass, as a full memory or a change of master does.
 
 None of them is about the event: a wrong setting must not turn a night's events into dead letters.
 https://redis.io/docs/latest/develop/reference/protocol-spec/ (read 2026-11)
 """
-FAULT_SECONDS = 300.0
 
 
 class RedisPublisher:
@@ -75,19 +67,27 @@ class RedisPublisher:
         try:
             client = self._connected(until - time.monotonic())
         except (redis.ConnectionError, redis.TimeoutError) as error:
-            return [Outcome(kind=OutcomeKind.RETRY, reason=f"no connection: {_said(error)}")] * len(batch)
+            words, way, lasting = fault(error)
+            why = f"no connection: {words}; {way}"
+            return [Outcome(kind=OutcomeKind.RETRY, reason=why, after=FAULT_SECONDS if lasting else None)] * len(batch)
         except redis.RedisError as error:
-            return [Outcome(kind=OutcomeKind.RETRY, reason=_said(error), after=FAULT_SECONDS)] * len(batch)
+            return [Outcome(kind=OutcomeKind.RETRY, reason=said_by(error), after=FAULT_SECONDS)] * len(batch)
         try:
+            made = list(calls(batch, [self._stream(message) for message in batch]))
             with client.pipeline(transaction=False) as pipe:
-                for message in batch:
-                    self._add(pipe, message)
+                for call in made:
+                    pipe.eval(ADD, *call.words(batch, self._dedupe, self._maxlen))
                 answers = pipe.execute(raise_on_error=False)
         except (redis.ConnectionError, redis.TimeoutError) as error:
             self._drop()
-            why = f"sent, and no whole answer: {_said(error)}" if time.monotonic() < until else "no answer within the time"
+            why = f"sent, and no whole answer: {said_by(error)}" if time.monotonic() < until else "no answer within the time"
             return [Outcome(kind=OutcomeKind.UNKNOWN, reason=why)] * len(batch)
-        return [_outcome(answer) for answer in answers]
+        outcomes: dict[int, Outcome] = {}
+        for call, answer in zip(made, answers, strict=True):
+            each = [answer] * len(call.numbers) if isinstance(answer, Exception) else answer
+            for number, one in zip(call.numbers, each, strict=True):
+                outcomes[number] = _outcome(one)
+        return [outcomes[number] for number in range(len(batch))]
 
     def health(self) -> str:
         import redis
@@ -96,21 +96,13 @@ class RedisPublisher:
             client = self._connected(5.0)
             about = client.info("server")
         except redis.RedisError as error:
-            msg = f"publisher {self.name}: the server cannot be asked: {_said(error)}"
-            raise DeliveryError(msg, hint="check the url, the password, and that the server runs") from error
+            words, way, _ = fault(error)
+            raise DeliveryError(f"publisher {self.name}: the server cannot be asked: {words}", hint=way) from error
         return f"{about.get('server_name', 'redis')} {about.get('valkey_version') or about.get('redis_version', '')} takes events into {self._stream.template}"
 
     def close(self) -> None:
         with self._lock:
             self._drop()
-
-    def _add(self, pipe: Any, message: Message) -> None:
-        fields = ["id", message.id, "type", message.type, "subject", message.subject, "key", message.partitionkey, "event", message.body]
-        if message.replay is not None:
-            fields += ["replay", message.replay]
-        stream = self._stream(message)
-        # One hash slot for both, as a cluster wants it of the keys of one script.
-        pipe.eval(ADD, 2, stream, f"{{{stream}}}:sent:{message.dedupe}", self._dedupe, self._maxlen, *fields)
 
     def _connected(self, deadline: float) -> "Redis":
         """The client; its waits end with the deadline, and it repeats nothing by itself."""
@@ -120,14 +112,11 @@ class RedisPublisher:
         return self._client
 
     def _made(self, section: Section) -> "Redis":
-        import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
         try:
-            return redis.Redis.from_url(self._url, retry=Retry(NoBackoff(), 0), protocol=2)
-        except ValueError:
-            raise section.bad("url", "is no URL of a Redis server", hint="redis://host:6379/0, rediss://…, unix:///path") from None
+            return client_of(self._url)
+        except ValueError as error:
+            hint = "redis://host:6379/0, rediss://…, unix:///path"
+            raise section.bad("url", str(error) if isinstance(error, WrongUrl) else "is no URL of a Redis server", hint=hint) from None
 
     def _drop(self) -> None:
         # Connections made from here on are new ones; the client itself stays good.
@@ -135,13 +124,9 @@ class RedisPublisher:
 
 
 def _outcome(answer: Any) -> Outcome:
-    """What one command's answer says of its event."""
-    if isinstance(answer, Exception):
-        said = _said(answer)
+    """What the server's answer says of one event."""
+    if isinstance(answer, Exception | bytes | str):
+        said = said_by(answer)
         after = FAULT_SECONDS if any(word in said for word in LASTING) else None
         return Outcome(kind=OutcomeKind.RETRY, reason=said, after=after)
-    return Outcome(kind=OutcomeKind.CONFIRMED, duplicate=answer is None)
-
-
-def _said(error: Exception) -> str:
-    return "".join(c for c in str(error)[:200] if c.isprintable()) or type(error).__name__
+    return Outcome(kind=OutcomeKind.CONFIRMED, duplicate=answer == 0)

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
+from confluent_kafka.admin import AdminClient, NewTopic
 
+from recon.consume.readers.kafka import KafkaReader
 from recon.errors import BadSetting, DeliveryError
 from recon.event import binary, decode
 from recon.event.cloudevents import of_wire
@@ -21,8 +23,11 @@ from recon.secret import Secret
 from recon.section import Section
 from recon.testing import publisher_suite
 from tests.integration.contract import keep
+from tests.integration.secured import keeps_out, lets_in
+from tests.servers.authority import Authority
 from tests.servers.kafka import KafkaServer, read
 from tests.servers.proxy import Proxy
+from tests.servers.tls_front import TlsFront
 
 # From Apache Kafka's own test of what its Java producer hashes keys with (org.apache.kafka.common.utils.UtilsTest, murmur2).
 JAVA = {"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536, "abc": 479470107}
@@ -172,6 +177,37 @@ def test_a_refused_login_is_said_at_once(kafka: KafkaServer) -> None:
     assert "p4ssw0rd-of-kafka" not in outcome.reason + str(failure.value)
 
 
+def test_over_tls_only_who_we_know(tmp_path: Path) -> None:
+    """With its authority's file an event goes in and comes out; a certificate that does not hold is said, with the way out.
+
+    This broker speaks no TLS itself (its options for a certificate and for its key exclude each other), so it has a front that does.
+    """
+    authority, stranger = Authority(tmp_path / "known"), Authority(tmp_path / "strange")
+    shown = (authority.certificate, authority.key)
+    with TlsFront(("127.0.0.1", 0), shown) as front, KafkaServer(durable=False, advertised=front.port) as server:
+        front.target = ("127.0.0.1", server.port)
+        brokers = f"127.0.0.1:{front.port}"
+
+        def both(ca: Path | None) -> Any:
+            named, options = ({}, {}) if ca is None else ({"ca": str(ca)}, {"ssl.ca.location": str(ca)})
+            return publisher(brokers, topic="over.tls", tls=True, **named), lambda: KafkaReader(
+                brokers, "over.tls", "app", partitions=[0], options={"security.protocol": "SSL", **options}
+            )
+
+        admin = AdminClient(
+            {"bootstrap.servers": brokers, "security.protocol": "SSL", "ssl.ca.location": str(authority.ca), "log_level": 0}
+        )
+        admin.create_topics([NewTopic("over.tls", 1, 1)])["over.tls"].result(10)
+        del admin
+        lets_in(*both(authority.ca))
+        for ca in (None, stranger.ca):
+            keeps_out(*both(ca), "certificate verify failed", "signed by an authority that is not known here")
+        front.shown = authority.made("old", expired=True)
+        keeps_out(*both(authority.ca), "past its day")
+        front.shown = authority.made("other", hosts=("elsewhere.example",))
+        keeps_out(*both(authority.ca), "for another name")
+
+
 def test_a_missing_topic_is_named_by_health(kafka: KafkaServer) -> None:
     """Health asks for the topic and makes none: it says which one is not there, twice."""
     kafka.start()
@@ -253,9 +289,10 @@ def test_each_error_has_its_outcome(code: str, kind: OutcomeKind, says: str) -> 
         ({"user": "me"}, "password: is missing"),
         ({"password": "plain"}, "by reference only"),
         ({"ca": "ca.pem"}, "ca: is given, and tls is not on"),
-        ({"tls": True, "ca": "nowhere.pem"}, "options: is not taken"),
+        ({"tls": True, "ca": "nowhere.pem"}, "ca: there is no file nowhere.pem"),
         ({"options": {"linger": 5}}, "options: is not taken"),
         ({"options": {"client.rack": []}}, "wants a text"),
+        ({"options": {"ssl.key.location": "nowhere.key"}}, r"options\.ssl\.key\.location: there is no file nowhere\.key"),
         ({"topics": "x"}, "topics: is not a setting"),
         *(({"options": {key: "0"}}, rf"options\.{key}: ") for key in REFUSED),
     ],

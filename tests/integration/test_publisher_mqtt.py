@@ -23,6 +23,7 @@ from recon.secret import Secret
 from recon.section import Section
 from recon.testing import publisher_suite
 from tests.integration.contract import keep
+from tests.integration.secured import keeps_out, lets_in
 from tests.integration.state.world import changed
 from tests.integration.three_nights import Nights, migrated_file, nights, stored
 from tests.servers.authority import Authority
@@ -206,24 +207,35 @@ def test_who_we_are_and_what_we_may(tmp_path: Path) -> None:
 
 
 @there
-@pytest.mark.filterwarnings(
-    "ignore:.*ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
-)  # paho leaves the socket of a failed handshake to the collector.
-def test_a_broker_with_a_certificate_of_its_own(tmp_path: Path) -> None:
-    """With its authority's file the connection is made; without it nothing is sent, and the reason says why."""
-    authority = Authority(tmp_path)
+def test_over_tls_only_who_we_know(tmp_path: Path) -> None:
+    """With its authority's file and the password an event is confirmed; anything else is said, with the way out."""
     tmp_path.chmod(0o755)
-    with Mosquitto(more=f"certfile {authority.certificate}\nkeyfile {authority.key}") as server:
-        url = server.url.replace("mqtt:", "mqtts:")
-        trusting, careful = publisher(url, ca=str(authority.ca), subscribers="optional"), publisher(url)
-        (trusted,) = trusting.publish(publisher_suite.messages(1), 5.0)
-        (refused,) = careful.publish(publisher_suite.messages(1), 5.0)
-        trusting.close()
-        careful.close()
+    authority, stranger = Authority(tmp_path / "known"), Authority(tmp_path / "strange")
+    subprocess.run(["mosquitto_passwd", "-c", "-b", str(tmp_path / "users"), "few", "right-word"], check=True, capture_output=True)
+    (tmp_path / "users").chmod(0o600)
+    for fault, (certificate, key) in {
+        "": (authority.certificate, authority.key),
+        "certificate has expired": authority.made("old", expired=True),
+        "certificate is for other names": authority.made("other", hosts=("elsewhere.example",)),
+    }.items():
+        with Mosquitto(more=f"certfile {certificate}\nkeyfile {key}\npassword_file {tmp_path}/users", anonymous=False) as server:
 
-    assert trusted.kind is OutcomeKind.CONFIRMED, trusted.reason
-    assert refused.kind is OutcomeKind.RETRY
-    assert "certificate verify failed" in refused.reason
+            def sender(ca: Path | None, word: str = "right-word", scheme: str = "mqtts") -> MqttPublisher:
+                url = server.url.replace("mqtt:", f"{scheme}:")
+                named = {} if ca is None else {"ca": str(ca)}
+                return publisher(url, subscribers="optional", user="few", password=Secret(word), **named)
+
+            if fault:
+                keeps_out(sender(authority.ca), None, fault)
+                continue
+            lets_in(sender(authority.ca))
+            keeps_out(sender(None), None, "certificate verify failed", "`ca = ")
+            keeps_out(sender(stranger.ca), None, "certificate verify failed", "`ca = ")
+            keeps_out(sender(authority.ca, "wr0ng-word"), None, "does not let us in", "check user, password", secret="wr0ng-word")
+            keeps_out(sender(None, scheme="mqtt"), None, "write mqtts://", lasting=False)
+    with Mosquitto() as server:
+        url = server.url.replace("mqtt:", "mqtts:")
+        keeps_out(publisher(url), None, "no connection to", lasting=None)
 
 
 @there

@@ -1,5 +1,8 @@
 """NATS JetStream against a real server: the contract of every publisher, and what is its own."""
 
+import socket
+import ssl
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,6 +15,7 @@ import pytest
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
+from recon.consume.readers.nats import NatsReader
 from recon.errors import BadSetting, DeliveryError
 from recon.event.cloudevents import of_wire
 from recon.publishers.base import Message, OutcomeKind
@@ -20,6 +24,7 @@ from recon.secret import Secret
 from recon.section import Section
 from recon.testing import publisher_suite
 from tests.integration.contract import keep
+from tests.integration.secured import keeps_out, lets_in
 from tests.servers.authority import Authority
 from tests.servers.nats import NatsTestServer
 
@@ -235,20 +240,68 @@ def test_a_token_opens_as_well() -> None:
     assert "sesame" not in refused.reason
 
 
-def test_a_server_with_a_certificate_of_its_own(tmp_path: Path) -> None:
-    """With its authority's file the connection is made; without it nothing is sent, and the reason says why."""
-    authority = Authority(tmp_path)
-    with NatsTestServer(more=f'tls {{ cert_file: "{authority.certificate}", key_file: "{authority.key}" }}') as server:
-        url = server.url.replace("nats:", "tls:")
-        trusting, careful = publisher(url, ca=str(authority.ca)), publisher(url)
-        (trusted,) = trusting.publish(publisher_suite.messages(1), 5.0)
-        (refused,) = careful.publish(publisher_suite.messages(1), 5.0)
-        trusting.close()
-        careful.close()
+def test_over_tls_only_who_we_know(tmp_path: Path) -> None:
+    """With its authority's file and the password an event goes in and comes out; anything else is said, to the publisher and to the reader."""
+    authority, stranger = Authority(tmp_path / "known"), Authority(tmp_path / "strange")
+    certificates = {
+        "": (authority.certificate, authority.key),
+        "certificate has expired": authority.made("old", expired=True),
+        "certificate is for other names": authority.made("other", hosts=("elsewhere.example",)),
+    }
+    for fault, (certificate, key) in certificates.items():
+        more = f'tls {{ cert_file: "{certificate}", key_file: "{key}" }}\nauthorization {{ user: few, password: "right-word" }}'
+        with NatsTestServer(more=more) as server:
 
-    assert "no stream takes the subject recon.orders" in trusted.reason
-    assert refused.kind is OutcomeKind.RETRY
-    assert "certificate verify failed" in refused.reason
+            def both(ca: Path | None, word: str = "right-word", scheme: str = "tls") -> Any:
+                url = server.url.replace("nats:", f"{scheme}:")
+                named = {} if ca is None else {"ca": str(ca)}
+                return publisher(url, user="few", password=secret(word), **named), lambda: NatsReader(
+                    url, "S", "app", user="few", password=word, **named
+                )
+
+            if fault:
+                keeps_out(*both(authority.ca), fault)
+                continue
+            context = ssl.create_default_context(cafile=str(authority.ca))
+            server.ask(lambda js: js.add_stream(name="S", subjects=["recon.>"]), tls=context, user="few", password="right-word")
+            lets_in(*both(authority.ca))
+            lets_in(*both(authority.ca, scheme="nats"))
+            keeps_out(*both(None), "certificate verify failed", "`ca = ")
+            keeps_out(*both(stranger.ca), "certificate verify failed", "`ca = ")
+            keeps_out(*both(authority.ca, "wr0ng-word"), "does not let us in", "check user, password", secret="wr0ng-word")
+
+
+@pytest.mark.parametrize("scheme", ["tls", "nats"])
+def test_nothing_is_said_in_the_clear_where_tls_is_wanted(tmp_path: Path, scheme: str) -> None:
+    """A server that speaks no TLS is refused before user and password are said to it, with tls:// and with ca."""
+    named = {} if scheme == "tls" else {"ca": str(Authority(tmp_path).ca)}
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
+
+        def overhears() -> None:
+            while True:
+                try:
+                    near, _ = listener.accept()
+                except OSError:
+                    return
+                with near:
+                    near.settimeout(5)
+                    near.sendall(b'INFO {"server_id":"x","version":"2.11.0","max_payload":1048576,"headers":true,"auth_required":true}\r\n')
+                    heard.append(near.recv(4096))
+
+        thread = threading.Thread(target=overhears, daemon=True)
+        thread.start()
+        keeps_out(
+            publisher(url, user="few", password=secret("right-word"), **named),
+            lambda: NatsReader(url, "S", "app", user="few", password="right-word", **named),
+            "speaks no TLS",
+        )
+        # A thread that waits in accept() is not woken by closing the listener.
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+    assert heard == [b""] * 3
 
 
 @pytest.mark.parametrize("pad", [0, 200_000])

@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 import redis
 
-from recon.errors import BadSetting
+from recon.consume.readers.redis import RedisReader
+from recon.errors import BadSetting, DeliveryError
 from recon.publishers.base import Message, OutcomeKind
 from recon.publishers.redis import RedisPublisher
 from recon.section import Section
 from recon.testing import publisher_suite
 from tests.integration.contract import keep
+from tests.integration.secured import keeps_out, lets_in
+from tests.servers.authority import Authority
+from tests.servers.tls_front import TlsFront
 from tests.servers.valkey import ValkeyServer
 
 STREAM = "recon.orders"
@@ -97,10 +101,50 @@ def test_the_stream_may_follow_the_event(valkey: ValkeyServer) -> None:
     assert not bench.arrived()
 
 
+def test_over_tls_and_with_a_login(valkey: ValkeyServer, tmp_path: Path) -> None:
+    """A known authority and the right password let an event in and out; anything else is said, and the password is in none of it."""
+    ValkeyBench(valkey)
+    authority, stranger = Authority(tmp_path / "known"), Authority(tmp_path / "strange")
+    with redis.Redis.from_url(valkey.url) as client:
+        client.execute_command("ACL", "SETUSER", "few", "on", ">right-word", "~*", "&*", "+@all")
+
+    def both(login: str, query: str, scheme: str = "rediss", port: int | None = None) -> Any:
+        url = f"{scheme}://{login}127.0.0.1:{port or front.port}/0{query}"
+        return publisher(url), lambda: RedisReader(url, STREAM, "app")
+
+    known = f"?ssl_ca_certs={authority.ca}"
+    with TlsFront(("127.0.0.1", valkey.port), (authority.certificate, authority.key)) as front:
+        lets_in(*both("few:right-word@", known))
+        keeps_out(*both("few:wr0ng-word@", known), "invalid username-password pair", "check the user and the password", secret="wr0ng-word")
+        keeps_out(*both("", ""), "certificate verify failed", "?ssl_ca_certs=")
+        keeps_out(*both("", f"?ssl_ca_certs={stranger.ca}"), "certificate verify failed", "?ssl_ca_certs=")
+        keeps_out(*both("", "", scheme="redis"), "rediss:// where the server speaks TLS", lasting=False)
+        front.shown = authority.made("old", expired=True)
+        keeps_out(*both("", known), "certificate has expired", "renew")
+        front.shown = authority.made("other", hosts=("elsewhere.example",))
+        keeps_out(*both("", known), "certificate is for other names")
+    with redis.Redis.from_url(valkey.url) as client:
+        client.config_set("requirepass", "top-secret-word")
+        try:
+            keeps_out(*both("", "", scheme="redis", port=valkey.port), "Authentication required", "check the user and the password")
+        finally:
+            client.config_set("requirepass", "")
+
+
+def test_a_reader_verifies_as_well() -> None:
+    """A url that switches the verification off is refused by the reader too, as is one with a file that is not there."""
+    for query, says in (("ssl_cert_reqs=none", "always verified"), ("ssl_ca_certs=/no/such.pem", "there is no such file")):
+        with pytest.raises(DeliveryError, match=says):
+            RedisReader(f"rediss://127.0.0.1:1/?{query}", STREAM, "app")
+
+
 @pytest.mark.parametrize(
     ("table", "says"),
     [
         ({"url": "http://x"}, "is no URL of a Redis server"),
+        ({"url": "rediss://x/?ssl_cert_reqs=none"}, "always verified"),
+        ({"url": "rediss://x/?ssl_check_hostname=false"}, "always verified"),
+        ({"url": "rediss://x/?ssl_ca_certs=/no/such.pem"}, "there is no such file"),
         ({"stream": "a{tenant}"}, "has {tenant}, which no event has"),
         ({"dedupe": 0}, "wants a second or more"),
         ({"topic": "x"}, "topic"),
@@ -153,6 +197,25 @@ def test_nothing_passes_an_event_of_its_key_that_was_not_taken(valkey: ValkeySer
     assert "has to arrive first" in outcomes[1].reason
     assert sent == 1
     assert [outcome.kind for outcome in again] == [OutcomeKind.CONFIRMED] * 2
+    with redis.Redis.from_url(valkey.url) as client:
+        assert [client.xlen(name) for name in ("s.updated", "s.deleted")] == [1, 2], "what was refused once counts as delivered and is lost"
+
+
+def test_many_events_of_several_streams_each_have_their_own_outcome(valkey: ValkeyServer) -> None:
+    """In calls of a hundred, of four streams of which one refuses: each event's outcome is its own, whatever stands beside it in a call."""
+    ValkeyBench(valkey)
+    batch = [replace(one, type=f"order.{'abcd'[number % 4]}") for number, one in enumerate(publisher_suite.messages(900))]
+    sender = publisher(valkey.url, stream="s.{op}")
+    with redis.Redis.from_url(valkey.url) as client:
+        client.set("s.c", "a text")
+        sender.publish(batch[:300:7], 5.0)
+        outcomes = sender.publish(batch, 10.0)
+        held = {name: client.xlen(f"s.{name}") for name in "abd"}
+    sender.close()
+
+    assert [outcome.kind is OutcomeKind.RETRY for outcome in outcomes] == [one.type == "order.c" for one in batch]
+    assert [number for number, outcome in enumerate(outcomes) if outcome.duplicate] == [n for n in range(0, 300, 7) if n % 4 != 2]
+    assert held == {"a": 225, "b": 225, "d": 225}
 
 
 def test_a_server_out_of_memory_condemns_no_event(valkey: ValkeyServer) -> None:

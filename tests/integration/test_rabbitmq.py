@@ -1,6 +1,7 @@
 """RabbitMQ against a real server that is killed and comes back: the contract of every publisher and every reader, and what is its own."""
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -14,16 +15,18 @@ from aio_pika.abc import AbstractChannel
 
 from recon.consume.reader import Reader
 from recon.consume.readers.rabbitmq import RabbitReader
-from recon.errors import BadSetting, DeliveryError
+from recon.errors import DeliveryError
 from recon.event import binary, decode
-from recon.publishers.amqp import quorum
 from recon.publishers.base import Message, OutcomeKind
 from recon.publishers.rabbitmq import RabbitPublisher
 from recon.section import Section
 from recon.testing import publisher_suite, reader_suite
+from tests.integration.secured import keeps_out, lets_in, logged
 from tests.integration.whole_path import emitted_and_read
+from tests.servers.authority import Authority
 from tests.servers.proxy import Proxy
 from tests.servers.rabbitmq import RabbitServer, needed
+from tests.servers.tls_front import TlsFront
 
 pytestmark = needed
 KILLING = {
@@ -124,9 +127,15 @@ class RabbitBench:
 
 
 @pytest.fixture(scope="module")
-def rabbit() -> Iterator[RabbitServer]:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """It signs the server's certificate."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def rabbit(authority: Authority) -> Iterator[RabbitServer]:
     """One server for this file."""
-    with RabbitServer() as server:
+    with RabbitServer(authority=authority) as server:
         yield server
 
 
@@ -335,26 +344,49 @@ def test_a_queue_that_is_not_there_is_said(rabbit: RabbitServer) -> None:
     assert "make the queue recon.nowhere" in (failure.value.hint or "")
 
 
-@pytest.mark.parametrize(("version", "limit"), [("4.1.2", -1), ("10.0", -1), ("3.13.7", None), ("", None)])
-def test_a_queue_that_is_made_drops_nothing(version: str, limit: int | None) -> None:
-    """The limit of deliveries is lifted where the server has one by itself, and not where lifting it would make one."""
-    assert quorum(version).get("x-delivery-limit") == limit
+def test_over_tls_only_who_we_know_and_who_knows_us(rabbit: RabbitServer, authority: Authority, tmp_path: Path) -> None:
+    """A server of a known authority takes an event, by password or by our certificate; a stranger's, an expired and another name's get nothing."""
+    rabbit.start()
+    queue = f"recon.{uuid.uuid4().hex[:12]}"
+    own, stranger, port, known = authority.made("guest"), Authority(tmp_path).made("guest"), rabbit.tls_port, f"?cafile={authority.ca}"
+    files = [f"{known}&auth=external&certfile={certificate}&keyfile={key}" for certificate, key in (own, stranger)]
+
+    def both(login: str, port: int, query: str, scheme: str = "amqps", vhost: str = "") -> Any:
+        url = f"{scheme}://{login}127.0.0.1:{port}/{vhost}{query}"
+        return publisher(url, queue=queue, declare=True), lambda: RabbitReader(url, queue, declare=True)
+
+    lets_in(*both("guest:guest@", port, known))
+    lets_in(*both("", port, files[0]))
+    # Its alert comes after the handshake, together with the end of the connection, and may be overtaken by it.
+    keeps_out(*both("", port, files[1]), "127.0.0.1", lasting=None)
+    keeps_out(*both("guest:guest@", port, ""), "certificate verify failed", "?cafile=")
+    keeps_out(*both("guest:guest@", port, f"?cafile={tmp_path}/ca.pem"), "certificate verify failed", "?cafile=")
+    keeps_out(*both("guest:wr0ng-password@", port, known), "ACCESS_REFUSED", "check the user and the password", secret="wr0ng-password")
+    keeps_out(*both("guest:guest@", port, known, vhost="nowhere"), "check the virtual host")
+    keeps_out(*both("guest:guest@", port, "", scheme="amqp"), "amqps:// where the server speaks TLS", lasting=False)
+    keeps_out(*both("guest:guest@", rabbit.port, known), "speaks no TLS at this port")
+    with TlsFront(("127.0.0.1", rabbit.port), authority.made("old", expired=True)) as front:
+        keeps_out(*both("guest:guest@", front.port, known), "certificate has expired", "renew")
+        front.shown = authority.made("other", hosts=("elsewhere.example",))
+        keeps_out(*both("guest:guest@", front.port, known), "certificate is for other names")
 
 
-@pytest.mark.parametrize(
-    ("table", "says"),
-    [
-        ({"url": "http://x"}, "url: is no URL of a RabbitMQ server"),
-        ({"url": "amqps://127.0.0.1/?no_verify_ssl=1"}, "url: has no_verify_ssl"),
-        ({"exchange": "x", "queue": "y"}, "queue: goes without an exchange"),
-        ({"exchange": "x", "declare": True}, "queue: goes without an exchange"),
-        ({"routing_key": "{type}"}, "routing_key: goes with an exchange"),
-        ({"queue": "a{tenant}"}, "has {tenant}, which no event has"),
-        ({"form": "avro"}, "'avro' is none of"),
-        ({"queues": "x"}, "queues: is not a setting"),
-    ],
-)
-def test_wrong_settings_are_refused(table: dict[str, Any], says: str) -> None:
-    """Each mistake in the table is named with its key."""
-    with pytest.raises(BadSetting, match=says):
-        publisher(**{"url": "amqp://127.0.0.1:1/", **table})
+def test_a_server_that_is_gone_leaves_no_traceback_in_a_persons_log(rabbit: RabbitServer) -> None:
+    """The client's own loggers say nothing at -v while the server is killed under a publisher and a reader; the outcome does."""
+    rabbit.start()
+    bench = RabbitBench(rabbit)
+    sender, reader = bench.publisher(), RabbitReader(rabbit.url, bench.queue)
+    with logged(logging.INFO) as lines:
+        bench.put(publisher_suite.messages(1))
+        assert sender.publish(publisher_suite.messages(1), 10.0)[0].kind is OutcomeKind.CONFIRMED
+        assert reader.receive(1, 10.0)
+        rabbit.kill()
+        outcomes = [sender.publish(publisher_suite.messages(1), 3.0)[0] for _ in range(2)]
+        with pytest.raises(DeliveryError):
+            reader.receive(1, 1.0)
+        sender.close()
+        reader.close()
+
+    assert lines.getvalue() == ""
+    assert outcomes[-1].kind is OutcomeKind.RETRY
+    assert "Connect call failed" in outcomes[-1].reason

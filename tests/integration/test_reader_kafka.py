@@ -1,5 +1,8 @@
 """Kafka read back from a real broker that is killed and comes back: the contract of every reader, and the groups of Kafka."""
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -7,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
 
 from recon.consume.reader import Reader, Received
 from recon.consume.readers.kafka import OURS, KafkaReader
@@ -21,6 +23,22 @@ from tests.integration.whole_path import emitted_and_read
 from tests.servers.kafka import KafkaServer
 
 PARTITIONS = 3
+#: The broker takes half of a session's time to let somebody in.
+QUICK = {"session.timeout.ms": 1000, "heartbeat.interval.ms": 100}
+#: A member of a group in a process of its own, which has ten records, is done with five and says so.
+MEMBER = """
+import json
+import sys
+from recon.consume.readers.kafka import KafkaReader
+reader = KafkaReader(sys.argv[1], sys.argv[2], "pair", options=json.loads(sys.argv[3]))
+received = []
+while len(received) < 10:
+    received += reader.receive(10 - len(received), 1.0)
+reader.done(received[:5])
+print(*[one.headers["ce_id"] for one in received[:5]], flush=True)
+while True:
+    reader.receive(1, 1.0)
+"""
 
 
 class KafkaReaderBench:
@@ -35,7 +53,7 @@ class KafkaReaderBench:
         self.lost: list[Reader] = []
 
     def reader(self) -> KafkaReader:
-        # This broker takes 23 s to let somebody into a group; the offsets are the group's all the same.
+        # Half a session's time goes by until this broker lets somebody into a group; the offsets are the group's all the same.
         return KafkaReader(self.server.brokers, self.topic, f"of-{self.topic}", partitions=range(PARTITIONS))
 
     def put(self, batch: Sequence[Message]) -> None:
@@ -131,47 +149,39 @@ def test_what_is_not_done_holds_a_partition_back_within_bounds(
     assert handed == len(batch)
 
 
-def test_a_member_of_a_group_reads_what_it_is_assigned() -> None:
-    """Without partitions named, the group's coordinator says which; what was done is written down for the group, and the rest comes to who reads next.
-
-    The broker is librdkafka's mock, since it lets a first member into a group in three seconds; a second one it never lets in.
-    """
-    home = Producer({"test.mock.num.brokers": 1, "log_level": 0})
-    (broker,) = home.list_topics(timeout=5).brokers.values()
-    _inherited(f"{broker.host}:{broker.port}", partitions=range(4))
-
-
-@pytest.mark.soak
-def test_a_member_of_a_group_inherits(kafka: KafkaServer) -> None:
-    """The same with a second member in place of named partitions; this broker takes 23 s to let each of them in."""
-    kafka.start()
-    _inherited(kafka.brokers, partitions=None)
-
-
-def _inherited(brokers: str, *, partitions: Sequence[int] | None) -> None:
-    batch = reader_suite.messages(40)
-    sender = publisher(brokers, topic="shared")
-    assert {outcome.kind for outcome in sender.publish(batch, 10.0)} == {OutcomeKind.CONFIRMED}
-    sender.close()
-    first = KafkaReader(brokers, "shared", "pair")
-    in_hand: list[Received] = []
+def test_who_leaves_a_group_and_who_is_killed_are_inherited_from() -> None:
+    """Without partitions named the coordinator says who reads what: of a member that closed and of one that was killed, the next has what is not done."""
+    batch, done = reader_suite.messages(40), set[str]()
     until = time.monotonic() + 60.0
-    while len(in_hand) < 10 and time.monotonic() < until:
-        in_hand += first.receive(10 - len(in_hand), 1.0)
-    first.done(in_hand[:5])
-    done = {_id(one) for one in in_hand[:5]}
-    first.close()
+    with KafkaServer(durable=False) as server:
+        topic = server.topic(4)
+        sender = publisher(server.brokers, topic=topic)
+        assert {outcome.kind for outcome in sender.publish(batch, 10.0)} == {OutcomeKind.CONFIRMED}
+        sender.close()
+        first, in_hand = KafkaReader(server.brokers, topic, "pair", options=QUICK), list[Received]()
+        while len(in_hand) < 10 and time.monotonic() < until:
+            in_hand += first.receive(10 - len(in_hand), 1.0)
+        first.done(in_hand[:5])
+        done |= {_id(one) for one in in_hand[:5]}
+        first.close()
 
-    second = KafkaReader(brokers, "shared", "pair", partitions=partitions)
-    while len(done) < len(batch):
-        assert time.monotonic() < until, f"{len(batch) - len(done)} of {len(batch)} events did not come to the other reader"
-        received = second.receive(100, 1.0)
-        assert not done & {_id(one) for one in received}, "what was done came again"
-        if partitions is None:
-            # The mock takes no word from who is no member.
-            second.done(received)
-        done |= {_id(one) for one in received}
-    second.close()
+        words = [sys.executable, "-c", MEMBER, server.brokers, topic, json.dumps(QUICK)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as member:
+            assert member.stdout is not None
+            second = set(member.stdout.readline().split())
+            member.kill()
+        assert len(second) == 5
+        assert not done & second, "what was done came again"
+        done |= second
+
+        last = KafkaReader(server.brokers, topic, "pair", options=QUICK)
+        while len(done) < len(batch):
+            assert time.monotonic() < until, f"{len(batch) - len(done)} of {len(batch)} events did not come to the other reader"
+            received = last.receive(100, 1.0)
+            assert not done & {_id(one) for one in received}, "what was done came again"
+            last.done(received)
+            done |= {_id(one) for one in received}
+        last.close()
 
     assert done == {one.id for one in batch}
 

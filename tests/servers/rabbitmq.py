@@ -16,6 +16,7 @@ from typing import Self
 
 import pytest
 
+from tests.servers.authority import Authority
 from tests.servers.postgres import free_port
 
 SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -25,11 +26,16 @@ needed = pytest.mark.skipif(not SCRIPT.exists(), reason="RabbitMQ is not install
 
 
 class RabbitServer:
-    """`start`, `kill`, `stop`. `url` is of the user `guest`, who may come from loopback only. Messages have at most `max_bytes`."""
+    """`start`, `kill`, `stop`. `url` is of the user `guest`, who may come from loopback only. Messages have at most `max_bytes`.
+
+    With an `authority` it speaks TLS beside it, at `tls_port`, and knows clients by their certificates (`auth=EXTERNAL`).
+    """
 
     max_bytes = 1024 * 1024
 
-    def __init__(self) -> None:
+    def __init__(self, *, authority: Authority | None = None) -> None:
+        self._authority = authority
+        self.tls_port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="recon-rabbit-"))
         self.port, self._dist, self._mapper = free_port(), free_port(), free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
@@ -95,14 +101,23 @@ class RabbitServer:
             self._epmd = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _tls(self, authority: Authority) -> str:
+        """The lines of its configuration for TLS. https://www.rabbitmq.com/docs/ssl (read 2026-11)"""
+        files = {"cacertfile": authority.ca, "certfile": authority.certificate, "keyfile": authority.key}
+        lines = [f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}", *(f"ssl_options.{name} = {file}" for name, file in files.items())]
+        lines += ["ssl_options.verify = verify_peer", "ssl_options.fail_if_no_peer_cert = false", "ssl_cert_login_from = common_name"]
+        mechanisms = [f"auth_mechanisms.{number} = {name}" for number, name in enumerate(("PLAIN", "AMQPLAIN", "EXTERNAL"), 1)]
+        return "\n".join([*lines, *mechanisms]) + "\n"
+
     def _environ(self) -> dict[str, str]:
         node = f"recon{self.port}@localhost"
         home = str(self.folder)
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlog.file.level = error\nvm_memory_high_watermark.absolute = 512MB\n"
             f"disk_free_limit.absolute = 50MB\nmax_message_size = {self.max_bytes}\n"
+            + ("" if self._authority is None else self._tls(self._authority))
         )
-        (self.folder / "plugins").write_text("[].\n")
+        (self.folder / "plugins").write_text("[].\n" if self._authority is None else "[rabbitmq_auth_mechanism_ssl].\n")
         return {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "HOME": home,

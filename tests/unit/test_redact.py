@@ -177,3 +177,15 @@ def test_a_resolved_reference_is_known(tmp_path: Path) -> None:
     SecretRef({"file": "key"}, where="t", folder=tmp_path).get()
 
     assert "8823" not in redact("sent file-canary-8823")
+
+
+@pytest.mark.parametrize("level", [logging.WARNING, logging.INFO, logging.DEBUG])
+def test_a_brokers_client_speaks_when_asked_and_never_of_what_it_carries(logged: io.StringIO, level: int) -> None:
+    """Its errors and their tracebacks are for `-vv`; what it logs below that, which is messages and their bodies, is for nobody."""
+    install(level, logged)
+    for name in ("aiormq.connection", "aio_pika.exchange"):
+        logging.getLogger(name).error("the connection was reset")
+        logging.getLogger(name).debug("publishing anna@example.com")
+
+    assert ("the connection was reset" in logged.getvalue()) is (level == logging.DEBUG)
+    assert "anna" not in logged.getvalue()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from recon.consume.reader import Received
 from recon.errors import DeliveryError
 from recon.publishers.asking import Way
-from recon.publishers.librdkafka import Quiet
+from recon.publishers.librdkafka import Quiet, explained
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -246,11 +246,22 @@ class KafkaReader:
         from confluent_kafka import KafkaException
 
         fault = self._way.fault
+        if self._way.refused:
+            # It is said once, and the next call asks with a client of its own.
+            self._renewed()
+            raise self._fault(fault)
         try:
             self._connected().list_topics(self._topics[0], timeout=1.0)
         except KafkaException as error:
             raise self._fault(fault or error.args[0].str()) from error
         self._way.well()
+
+    def _renewed(self) -> None:
+        """Lets go of the client: the next one begins with what is not written down as done, whatever is in hand here."""
+        self._consumer, self._way = None, Way()
+        self._lines.clear()
+        self._back.clear()
+        self._early.clear()
 
     def _complain(self, error: "KafkaError | None") -> None:
         from confluent_kafka import KafkaError as K
@@ -261,12 +272,11 @@ class KafkaReader:
             msg = f"reader {self.name}: {self._brokers} has no topic {', '.join(self._topics)}"
             raise DeliveryError(msg, hint="create it, or mend the reader's topic")
         if error.fatal():
-            self._consumer = None
+            self._renewed()
         raise self._fault(error.str())
 
     def _fault(self, said: str) -> DeliveryError:
-        text = "".join(c for c in said[:300] if c.isprintable())
-        msg = f"reader {self.name}: {self._brokers}: {text}"
+        msg = f"reader {self.name}: {self._brokers}: {explained(said, ca='`ssl.ca.location` in options')}"
         return DeliveryError(msg, hint="check brokers, login and tls, and that the brokers run; what is not done comes again")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from recon.consume.reader import Received
 from recon.errors import DeliveryError
-from recon.publishers.amqp import Link, origin, quorum, said, unreachable
+from recon.publishers.amqp import Link, origin, quorum, said, unreachable, wrong
 from recon.publishers.loop import Loop
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class RabbitReader:
 
     def __init__(self, url: str, queue: str, *, prefetch: int = PREFETCH, declare: bool = False, name: str = "rabbitmq") -> None:
         self.name = name
+        if found := wrong(url):
+            raise DeliveryError(f"reader {name}: the url {found}", hint="mend the url")
         self._queue = queue
         self._prefetch = prefetch
         self._declare = declare

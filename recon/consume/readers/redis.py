@@ -8,14 +8,12 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from recon.consume.reader import Received
 from recon.errors import DeliveryError
 from recon.event.cloudevents import PREFIX, STRUCTURED
-
-if TYPE_CHECKING:
-    from redis import Redis
+from recon.publishers.redis_link import WrongUrl, client_of, fault
 
 T = TypeVar("T")
 Id = tuple[int, int]
@@ -48,7 +46,10 @@ class RedisReader:
         self.name = f"redis {stream}/{group}"
         if find_spec("redis") is None:
             raise DeliveryError(f"{self.name}: the library redis is not installed", hint='pip install "nightly-recon[redis]"')
-        self._client = _client(url)
+        try:
+            self._client = client_of(url, socket_timeout=ANSWER_SECONDS + BLOCK_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
+        except WrongUrl as error:
+            raise DeliveryError(f"{self.name}: the url {error}", hint="mend the url") from None
         self._stream = stream
         self._group = group
         self._consumer = consumer
@@ -181,22 +182,12 @@ class RedisReader:
             # The next call makes the connection, and the group where it went away, anew.
             self._ready = False
             self._client.connection_pool.disconnect()
-            said = "".join(c for c in str(error)[:200] if c.isprintable()) or type(error).__name__
-            hint = "check the url, the password, that the server runs, and what the stream is: TYPE " + self._stream
-            raise DeliveryError(f"{self.name}: {said}", hint=hint) from error
+            words, way, _ = fault(error)
+            raise DeliveryError(f"{self.name}: {words}", hint=f"{way}; and see what the stream is: TYPE {self._stream}") from error
 
     def _entries(self, answer: Any) -> list[tuple[str, Mapping[bytes, bytes]]]:
         """The entries of our one stream in an answer that speaks of several."""
         return [(_text(place), fields) for _, entries in answer or () for place, fields in entries]
-
-
-def _client(url: str) -> "Redis":
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    seconds = ANSWER_SECONDS + BLOCK_SECONDS
-    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), protocol=2, socket_timeout=seconds, socket_connect_timeout=ANSWER_SECONDS)
 
 
 def _place(entry: str) -> Id:
