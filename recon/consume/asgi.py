@@ -28,8 +28,8 @@ import msgspec
 from sqlalchemy import exc
 
 from recon.consume.applied import Applied, AppliedKind
-from recon.consume.applier import Applier, Effect
-from recon.consume.effects import named, words_about
+from recon.consume.applier import Applier
+from recon.consume.effects import Effect, named, words_about
 from recon.consume.incoming import events_of
 from recon.errors import ReconError
 from recon.event import Event
@@ -51,6 +51,7 @@ STATUS = {
     AppliedKind.SEEN: 409,
     AppliedKind.CONFLICT: 422,
     AppliedKind.DEAD: 422,
+    AppliedKind.FAILED: 500,
 }
 
 
