@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, Table, exc, inspect
 
 from recon.clock import Clock, SystemClock
 from recon.consume.applied import Applied, AppliedKind
-from recon.consume.batch import CHUNK, Batch, Item
+from recon.consume.batch import CHUNK, Batch, Item, behind, refused
 from recon.consume.beside import DeadLetter, DeadLetters, Disputed, Inbox, prune
 from recon.consume.effects import DoorEffect, Effect, Effects
 from recon.consume.guard import Guard
@@ -126,19 +126,21 @@ class Applier:
             return [self.bury(body, named, str(error))]
         return [self.apply_event(event, effect=effect, replayed=REPLAY in named) for event in events]
 
-    def apply_many(self, events: Sequence[Event], *, effect: Effect | None = None, within: float | None = None) -> list[Applied]:
+    def apply_many(
+        self, events: Sequence[Event], *, effect: Effect | None = None, replayed: bool = False, within: float | None = None
+    ) -> list[Applied]:
         """An answer for each of many events, in few transactions: what becomes of them is what one by one would make of them.
 
         A transaction takes up to 500 events; with an effect, it takes no more once `within` seconds have passed. An event whose effect raises is
-        FAILED, with those behind it in its key; the rest is applied. Where the database does not take one, that and those behind it are FAILED, and
-        those before it are applied. StoreMismatch is raised.
+        FAILED, with those behind it in its key; the rest is applied. Where the database does not take one, that and all behind it are FAILED, and
+        those before it are applied. Raises StoreMismatch.
         """
+        items = [Item(event, replayed) for event in events]
         answers: list[Applied] = []
         stuck: set[str] = set()
-        items = [Item(event) for event in events]
-        while len(answers) < len(items):
+        while len(answers) < len(items) and not any(refused(one) for one in answers[-CHUNK:]):
             answers += self.take_some(items[len(answers) : len(answers) + CHUNK], stuck=stuck, effect=effect, within=within)
-        return answers
+        return [*answers, *(behind(item) for item in items[len(answers) :])]
 
     def take_some(
         self,

@@ -168,7 +168,17 @@ class Singly:
     def behind(self, item: Item) -> Applied:
         """Not tried."""
         self.stuck.add(item.event.partitionkey)
-        return Applied(kind=AppliedKind.FAILED, id=item.event.id, key=item.event.partitionkey, reason="it comes behind one that failed")
+        return behind(item)
+
+
+def behind(item: Item) -> Applied:
+    """The answer for one that was not tried."""
+    return Applied(kind=AppliedKind.FAILED, id=item.event.id, key=item.event.partitionkey, reason="it comes behind one that failed")
+
+
+def refused(answer: Applied) -> bool:
+    """Whether it was the database that did not take it: whatever follows would meet that too."""
+    return isinstance(answer.error, exc.SQLAlchemyError)
 
 
 def _one(one: Singly, item: Item, connection: Connection) -> Applied:

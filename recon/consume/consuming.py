@@ -14,11 +14,11 @@ from sqlalchemy import exc
 
 from recon.consume.applied import Applied, AppliedKind
 from recon.consume.applier import Applier
-from recon.consume.batch import Item
+from recon.consume.batch import Item, refused
 from recon.consume.effects import Effect, words_about
 from recon.consume.failing import Failures
 from recon.consume.incoming import REPLAY, events_of
-from recon.consume.lines import named, outcome, veiled
+from recon.consume.lines import named, outcome, place_of, veiled
 from recon.consume.reader import Reader, Received
 from recon.duration import seconds_of, words_of
 from recon.errors import DeliveryError
@@ -99,7 +99,7 @@ class Message:
     def failed(self) -> tuple[Event, Exception] | None:
         """The event that failed by itself, and what was raised."""
         for event, answer in zip(self.events, self.answers, strict=False):
-            if answer.error is not None and not isinstance(answer.error, exc.SQLAlchemyError):
+            if answer.error is not None and not refused(answer):
                 return event, answer.error
         return None
 
@@ -184,8 +184,7 @@ class Consuming:
                     self._tell(message.received, item.event, answer)
             waiting = waiting[len(answers) :]
             for answer in answers:
-                if isinstance(answer.error, exc.SQLAlchemyError):
-                    # The database, not the message: whatever follows would meet it too.
+                if refused(answer):
                     return answer.error
         return None
 
@@ -193,7 +192,7 @@ class Consuming:
         """It failed once more: given back, and answered in words; or, after so long, kept among the dead letters."""
         one, keys = message.received, self._options.log_keys
         failure = self._failures.more(one)
-        words = f"{named(event, one, keys=keys)}: {veiled(words_about(error), event, keys=keys)}"
+        words = f"{named(event, one, keys=keys)}: {veiled(words_about(error), event, keys=keys)}{place_of(error)}"
         if not failure.over:
             log.log(logging.WARNING if failure.telling else logging.DEBUG, "%s: %s; %s", self.reader.name, words, failure.words)
             return [f"{event.id} failed"]
@@ -220,7 +219,7 @@ class Consuming:
             self.counts.untold += 1
             keys = self._options.log_keys
             said = veiled(words_about(error), event, keys=keys)
-            words = named(event, one, keys=keys), answer.kind.value, said
+            words = named(event, one, keys=keys), answer.kind.value, f"{said}{place_of(error)}"
             # Without a traceback, which may quote the data.
             log.log(logging.ERROR, "%s: %s is %s, and stays so; told= raised %s", self.reader.name, *words)
 

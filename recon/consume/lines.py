@@ -4,6 +4,8 @@ An event is named by type, id, item and place. What it says of its item is maske
 """
 
 from collections.abc import Iterator
+from pathlib import PurePath
+from traceback import extract_tb
 from typing import Any
 
 from recon.consume.applied import Applied, AppliedKind
@@ -36,6 +38,13 @@ def veiled(words: str, event: Event | None, *, keys: bool) -> str:
     for value in sorted((one for one in values if len(one) >= SHORTEST), key=len, reverse=True):
         words = words.replace(value, HIDDEN)
     return terminal(redact(words))
+
+
+def place_of(error: Exception) -> str:
+    """Where it was raised: ` (mails.py:12, send)`; a traceback would quote the data, with the statement that failed."""
+    cause = error.__cause__ or error
+    frames = [frame for frame in extract_tb(cause.__traceback__) if "sqlalchemy" not in frame.filename]
+    return f" ({PurePath(frames[-1].filename).name}:{frames[-1].lineno}, {frames[-1].name})" if frames else ""
 
 
 def outcome(event: Event | None, one: Received, answer: Applied, *, keys: bool) -> str:
