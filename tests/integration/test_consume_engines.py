@@ -1,5 +1,6 @@
 """The applier on what applications have: an asynchronous engine, and a database with rules of its own."""
 
+import ast
 import asyncio
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from recon.consume import Applier
 from recon.errors import StoreMismatch
 from tests.integration.consuming import applier_of, correction, engine_of, memory, row, second
+from tests.integration.test_consume_docs import block
 
 OPEN = {"status": "open", "total": 1, "updated_at": second(1)}
 PAID = {"status": "paid", "total": 2, "updated_at": second(2)}
@@ -24,17 +26,17 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
 
 
 def test_an_asynchronous_engine_is_worked_with_in_run_sync(database: str) -> None:
-    """What takes a connection works within `run_sync`, tables and the door included; what opens a transaction of its own says the way out."""
+    """As the page shows it: what takes a connection works within `run_sync`, tables and the door included; what opens a transaction of its own says the way out."""
     url = database.replace("postgresql://", "postgresql+psycopg://")
     engine_of(database).dispose()
 
-    async def work() -> list[str]:
+    async def work() -> None:
         engine = create_async_engine(url)
         applier = Applier(engine, table="orders", version="updated_at")
-        async with engine.begin() as connection:
-            await connection.run_sync(applier.create_tables)
-            created = await connection.run_sync(applier.apply_in, correction("created", "7", OPEN, None, at=10))
-            told = await connection.run_sync(lambda inside: applier.upsert("7", PAID, second(2), connection=inside))
+        names = {"engine": engine, "applier": applier, "event": correction("created", "7", OPEN, None, at=10)}
+        names |= {"key": "7", "state": PAID, "version": second(2)}
+        running = eval(compile(block("run_sync"), "docs/consuming.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+        await running
         for door in (applier.create_tables, applier.check, applier.conflicts, lambda: applier.apply(b"{}"), lambda: applier.delete("7", 3)):
             with pytest.raises(StoreMismatch, match="asynchronous") as caught:
                 door()
@@ -42,9 +44,8 @@ def test_an_asynchronous_engine_is_worked_with_in_run_sync(database: str) -> Non
         with pytest.raises(StoreMismatch, match="asynchronous"):
             applier.apply_many([correction("created", "8", OPEN, None, at=10)])
         await engine.dispose()
-        return [one.kind.value for one in (created, told)]
 
-    assert asyncio.run(work()) == ["applied", "applied"]
+    asyncio.run(work())
     engine = create_engine(url)
     assert row(engine, "7") == ("paid", 2)
     engine.dispose()
