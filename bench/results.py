@@ -100,6 +100,27 @@ def outbox_section(record: dict) -> list[str]:
     ]
 
 
+def consume_section(record: dict) -> list[str]:
+    """The application's end on each database."""
+    events = record["events"]
+    return [
+        "",
+        f"## The application's end: corrections of a kilobyte into a table of {record['rows']:,} rows",
+        "",
+        f"Half of them items that are missing there, half that differ. Each in a transaction of its own ({events['single']:,} events); {record['handed']} in one, as",
+        f"the loop takes what a reader hands over ({events['many']:,}); the same with a side effect that writes a row ({events['effect']:,}). PostgreSQL with fsync and",
+        f"synchronous commit, SQLite as it comes. Medians of {record['runs']} runs, events a second.",
+        "",
+        "| | one by one | many at once | with an effect |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {record[key]['single']:,.0f} | {record[key]['many']:,.0f} ({record[key]['many'] / record[key]['single']:.0f} x) | "
+            f"{record[key]['effect']:,.0f} ({record[key]['effect'] / record[key]['single']:.0f} x) |"
+            for key, name in (("sqlite", "SQLite"), ("postgresql", "PostgreSQL"))
+        ),
+    ]
+
+
 BROKERS = {
     "kafka": "Kafka (Tansu), `acks=all`, idempotent",
     "rabbitmq": "RabbitMQ, confirms, persistent, quorum queue",
@@ -205,6 +226,7 @@ def render(record: dict) -> str:
         *limits_section(record["limits"]),
         *fetch_section(record["fetch"]),
         *outbox_section(record["outbox"]),
+        *consume_section(record["consume"]),
         *brokers_section(record["brokers"]),
         "",
     ]

@@ -1,6 +1,6 @@
 """`make bench`: every measurement, side by side, written to bench/RESULTS.md.
 
-`--quick` leaves out the ten million rows; `--only PART` (comparison, night, start, limits, fetch, outbox, brokers) measures one part and leaves the
+`--quick` leaves out the ten million rows; `--only PART` (comparison, night, start, limits, fetch, outbox, consume, brokers) measures one part and leaves the
 others' figures as they were.
 """
 
@@ -16,7 +16,7 @@ from results import render
 
 HERE = Path(__file__).resolve().parent
 RECORD = HERE / "results.json"
-PARTS = ("comparison", "night", "start", "limits", "fetch", "outbox", "brokers")
+PARTS = ("comparison", "night", "start", "limits", "fetch", "outbox", "consume", "brokers")
 
 
 def comparison(*, quick: bool) -> dict:
@@ -57,12 +57,17 @@ def outbox() -> dict:
     return json.loads(subprocess.run([sys.executable, str(HERE / "outbox.py")], check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
+def consume() -> dict:
+    """Corrections into an application's table."""
+    return json.loads(subprocess.run([sys.executable, str(HERE / "consume.py")], check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
 def brokers() -> dict:
     """Each broker's publisher beside its bare client."""
     return json.loads(subprocess.run([sys.executable, str(HERE / "brokers.py")], check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-MEASURES = {"night": night, "start": start, "limits": limits, "fetch": fetch, "outbox": outbox, "brokers": brokers}
+MEASURES = {"night": night, "start": start, "limits": limits, "fetch": fetch, "outbox": outbox, "consume": consume, "brokers": brokers}
 
 
 def main() -> None:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recon.consume.applied import Applied, AppliedKind
-    from recon.consume.applier import Applier, Effect
+    from recon.consume.applier import Applier
     from recon.consume.asgi import WebhookApp
     from recon.consume.beside import DeadLetter, Disputed
     from recon.consume.consuming import consume
+    from recon.consume.effects import Effect
     from recon.consume.reader import Reader, Received
     from recon.versions import Version, Versions
 
@@ -41,7 +42,8 @@ __all__ = [
 #: The module of each public name.
 LAZY = {
     **dict.fromkeys(("Applied", "AppliedKind"), "recon.consume.applied"),
-    **dict.fromkeys(("Applier", "Effect"), "recon.consume.applier"),
+    "Applier": "recon.consume.applier",
+    "Effect": "recon.consume.effects",
     **dict.fromkeys(("DeadLetter", "Disputed"), "recon.consume.beside"),
     **dict.fromkeys(("Reader", "Received"), "recon.consume.reader"),
     **dict.fromkeys(("Version", "Versions"), "recon.versions"),

@@ -1,6 +1,6 @@
 """What became of one event at the application's end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -11,7 +11,7 @@ class AppliedKind(StrEnum):
     APPLIED = "applied"
     #: It was so already; nothing was written.
     ALREADY = "already"
-    #: As ALREADY, and the side effect ran when this id came before.
+    #: As ALREADY, and the side effect ran, or was had elsewhere, when this id came before.
     SEEN = "seen"
     #: Something newer is known; nothing was written.
     OLDER = "older"
@@ -19,6 +19,8 @@ class AppliedKind(StrEnum):
     CONFLICT = "conflict"
     #: It cannot be understood or does not fit: kept in the table of dead letters.
     DEAD = "dead"
+    #: Of several only: its effect raised, the database did not take it, or it comes behind such a one. Nothing of it was written; give it again.
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +32,10 @@ class Applied:
     key: str = ""
     reason: str = ""
     effect: bool = False
+    #: Of a FAILED that is not merely behind another, what was raised: an SQLAlchemyError, or EffectFailed with its cause.
+    error: Exception | None = field(default=None, repr=False, compare=False)
 
     @property
     def taken(self) -> bool:
-        """Whether there is nothing left to be done about it: everything but CONFLICT and DEAD."""
-        return self.kind not in {AppliedKind.CONFLICT, AppliedKind.DEAD}
+        """Whether there is nothing left to be done about it: everything but CONFLICT, DEAD and FAILED."""
+        return self.kind not in {AppliedKind.CONFLICT, AppliedKind.DEAD, AppliedKind.FAILED}

@@ -1,54 +1,51 @@
 """The application's end: corrections into its table, in any order and however often they come."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, exc, inspect
 
 from recon.clock import Clock, SystemClock
 from recon.consume.applied import Applied, AppliedKind
+from recon.consume.batch import CHUNK, Batch, Item, behind, refused
 from recon.consume.beside import DeadLetter, DeadLetters, Disputed, Inbox, prune
-from recon.consume.facts import fact_of, prints_of, settles
+from recon.consume.effects import DoorEffect, Effect, Effects
 from recon.consume.guard import Guard
-from recon.consume.incoming import events_of
+from recon.consume.incoming import REPLAY, events_of
 from recon.consume.order import wired
 from recon.consume.ruling import Fact, Ruling
 from recon.consume.tables import Tables
+from recon.consume.taking import Taking
 from recon.duration import seconds_of
 from recon.errors import StoreMismatch
-from recon.event import Event, decode
+from recon.event import Event
 from recon.event.cloudevents import PREFIX, STRUCTURED
-from recon.upsert.change import Change, Conflict, Unfit
-from recon.upsert.fault import unfit
+from recon.upsert.change import Change
 from recon.upsert.rows import Absent, Rows, reflected
-from recon.versions import UnknownVersion, Versions
+from recon.versions import Versions
 
-Effect = Callable[[Connection, Event], Any]
-"""A side effect of the application's own, in the transaction that applies its event."""
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 T = TypeVar("T")
 
 TRIES = 3
 TURNED_AWAY = ("40001", "40P01")
 """SQLSTATEs of a transaction that met another one: it is tried again. https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html"""
-KINDS = {
-    Ruling.WRITE: AppliedKind.APPLIED,
-    Ruling.ALREADY: AppliedKind.ALREADY,
-    Ruling.OLDER: AppliedKind.OLDER,
-    Ruling.CONFLICT: AppliedKind.CONFLICT,
-}
+TIES = ("conflict", "later arrival")
 
 
 class Applier:
-    """Brings events into one table, each in one transaction.
+    """Brings events into one table, each in one transaction or many in one.
 
-    `version` is the field by which an item's source says how new it is (a time or a number); it needs a column. `columns` says which
+    `version` is the field by which an item's source says how new it is (a time or a number); it needs a column. `sequence` is a field that
+    orders what is of one version, `ties` what becomes of two ordinary webhooks that nothing orders: "conflict", or "later arrival". `columns` says which
     field goes to which column where the names differ (an empty text leaves the field out), `scale` how many digits a money column
     has after the point. `fingerprint` is a column that holds the fingerprint of what was applied last, if there is one. `versions`
     are the versions of the events' data that can be read, by default version 1 alone. `inbox` is for how long an event's side effect is
-    known to have run, `tombstones` for how long it is remembered that an item was deleted (by default for ever). The tables beside
+    known to have run; `effect` is the one of calls that name none, and `ordinary` says whether a row that something else than a correction
+    wrote still owes it: "owed" or "done". `tombstones` for how long it is remembered that an item was deleted (by default for ever). The tables beside
     the application's own begin with `prefix` and lie in `schema`.
 
     Every method that writes raises SQLAlchemyError where the database cannot take it now: then nothing of it was written, and the same may be tried
@@ -57,36 +54,51 @@ class Applier:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: "Engine | AsyncEngine",
         *,
         table: str | Table,
         key: str = "id",
         version: str | None = None,
+        sequence: str | None = None,
+        ties: str = "conflict",
         columns: Mapping[str, str] | None = None,
         scale: Mapping[str, int] | None = None,
         schema: str | None = None,
         fingerprint: str | None = None,
         versions: Versions | None = None,
         consumer: str | None = None,
+        effect: Effect | None = None,
+        ordinary: str = "owed",
         inbox: str | float = "30d",
         tombstones: str | float | None = None,
         prefix: str = "recon_",
         clock: Clock | None = None,
     ) -> None:
-        self.engine = engine
+        #: One of an asynchronous engine's own: whoever has a connection of it can use the applier within `run_sync`.
+        self.asynchronous = not isinstance(engine, Engine)
+        self.engine: Engine = engine if isinstance(engine, Engine) else engine.sync_engine
         self.table, self.schema = (table.name, table.schema) if isinstance(table, Table) else (table, schema)
         self.key = key
         self.consumer = consumer or self.table
         self.versions = versions or Versions(1)
+        self.effect = effect
+        if ties not in TIES:
+            msg = f'{self.table}: ties is "conflict" or "later arrival", not {ties!r}'
+            raise ValueError(msg)
+        self._later = ties == "later arrival"
         self._columns, self._scale = dict(columns or {}), dict(scale or {})
-        self._version = None if version is None else self._columns.get(version, version)
+        self._version, self._sequence = (None if name is None else self._columns.get(name, name) for name in (version, sequence))
         self._fingerprint = fingerprint
         self._inbox_seconds = seconds_of(inbox)
         self._tombstone_seconds = None if tombstones is None else seconds_of(tombstones)
         self._clock = clock or SystemClock()
         self._tables = Tables(prefix=prefix, schema=self.schema)
-        self._inbox = Inbox(self._tables, self.consumer)
         self._dead = DeadLetters(self._tables, self.consumer)
+        effects = Effects(Inbox(self._tables, self.consumer), ordinary=ordinary, seconds=self._inbox_seconds, clock=self._clock)
+        self._taking = Taking(
+            guard_of=self._guard, versions=self.versions, effects=effects, dead=self._dead, clock=self._clock, effect=effect
+        )
+        self._batch = Batch(self._taking, self._transaction)
         self._made: Guard | None = None
 
     # Events.
@@ -111,39 +123,69 @@ class Applier:
         try:
             events = events_of(body, named, prefix=prefix)
         except ValueError as error:
-            reason = str(error)
-            return [self._transaction(lambda connection: self._buried(connection, body, named, None, reason))]
-        return [self.apply_event(event, effect=effect) for event in events]
+            return [self.bury(body, named, str(error))]
+        return [self.apply_event(event, effect=effect, replayed=REPLAY in named) for event in events]
 
-    def apply_event(self, event: Event, *, effect: Effect | None = None) -> Applied:
-        """One event, in a transaction of its own."""
-        return self._transaction(lambda connection: self.apply_in(connection, event, effect=effect))
+    def apply_many(
+        self, events: Sequence[Event], *, effect: Effect | None = None, replayed: bool = False, within: float | None = None
+    ) -> list[Applied]:
+        """An answer for each of many events, in few transactions: what becomes of them is what one by one would make of them.
 
-    def apply_in(self, connection: Connection, event: Event, *, effect: Effect | None = None) -> Applied:
+        A transaction takes up to 500 events; with an effect, it takes no more once `within` seconds have passed. An event whose effect raises is
+        FAILED, with those behind it in its key; the rest is applied. Where the database does not take one, that and all behind it are FAILED, and
+        those before it are applied. Raises StoreMismatch.
+        """
+        items = [Item(event, replayed) for event in events]
+        answers: list[Applied] = []
+        stuck: set[str] = set()
+        while len(answers) < len(items) and not any(refused(one) for one in answers[-CHUNK:]):
+            answers += self.take_some(items[len(answers) : len(answers) + CHUNK], stuck=stuck, effect=effect, within=within)
+        return [*answers, *(behind(item) for item in items[len(answers) :])]
+
+    def take_some(
+        self,
+        items: Sequence[Item],
+        *,
+        stuck: set[str],
+        effect: Effect | None = None,
+        within: float | None = None,
+        enough: Callable[[], bool] = lambda: False,
+    ) -> list[Applied]:
+        """One transaction of `apply_many`: answers for the first of them, at least for one; `enough` ends it early.
+
+        Items of a key in `stuck` are not tried; the keys of those that fail join it.
+        """
+        return self._batch.some(items, stuck=stuck, effect=effect or self.effect, within=within, enough=enough)
+
+    def apply_event(self, event: Event, *, effect: Effect | None = None, replayed: bool = False) -> Applied:
+        """One event, in a transaction of its own; `replayed` says that it was sent again on demand, and owes no effect for what is so already."""
+        return self._transaction(lambda connection: self.apply_in(connection, event, effect=effect, replayed=replayed))
+
+    def apply_in(self, connection: Connection, event: Event, *, effect: Effect | None = None, replayed: bool = False) -> Applied:
         """One event, in the application's own transaction, which commits it."""
-        guard = self._guard(connection)
-        guard.begin(connection)
-        try:
-            newest = replace(event, data=self.versions.raised(event.data, event.dataversion), dataversion=self.versions.current)
-        except UnknownVersion as error:
-            return self._buried(connection, event.encode(), STRUCTURED_HEADERS, event, str(error))
-        except Exception as error:  # noqa: BLE001 -- A step from one version to the next is the application's code and may raise anything.
-            reason = f"version {event.dataversion} could not be raised to {self.versions.current}: {type(error).__name__}: {error}"
-            return self._buried(connection, event.encode(), STRUCTURED_HEADERS, event, reason)
-        return self._settled(connection, guard, event, newest, effect)
+        return self._taking.event(connection, event, effect=effect or self.effect, replayed=replayed)
 
     # The door for the application's ordinary webhooks.
 
-    def upsert(self, key: str, state: Mapping[str, Any], version: Any, *, connection: Connection | None = None) -> Applied:
+    def upsert(
+        self,
+        key: str,
+        state: Mapping[str, Any],
+        version: Any,
+        *,
+        connection: Connection | None = None,
+        effect: DoorEffect | None = None,
+    ) -> Applied:
         """An ordinary webhook's word on an item: written if its version is newer than what is there, and than a deletion.
 
-        `state` by field names, like an event's; times, decimals and UUIDs may be Python's own. With `connection` in its transaction.
+        `state` by field names, like an event's; times, decimals and UUIDs may be Python's own. With `connection` in its transaction. `effect` is
+        called with the connection in the same transaction, once for the item and its version; "done" says that the handler has it by itself.
         """
-        return self._through(key, "updated", state, version, connection)
+        return self._through(key, "updated", state, version, connection=connection, effect=effect)
 
-    def delete(self, key: str, version: Any, *, connection: Connection | None = None) -> Applied:
+    def delete(self, key: str, version: Any, *, connection: Connection | None = None, effect: DoorEffect | None = None) -> Applied:
         """An ordinary webhook's word that an item is gone, as of a version: the row goes unless it is newer, and a tombstone stays."""
-        return self._through(key, "deleted", {}, version, connection)
+        return self._through(key, "deleted", {}, version, connection=connection, effect=effect)
 
     def allows(self, key: str, version: Any, *, connection: Connection | None = None) -> bool:
         """Whether a state of this version may be written, for a handler that writes by itself.
@@ -162,9 +204,11 @@ class Applier:
 
     # Upkeep.
 
-    def create_tables(self) -> None:
-        """Makes the tables beside the application's own where they are not there."""
-        self._tables.create(self.engine)
+    def create_tables(self, connection: Connection | None = None) -> None:
+        """Makes the tables beside the application's own where they are not there; with `connection` in its transaction."""
+        if connection is None:
+            self._synchronous()
+        self._tables.create(self.engine if connection is None else connection)
 
     def ddl(self) -> str:
         """The statements that make them, for those who migrate by themselves."""
@@ -172,6 +216,7 @@ class Applier:
 
     def check(self) -> str:
         """A sentence on what is applied where; raises StoreMismatch where a table or column is not there, SQLAlchemyError without a connection."""
+        self._synchronous()
         with self.engine.connect() as connection:
             self._made = None
             self._guard(connection)
@@ -208,7 +253,7 @@ class Applier:
 
     def bury(self, body: bytes, headers: Mapping[str, str], reason: str) -> Applied:
         """Keeps a message among the dead letters."""
-        return self._transaction(lambda connection: self._buried(connection, body, headers, None, reason))
+        return self._transaction(lambda connection: self._taking.buried(connection, body, headers, None, reason))
 
     def prune(self) -> int:
         """Deletes what is older than its window: ids of the inbox, conflicts, tombstones where they have one. Answers how many rows.
@@ -231,59 +276,9 @@ class Applier:
 
     # Within.
 
-    def _settled(self, connection: Connection, guard: Guard, event: Event, newest: Event, effect: Effect | None) -> Applied:
-        """An event of the newest version, in a transaction that is begun."""
-        body, prints = event.encode(), prints_of(newest.data)
-        try:
-            fact = fact_of(guard.rows, newest, version=self._version, lesser=event.dataversion < newest.dataversion)
-            with connection.begin_nested():
-                ruling, reason = guard.take(connection, fact, prints=prints, at=self._clock.now())
-        except Conflict as error:
-            ruling, reason = Ruling.CONFLICT, str(error)
-        except Unfit as error:
-            return self._buried(connection, body, STRUCTURED_HEADERS, event, str(error))
-        except (exc.DBAPIError, OverflowError, UnicodeError) as error:
-            if isinstance(error, exc.DBAPIError) and not unfit(error):
-                raise
-            return self._buried(connection, body, STRUCTURED_HEADERS, event, _first_line(error))
-        answer = Applied(kind=KINDS[ruling], id=event.id, key=newest.partitionkey, reason=reason)
-        if ruling is Ruling.CONFLICT:
-            guard.conflicts.record(connection, fact, body, reason, self._clock.now())
-            return answer
-        answer = self._with_effect(connection, newest, answer, effect)
-        if ruling in {Ruling.WRITE, Ruling.ALREADY}:
-            self._reconsider(connection, guard, fact, effect)
-        return answer
-
-    def _with_effect(self, connection: Connection, event: Event, answer: Applied, effect: Effect | None) -> Applied:
-        """The side effect runs where something was changed, once for an id."""
-        if effect is None or answer.kind is AppliedKind.OLDER:
-            return answer
-        if self._inbox.has(connection, event.id):
-            return replace(answer, kind=AppliedKind.SEEN) if answer.kind is AppliedKind.ALREADY else answer
-        if answer.kind is not AppliedKind.APPLIED:
-            return answer
-        effect(connection, event)
-        self._inbox.put(connection, event.id, self._clock.now())
-        return replace(answer, effect=True)
-
-    def _reconsider(self, connection: Connection, guard: Guard, fact: Fact, effect: Effect | None) -> None:
-        """What was in conflict about this item: settled by this, or, where it was found later than this, tried again."""
-        found = guard.conflicts.open(connection, fact.change.key)
-        if not found:
-            return
-        settled = [one.id for one in found if settles(fact, one)]
-        later = [
-            (one.observed, one.body)
-            for one in found
-            if fact.observed is not None and one.body is not None and one.observed is not None and one.observed > fact.observed
-        ]
-        if settled:
-            guard.conflicts.settle(connection, settled, self._clock.now())
-        if later:
-            self.apply_in(connection, decode(max(later)[1]), effect=effect)
-
-    def _through(self, key: str, op: str, state: Mapping[str, Any], version: Any, connection: Connection | None) -> Applied:
+    def _through(
+        self, key: str, op: str, state: Mapping[str, Any], version: Any, *, connection: Connection | None, effect: DoorEffect | None
+    ) -> Applied:
         """An ordinary webhook through the guard."""
         column = self._versioned()
         told = wired(version)
@@ -291,29 +286,24 @@ class Applier:
             msg = f"{self.table} {key}: an ordinary webhook through the guard has a version; it is compared by {column}"
             raise ValueError(msg)
 
-        def work(connection: Connection) -> Applied:
-            guard = self._guard(connection)
-            guard.begin(connection)
+        def fact(guard: Guard) -> Fact:
             wanted = {} if op == "deleted" else {**guard.rows.by_column(wired(state)), column: told}
-            fact = Fact(change=Change(op, key, wanted, None), version=told)
-            now = self._clock.now()
-            try:
-                with connection.begin_nested():
-                    ruling, reason = guard.take(connection, fact, prints=(None, None), at=now)
-            except Conflict as error:
-                ruling, reason = Ruling.CONFLICT, str(error)
-            if ruling is Ruling.CONFLICT:
-                guard.conflicts.record(connection, fact, None, reason, now)
-            elif ruling is not Ruling.OLDER:
-                self._reconsider(connection, guard, fact, None)
-            return Applied(kind=KINDS[ruling], key=key, reason=reason)
+            order = None if self._sequence is None else wanted.get(self._sequence)
+            return Fact(change=Change(op, key, wanted, None), version=told, sequence=order, stands=self._later)
+
+        def work(connection: Connection) -> Applied:
+            return self._taking.webhook(connection, fact, effect)
 
         return work(connection) if connection is not None else self._transaction(work)
 
-    def _buried(self, connection: Connection, body: bytes, headers: Mapping[str, str], event: Event | None, reason: str) -> Applied:
-        self._guard(connection).begin(connection)
-        self._dead.put(connection, body, headers, event=event, reason=reason, at=self._clock.now())
-        return Applied(kind=AppliedKind.DEAD, id=event.id if event else "", key=event.partitionkey if event else "", reason=reason)
+    def _synchronous(self) -> None:
+        """Whether a transaction can be opened from here."""
+        if self.asynchronous:
+            hint = (
+                "give the Applier a synchronous engine for the same database, or call what takes a connection within one of yours: "
+                "await connection.run_sync(applier.apply_in, event)"
+            )
+            raise StoreMismatch(f"{self.table}: its engine is asynchronous, and this opens a transaction of its own", hint=hint)
 
     def _versioned(self) -> str:
         if self._version is None:
@@ -323,19 +313,20 @@ class Applier:
 
     def _guard(self, connection: Connection) -> Guard:
         if self._made is None:
-            needed = [self.key, *filter(None, self._columns.values()), *filter(None, (self._version, self._fingerprint))]
+            needed = [self.key, *filter(None, self._columns.values()), *filter(None, (self._version, self._sequence, self._fingerprint))]
             try:
                 table = reflected(connection, self.table, schema=self.schema, needed=needed)
             except Absent as error:
                 raise StoreMismatch(
-                    f"{self.table}: {error}", hint="mend table, key, version, fingerprint or columns of the Applier"
+                    f"{self.table}: {error}", hint="mend table, key, version, sequence, fingerprint or columns of the Applier"
                 ) from None
             rows = Rows(table, key=self.key, columns=self._columns, scale=self._scale)
-            self._made = Guard(rows, self._tables, version=self._version, fingerprint=self._fingerprint)
+            self._made = Guard(rows, self._tables, version=self._version, sequence=self._sequence, fingerprint=self._fingerprint)
         return self._made
 
     def _transaction(self, work: Callable[[Connection], T]) -> T:
         """`work` in a transaction of its own; once more where another transaction was in the way."""
+        self._synchronous()
         if self._made is None:
             with self.engine.connect() as connection:
                 if _commits_by_itself(connection):
@@ -353,9 +344,6 @@ class Applier:
             return work(connection)
 
 
-STRUCTURED_HEADERS = {"content-type": STRUCTURED}
-
-
 def _commits_by_itself(connection: Connection) -> bool:
     """Whether there are no transactions on it, by SQLAlchemy's options or the driver's."""
     driver = connection.connection.dbapi_connection
@@ -365,8 +353,3 @@ def _commits_by_itself(connection: Connection) -> bool:
 def _prefix(headers: Mapping[str, str]) -> str:
     """Of CloudEvents' attributes among the headers that a dead letter came with."""
     return next((name.removesuffix("specversion") for name in headers if name.endswith("specversion")), PREFIX)
-
-
-def _first_line(error: Exception) -> str:
-    """A database's own words without the row that they go on to quote."""
-    return (str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0][:300]

@@ -28,9 +28,10 @@ import msgspec
 from sqlalchemy import exc
 
 from recon.consume.applied import Applied, AppliedKind
-from recon.consume.applier import Applier, Effect
-from recon.consume.effects import named, words_about
-from recon.consume.incoming import events_of
+from recon.consume.applier import Applier
+from recon.consume.effects import Effect, named, words_about
+from recon.consume.incoming import REPLAY, events_of
+from recon.consume.lines import place_of, veiled
 from recon.errors import ReconError
 from recon.event import Event
 from recon.event.cloudevents import BATCHED
@@ -51,6 +52,7 @@ STATUS = {
     AppliedKind.SEEN: 409,
     AppliedKind.CONFLICT: 422,
     AppliedKind.DEAD: 422,
+    AppliedKind.FAILED: 500,
 }
 
 
@@ -71,7 +73,8 @@ class WebhookApp:
     """`app = WebhookApp(applier, secrets=[…])`: one applier behind every path that leads here.
 
     `secrets` are `whsec_…`, one, or several while one is being changed for another; a secret that is none raises ValueError. `tolerance` is how many seconds
-    a timestamp may be off, `limit` how many bytes a request may have. `told` is called with every event's answer.
+    a timestamp may be off, `limit` how many bytes a request may have. `told` is called with every event's answer, after its commit; what it raises is logged and counted in
+    `untold`.
     """
 
     def __init__(
@@ -89,8 +92,11 @@ class WebhookApp:
             raise ValueError(msg)
         self.applier = applier
         self._keys = [key_of(secret) for secret in secrets]
-        self._effect = None if effect is None else named(effect)
+        self._effect = effect
+        self._named = None if effect is None else named(effect)
         self._told = told
+        #: How often `told` raised.
+        self.untold = 0
         self._limit = limit
         self._tolerance = tolerance
 
@@ -146,17 +152,26 @@ class WebhookApp:
         if "ce-id" in headers and any(event.id != signed for event in events):
             return Answer(401, {"error": "the signature is of another webhook-id than ce-id says"})
         if len(events) == 1 and not headers.get("content-type", "").startswith(BATCHED):
-            return self._one(events[0])
-        return Answer(200, self._each(events))
+            return self._one(events[0], replayed=REPLAY in headers)
+        return Answer(200, self._each(events, replayed=REPLAY in headers))
 
-    def _each(self, events: Sequence[Event]) -> list[dict[str, Any]]:
+    def _each(self, events: Sequence[Event], *, replayed: bool) -> list[dict[str, Any]]:
         """A status for every event of a batch; behind one that could not be taken now, no later one of its key is."""
+        try:
+            applied = self.applier.apply_many(events, effect=self._effect, replayed=replayed)
+        except Exception as error:  # noqa: BLE001 -- Whatever it is, it is answered.
+            applied = [Applied(kind=AppliedKind.FAILED, error=error)] * len(events)
         rows: list[dict[str, Any]] = []
         stuck: dict[str, Answer] = {}
-        for event in events:
-            answer = stuck.get(event.partitionkey) or self._one(event)
-            if answer.status >= 500:
-                stuck[event.partitionkey] = answer
+        last = Answer(500, {})
+        for event, one in zip(events, applied, strict=True):
+            if one.kind is not AppliedKind.FAILED:
+                answer = self._of(one)
+            elif one.error is not None:
+                last = stuck[event.partitionkey] = answer = _failed(one.error, event)
+            else:
+                # It comes behind one of its key, or, like all that follow, behind one that the database did not take.
+                answer = stuck.get(event.partitionkey, last)
             row: dict[str, Any] = {
                 "id": event.id,
                 "status": answer.status,
@@ -165,11 +180,12 @@ class WebhookApp:
             rows.append(row | ({"retry_after": AGAIN_SECONDS} if answer.status == 503 else {}))
         return rows
 
-    def _one(self, event: Event) -> Answer:
+    def _one(self, event: Event, *, replayed: bool) -> Answer:
         try:
-            return self._of(self.applier.apply_event(event, effect=self._effect))
+            applied = self.applier.apply_event(event, effect=self._named, replayed=replayed)
         except Exception as error:  # noqa: BLE001 -- An effect is the application's own code and may raise anything.
-            return _failed(error)
+            return _failed(error, event)
+        return self._of(applied)
 
     def _unreadable(self, headers: dict[str, str], body: bytes) -> Answer:
         """Signed, so it is the sender's: kept, and the sender is told."""
@@ -182,7 +198,11 @@ class WebhookApp:
 
     def _of(self, applied: Applied) -> Answer:
         if self._told is not None:
-            self._told(applied)
+            try:
+                self._told(applied)
+            except Exception as error:  # noqa: BLE001 -- It is committed: what the application's own code raises changes nothing of it.
+                self.untold += 1
+                log.warning("%s is %s, and stays so; told= raised %s", applied.id, applied.kind.value, words_about(error))
         return Answer(STATUS[applied.kind], {"outcome": applied.kind.value, "reason": _reason(applied)})
 
 
@@ -196,12 +216,14 @@ def _reason(applied: Applied) -> str:
             return applied.reason
 
 
-def _failed(error: Exception) -> Answer:
-    """Nothing of it was written. What is told outside names no table and no value."""
+def _failed(error: Exception, event: Event | None = None) -> Answer:
+    """Nothing of it was written. What is told outside names no table and no value, nor does the log."""
+    which = "a message" if event is None else f"{event.type} {event.id}"
+    words = f"{veiled(words_about(error), event, keys=False)}{place_of(error)}"
     if isinstance(error, exc.SQLAlchemyError | ReconError):
-        log.warning("an event could not be applied: %s", words_about(error))
+        log.warning("%s could not be applied, the sender is told to come again: %s", which, words)
         return Answer(503, {"error": "the application's database cannot take it now"}, {"retry-after": str(AGAIN_SECONDS)})
-    log.error("an event could not be applied", exc_info=error)
+    log.error("%s could not be applied, the sender is told to come again: %s", which, words)
     return Answer(500, {"error": "the application could not handle it"})
 
 

@@ -1,7 +1,7 @@
 """What is kept beside the application's rows: marks, conflicts, dead letters, and the inbox for side effects."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from recon.consume.tables import KEY_CHARACTERS, Tables
 from recon.event import Event
 
 _KEY: Any = bindparam("item")
+_KEYS: Any = bindparam("items", expanding=True)
 REMEMBERED = frozenset(one.name for one in fields(Mark))
 
 
@@ -59,6 +60,12 @@ class Marks:
         t, self._target = tables.marks, target
         self._read = select(*(column for column in t.c if column.name in REMEMBERED)).where(t.c.target == target, t.c.key == _KEY)
         self._read_locked = self._read.with_for_update()
+        self._several = (
+            select(t.c.key, *(column for column in t.c if column.name in REMEMBERED))
+            .where(t.c.target == target, t.c.key.in_(_KEYS))
+            .order_by(t.c.key)
+            .with_for_update()
+        )
         self._insert = t.insert()
         self._update = t.update().where(t.c.target == target, t.c.key == _KEY)
 
@@ -66,14 +73,27 @@ class Marks:
         """What is remembered of this item; locked where the database can."""
         query = self._read if connection.dialect.name == "sqlite" else self._read_locked
         row = connection.execute(query, {"item": short(key)}).mappings().one_or_none()
-        if row is None:
-            return None
-        times = {"observed": _parsed(row["observed"]), "told": _parsed(row["told"]), "at": _aware(row["at"])}
-        return Mark(**{**row, **times})
+        return None if row is None else _mark(row)
+
+    def several(self, connection: Connection, keys: Collection[str]) -> dict[str, Mark]:
+        """What is remembered of these items, locked likewise."""
+        named = {short(key): key for key in keys}
+        found = connection.execute(self._several, {"items": list(named)}).mappings()
+        return {named[row["key"]]: _mark({name: row[name] for name in REMEMBERED}) for row in found}
 
     def write(self, connection: Connection, key: str, mark: Mark, *, fresh: bool) -> None:
         """Remembers; `fresh` where nothing was."""
-        values = {
+        self.write_all(connection, [(key, mark)], fresh=fresh)
+
+    def write_all(self, connection: Connection, marks: Sequence[tuple[str, Mark]], *, fresh: bool) -> None:
+        """Remembers of several, all of them `fresh` or none."""
+        if marks and fresh:
+            connection.execute(self._insert, [{"target": self._target, "key": short(key), **self._values(mark)} for key, mark in marks])
+        elif marks:
+            connection.execute(self._update, [{"item": short(key), **self._values(mark)} for key, mark in marks])
+
+    def _values(self, mark: Mark) -> dict[str, Any]:
+        return {
             "version": None if mark.version is None else str(mark.version),
             "bound": mark.bound,
             "observed": None if mark.observed is None else iso(mark.observed),
@@ -85,10 +105,6 @@ class Marks:
             "event": mark.event,
             "at": mark.at,
         }
-        if fresh:
-            connection.execute(self._insert, {"target": self._target, "key": short(key), **values})
-        else:
-            connection.execute(self._update, {"item": short(key), **values})
 
 
 class Conflicts:
@@ -99,6 +115,7 @@ class Conflicts:
         self._target = target
         self._open = select(t).where(t.c.target == target, t.c.settled_at.is_(None)).order_by(t.c.at, t.c.id)
         self._open_of = self._open.where(t.c.key == _KEY)
+        self._disputed = select(t.c.key).where(t.c.target == target, t.c.settled_at.is_(None), t.c.key.in_(_KEYS)).distinct()
 
     def record(self, connection: Connection, fact: Fact, body: bytes | None, reason: str, at: datetime) -> None:
         """One more, or the same once more."""
@@ -129,6 +146,11 @@ class Conflicts:
         found = connection.execute(self._open) if key is None else connection.execute(self._open_of, {"item": short(key)})
         return [Disputed(**{**row, "observed": _parsed(row["observed"]), "at": _aware(row["at"])}) for row in found.mappings()]
 
+    def among(self, connection: Connection, keys: Collection[str]) -> set[str]:
+        """Those of these items of which one is open."""
+        named = {short(key): key for key in keys}
+        return {named[key] for key in connection.execute(self._disputed, {"items": list(named)}).scalars()}
+
     def settle(self, connection: Connection, names: list[str], at: datetime) -> None:
         """They are answered by what came since."""
         t = self._table
@@ -136,16 +158,16 @@ class Conflicts:
 
 
 class Inbox:
-    """The ids whose side effect ran, of one consumer."""
+    """Whose side effect ran, of one consumer: ids of events, and names of facts that ordinary webhooks told."""
 
     def __init__(self, tables: Tables, consumer: str) -> None:
         t, self._consumer = tables.inbox, consumer
-        self._has = select(t.c.id).where(t.c.consumer == consumer, t.c.id == _KEY)
+        self._has = select(t.c.id).where(t.c.consumer == consumer, t.c.id.in_(_KEYS))
         self._put = t.insert()
 
-    def has(self, connection: Connection, name: str) -> bool:
-        """Whether this one's ran."""
-        return connection.execute(self._has, {"item": short(name)}).first() is not None
+    def has(self, connection: Connection, *names: str) -> bool:
+        """Whether that of one of these ran."""
+        return connection.execute(self._has, {"items": [short(name) for name in names]}).first() is not None
 
     def put(self, connection: Connection, name: str, at: datetime) -> None:
         """It ran, in this transaction."""
@@ -204,6 +226,11 @@ def _identity(headers: Mapping[str, str]) -> bytes:
 def _writable(text: str) -> str:
     """What every database takes as text: a dead letter must not die of its own name."""
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+def _mark(row: Mapping[Any, Any]) -> Mark:
+    times = {"observed": _parsed(row["observed"]), "told": _parsed(row["told"]), "at": _aware(row["at"])}
+    return Mark(**{**row, **times})
 
 
 def _parsed(text: str | None) -> datetime | None:

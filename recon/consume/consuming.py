@@ -1,22 +1,28 @@
-"""The loop between a reader and an applier: receive, apply, done; what cannot be taken now is given back, and nothing is lost on the way."""
+"""The loop between a reader and an applier: receive, apply, done; what cannot be taken now is given back, and nothing is lost on the way.
 
-import hashlib
+What the reader has in hand is applied together, in one transaction or a few (`Applier.apply_many`), and settled after they are committed.
+"""
+
 import logging
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import exc
 
 from recon.consume.applied import Applied, AppliedKind
-from recon.consume.applier import Applier, Effect
-from recon.consume.effects import named, words_about
-from recon.consume.incoming import events_of
+from recon.consume.applier import Applier
+from recon.consume.batch import Item, refused
+from recon.consume.effects import Effect, words_about
+from recon.consume.failing import Failures
+from recon.consume.incoming import REPLAY, events_of
+from recon.consume.lines import named, outcome, place_of, veiled
 from recon.consume.reader import Reader, Received
 from recon.duration import seconds_of, words_of
 from recon.errors import DeliveryError
+from recon.event import Event
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +30,15 @@ LONGEST_PAUSE = 30.0
 FIRST_PAUSE = 0.2
 MESSAGE_PAUSE = 5.0
 """Where messages fail and not the database, and nothing else is there to be taken meanwhile."""
-FORGOTTEN = 4
-"""After so many times `patience` without failing, a message's failures count no more."""
 
 Stop = threading.Event | Callable[[], bool]
 Told = Callable[[Received, Applied], Any]
+
+
+class Counts(Counter[AppliedKind]):
+    """How many events came to what; `untold` is how often `told` raised."""
+
+    untold: int = 0
 
 
 def consume(
@@ -40,45 +50,73 @@ def consume(
     told: Told | None = None,
     most: int = 100,
     wait: float = 1.0,
+    within: str | float = "1s",
     patience: str | float = "15m",
-) -> Counter[AppliedKind]:
+    log_keys: bool = True,
+) -> Counts:
     """Brings what a reader has into the applier's table until `stop`; answers how many events came to what.
 
+    What the reader hands over at once, up to `most`, is applied in one transaction, which with an effect takes no more once `within` is over.
     A database or a broker that is down is waited for, up to half a minute from try to try, and for ever; meanwhile nothing is settled. A message
     whose effect fails, or that raises anything else, is given back, with those that follow in its key; after `patience` of that it is kept among
-    the dead letters, so that it holds up nothing for good. `told` is called with every event's answer. Signals are the caller's:
-    set `stop`, and the message in hand is finished. Raises StoreMismatch where a table or column is not there.
+    the dead letters, so that it holds up nothing for good. `told` is called with every event's answer, after its commit; what it raises is
+    logged and counted. `log_keys=False` keeps the items' keys out of the log. Signals are the caller's: set `stop`, and the transaction in hand is
+    finished. Raises StoreMismatch where a table or column is not there.
     """
-    return Consuming(reader, applier, stop=stop, effect=effect, told=told, most=most, wait=wait, patience=seconds_of(patience)).run()
+    options = Options(effect=effect, told=told, most=most, wait=wait, within=seconds_of(within), log_keys=log_keys)
+    return Consuming(reader, applier, stop=stop, options=options, patience=seconds_of(patience)).run()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """As they are given to `consume`."""
+
+    effect: Effect | None
+    told: Told | None
+    most: int
+    wait: float
+    within: float
+    log_keys: bool
+
+
+@dataclass(slots=True)
+class Message:
+    """One message in hand: its events, and what has become of them so far."""
+
+    received: Received
+    events: list[Event]
+    answers: list[Applied] = field(default_factory=list)
+    #: Kept among the dead letters, whatever its events came to.
+    buried: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether it is taken in for good."""
+        taken = len(self.answers) == len(self.events) and all(one.kind is not AppliedKind.FAILED for one in self.answers)
+        return self.buried or (bool(self.events) and taken)
+
+    @property
+    def failed(self) -> tuple[Event, Exception] | None:
+        """The event that failed by itself, and what was raised."""
+        for event, answer in zip(self.events, self.answers, strict=False):
+            if answer.error is not None and not refused(answer):
+                return event, answer.error
+        return None
 
 
 class Consuming:
     """One run of the loop."""
 
-    def __init__(
-        self,
-        reader: Reader,
-        applier: Applier,
-        *,
-        stop: Stop,
-        effect: Effect | None,
-        told: Told | None,
-        most: int,
-        wait: float,
-        patience: float,
-    ) -> None:
+    def __init__(self, reader: Reader, applier: Applier, *, stop: Stop, options: Options, patience: float) -> None:
         self.reader = reader
         self.applier = applier
-        self.told = told
-        self.most, self.wait, self.patience = most, wait, patience
-        self.counts: Counter[AppliedKind] = Counter()
+        self.counts = Counts()
+        self._options = options
         self._stop = stop
-        self._effect = None if effect is None else named(effect)
         self._pause = 0.0
-        #: Of messages that fail: since when, and when last.
-        self._failing: dict[str, tuple[float, float]] = {}
+        self._failures = Failures(patience)
 
-    def run(self) -> Counter[AppliedKind]:
+    def run(self) -> Counts:
         """Until it is stopped."""
         ready = False
         while not self._stopped():
@@ -86,72 +124,104 @@ class Consuming:
                 if not ready:
                     self.applier.check()
                     ready = True
-                received = list(self.reader.receive(self.most, self.wait))
+                received = list(self.reader.receive(self._options.most, self._options.wait))
             except (DeliveryError, exc.SQLAlchemyError) as error:
-                self._rest(error)
+                self._rest(words_about(error))
                 continue
             if received:
                 self._batch(received)
+        if self.counts.untold:
+            log.warning("%s: told= raised for %d of the events that were taken in", self.reader.name, self.counts.untold)
         return self.counts
 
     def _batch(self, received: Sequence[Received]) -> None:
         """Every message of a batch: done, or given back."""
-        done: list[Received] = []
-        stuck: set[str] = set()
-        trouble: Exception | None = None
-        for one in received:
-            keys = self._keys(one)
-            if self._stopped():
-                break
-            if keys & stuck:
-                continue
-            try:
-                self._take(one)
-            except exc.SQLAlchemyError as error:
-                # The database, not the message: whatever follows would meet it too.
-                trouble = error
-                break
-            except Exception as error:  # noqa: BLE001 -- An effect is the application's own code and may raise anything.
-                if not self._buried(one, error):
-                    trouble = error
-                    stuck |= keys
-                    continue
-            done.append(one)
+        messages = [Message(one, self._events(one)) for one in received]
+        trouble = self._unreadable(messages) or self._applied(messages)
+        failed: list[str] = []
+        for message in messages:
+            if message.failed is not None and not message.done:
+                failed += self._failed(message, *message.failed)
+        done = [one.received for one in messages if one.done]
+        for one in done:
+            self._failures.forget(one)
         self._settle(received, done)
-        if isinstance(trouble, exc.SQLAlchemyError):
-            self._rest(trouble)
-        elif trouble is not None and not done:
-            self._rest(trouble, MESSAGE_PAUSE)
-        elif trouble is None:
+        if trouble is not None:
+            left = f"{len(received) - len(done)} of {len(received)} messages given back"
+            self._rest(f"the database: {words_about(trouble)}; {left}")
+        elif failed and not done:
+            self._rest(f"{len(received)} messages given back, since {'; '.join(failed[:3])}", MESSAGE_PAUSE)
+        elif not failed:
             self._pause = 0.0
 
-    def _take(self, one: Received) -> None:
-        for answer in self.applier.apply_all(one.body, headers=one.headers, effect=self._effect, prefix=self.reader.prefix):
-            self._tell(one, answer)
-        self._failing.pop(_digest(one), None)
+    def _unreadable(self, messages: Sequence[Message]) -> Exception | None:
+        """What is no event of ours is kept."""
+        for message in messages:
+            if message.events or self._stopped():
+                continue
+            one = message.received
+            try:
+                answers = self.applier.apply_all(one.body, headers=one.headers, prefix=self.reader.prefix)
+            except exc.SQLAlchemyError as error:
+                return error
+            message.buried = True
+            for answer in answers:
+                self._tell(one, None, answer)
+        return None
 
-    def _buried(self, one: Received, error: Exception) -> bool:
-        """A message that has failed for so long is a dead letter."""
-        digest, now = _digest(one), time.monotonic()
-        # What has not failed for long was taken in elsewhere: it is forgotten, and begins anew should it fail once more.
-        self._failing = {key: found for key, found in self._failing.items() if now - found[1] <= FORGOTTEN * self.patience}
-        since, _ = self._failing.get(digest, (now, now))
-        self._failing[digest] = since, now
-        if now - since < self.patience:
-            return False
-        reason = f"it failed for {words_of(now - since)}, last with {words_about(error)}"
+    def _applied(self, messages: Sequence[Message]) -> Exception | None:
+        """Their events, in as few transactions as may be; the error where the database does not take them."""
+        waiting = [(one, Item(event, REPLAY in one.received.headers)) for one in messages for event in one.events]
+        stuck: set[str] = set()
+        while waiting and not self._stopped():
+            options = self._options
+            answers = self.applier.take_some(
+                [item for _, item in waiting], stuck=stuck, effect=options.effect, within=options.within, enough=self._stopped
+            )
+            for (message, item), answer in zip(waiting, answers, strict=False):
+                message.answers.append(answer)
+                if answer.kind is not AppliedKind.FAILED:
+                    self._tell(message.received, item.event, answer)
+            waiting = waiting[len(answers) :]
+            for answer in answers:
+                if refused(answer):
+                    return answer.error
+        return None
+
+    def _failed(self, message: Message, event: Event, error: Exception) -> list[str]:
+        """It failed once more: given back, and answered in words; or, after so long, kept among the dead letters."""
+        one, keys = message.received, self._options.log_keys
+        failure = self._failures.more(one)
+        words = f"{named(event, one, keys=keys)}: {veiled(words_about(error), event, keys=keys)}{place_of(error)}"
+        if not failure.over:
+            log.log(logging.WARNING if failure.telling else logging.DEBUG, "%s: %s; %s", self.reader.name, words, failure.words)
+            return [f"{event.id} failed"]
+        lasted = f"it failed for {words_of(failure.last - failure.since)}, {failure.times} times, last with {words_about(error)}"
         try:
-            answer = self.applier.bury(one.body, one.headers, reason)
+            answer = self.applier.bury(one.body, one.headers, lasted)
         except exc.SQLAlchemyError:
-            return False
-        del self._failing[digest]
-        self._tell(one, answer)
-        return True
+            return [f"{event.id} failed, and could not be kept as a dead letter"]
+        message.buried = True
+        self._tell(one, event, answer)
+        return []
 
-    def _tell(self, one: Received, answer: Applied) -> None:
+    def _tell(self, one: Received, event: Event | None, answer: Applied) -> None:
+        """Counted, logged, and told. It is committed by now: what `told` raises changes nothing of it."""
         self.counts[answer.kind] += 1
-        if self.told is not None:
-            self.told(one, answer)
+        level = {AppliedKind.DEAD: logging.ERROR, AppliedKind.CONFLICT: logging.WARNING}.get(answer.kind, logging.DEBUG)
+        if log.isEnabledFor(level):
+            log.log(level, "%s: %s", self.reader.name, outcome(event, one, answer, keys=self._options.log_keys))
+        if self._options.told is None:
+            return
+        try:
+            self._options.told(one, answer)
+        except Exception as error:  # noqa: BLE001 -- The application's own code may raise anything.
+            self.counts.untold += 1
+            keys = self._options.log_keys
+            said = veiled(words_about(error), event, keys=keys)
+            words = named(event, one, keys=keys), answer.kind.value, f"{said}{place_of(error)}"
+            # Without a traceback, which may quote the data.
+            log.log(logging.ERROR, "%s: %s is %s, and stays so; told= raised %s", self.reader.name, *words)
 
     def _settle(self, received: Sequence[Received], done: Sequence[Received]) -> None:
         """What cannot be settled comes again, and is so already then."""
@@ -162,23 +232,24 @@ class Consuming:
                 self.reader.done(done)
         except DeliveryError as error:
             back = list(received)
-            self._rest(error)
+            self._rest(words_about(error))
         try:
             if back:
                 self.reader.again(back)
         except DeliveryError as error:
-            self._rest(error)
+            self._rest(words_about(error))
 
-    def _keys(self, one: Received) -> set[str]:
+    def _events(self, one: Received) -> list[Event]:
+        """None where it is no message of ours."""
         try:
-            return {event.partitionkey for event in events_of(one.body, one.headers, prefix=self.reader.prefix)}
+            return events_of(one.body, one.headers, prefix=self.reader.prefix)
         except ValueError:
-            return set()
+            return []
 
-    def _rest(self, error: Exception, longest: float = LONGEST_PAUSE) -> None:
+    def _rest(self, words: str, longest: float = LONGEST_PAUSE) -> None:
         """Longer each time, until everything goes well again."""
         self._pause = min(longest, max(FIRST_PAUSE, 2 * self._pause))
-        log.warning("%s: %s; trying again in %.1f s", self.reader.name, words_about(error), self._pause)
+        log.warning("%s: %s; trying again in %.1f s", self.reader.name, words, self._pause)
         if isinstance(self._stop, threading.Event):
             self._stop.wait(self._pause)
             return
@@ -190,7 +261,3 @@ class Consuming:
 
     def _stopped(self) -> bool:
         return self._stop.is_set() if isinstance(self._stop, threading.Event) else self._stop()
-
-
-def _digest(one: Received) -> str:
-    return hashlib.sha256(one.body + repr(sorted(one.headers.items())).encode()).hexdigest()

@@ -12,8 +12,11 @@ from recon.event import Event
 from recon.upsert.rows import Rows
 
 
-def fact_of(rows: Rows, event: Event, *, version: str | None, lesser: bool = False) -> Fact:
-    """A correction, its data of the newest version; `version` is the column of the item's own, `lesser` whether it came in an older one. Raises Unfit."""
+def fact_of(rows: Rows, event: Event, *, version: str | None, sequence: str | None = None, lesser: bool = False) -> Fact:
+    """A correction, its data of the newest version; `lesser` says that it came in an older one. Raises Unfit.
+
+    `version` and `sequence` are the columns of the item's own.
+    """
     change = rows.change(event.data)
     seen = event.data.get("observed")
     seen = seen if isinstance(seen, dict) else {}
@@ -28,7 +31,8 @@ def fact_of(rows: Rows, event: Event, *, version: str | None, lesser: bool = Fal
             told, bound = deletion(change, told, observed, column=version)
         elif told is not None:
             change = replace(change, wanted={**change.wanted, version: told})
-    return Fact(change=change, version=told, bound=bound, observed=observed, id=event.id, lesser=lesser)
+    order = None if sequence is None else change.wanted.get(sequence)
+    return Fact(change=change, version=told, sequence=order, bound=bound, observed=observed, id=event.id, lesser=lesser)
 
 
 def prints_of(data: Mapping[str, Any]) -> tuple[str | None, str | None]:

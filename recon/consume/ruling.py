@@ -31,6 +31,8 @@ class Fact:
     change: Change
     #: Of the item at its source, by which facts are compared; None where it is not known.
     version: Any = None
+    #: What orders facts of the same version at the source, where it has such a thing.
+    sequence: Any = None
     #: Whether `version` is only a lower bound: a deletion that was found names none, and is newer than what was there before.
     bound: bool = False
     #: When the source was seen so; None for an ordinary webhook, which does not say what was there before either.
@@ -38,6 +40,8 @@ class Fact:
     id: str = ""
     #: Whether it came in an older version of its data, which may say less than the newest does under the same id.
     lesser: bool = False
+    #: Of an ordinary webhook: whether it stands over another of the same version that came before it.
+    stands: bool = False
 
     @property
     def correction(self) -> bool:
@@ -90,6 +94,7 @@ class Row:
     version: Any
     equal: bool
     moved: tuple[str, ...]
+    sequence: Any = None
     #: Nobody wrote to it since the correction that its mark remembers.
     untouched: bool = False
 
@@ -107,9 +112,12 @@ def over_row(fact: Fact, row: Row, mark: Mark | None) -> Ruled:  # noqa: PLR0911
     if fact.deletes and fact.observed is not None and last is not None and fact.observed < last:
         return Ruling.OLDER, LATER
     order = newer(row.version, fact.version)
+    if order == 0 and not fact.deletes:
+        # Of one version, and the source says in which order; where it does not, it is a tie as before.
+        order = newer(row.sequence, fact.sequence) or 0
     if order == 0 and fact.deletes and not fact.correction and mark is not None and newer(mark.gone, fact.version) in {0, -1}:
         return Ruling.OLDER, "this deletion was taken before, and the item is back since"
-    if order == 1 or (order == 0 and fact.deletes and not fact.correction):
+    if order == 1 or (order == 0 and not fact.correction and (fact.deletes or fact.stands)):
         return Ruling.WRITE, ""
     if order == -1 and not fact.bound:
         return Ruling.OLDER, f"the row is of version {row.version}, this of {fact.version}"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Boolean, Column, DateTime, Dialect, Engine, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Connection, DateTime, Dialect, Engine, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 KEY_CHARACTERS = 255
@@ -59,9 +59,9 @@ class Tables:
             Column("at", DateTime(timezone=True), nullable=False),
         )
 
-    def create(self, engine: Engine) -> None:
+    def create(self, bind: Engine | Connection) -> None:
         """Makes those that are not there."""
-        self.metadata.create_all(engine)
+        self.metadata.create_all(bind)
 
     def ddl(self, dialect: Dialect) -> str:
         """The statements that make them, for those who migrate by themselves."""

@@ -4,10 +4,12 @@ from sqlalchemy import exc
 
 DATA_CLASSES = ("22", "23")
 """SQLSTATE classes that are the event's own fault: a value that does not fit, a constraint that it breaks."""
+REFUSED = ("P0001", "44000")
+"""What a trigger raises, and a view's check: the application's own rules. https://www.postgresql.org/docs/current/errcodes-appendix.html (read 2026-11)"""
 DATA_ERRORS = (exc.DataError, exc.IntegrityError)
 
 
 def unfit(error: Exception) -> bool:
     """Whether the event itself does not fit, so that no retry will better it; else the database is gone, busy, or not set up for it."""
     state = getattr(getattr(error, "orig", None), "sqlstate", None)
-    return str(state)[:2] in DATA_CLASSES if state is not None else isinstance(error, DATA_ERRORS)
+    return str(state)[:2] in DATA_CLASSES or state in REFUSED if state is not None else isinstance(error, DATA_ERRORS)

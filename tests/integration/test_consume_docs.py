@@ -43,11 +43,12 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert names["applied"].kind.value == "applied"
     run("INSERT INTO audit", event=correction("created", "2", state, None, at=10))
     order = {"id": "3", "status": "open", "total": 1, "updated_at": second(1), "deleted_at": second(2)}
-    run("applier.upsert", order=order)
+    run("applier.delete(", order=order)
     run("applier.allows", key="2", version=second(9))
     assert row(engine, "2", "status, updated_at") == ("paid", second(9))
     assert row(engine, "3") is None
-    run("INSERT INTO mails", body=correction("created", "4", state, None, at=10).encode())
+    run("def effect(", body=correction("created", "4", state, None, at=10).encode())
+    run("def told(", order={**order, "id": "9", "status": "open"})
     run("Version(number=1")
     old = {"status": "open", "amount": 5, "updated_at": second(1)}
     assert names["applier"].apply_event(correction("created", "5", old, None, at=10)).kind.value == "applied"
@@ -71,7 +72,7 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HOOK_SECRET", new_secret())
     run("WebhookApp(")
     with sqlite3.connect(tmp_path / "shop.db") as connection:
-        assert connection.execute("SELECT order_id FROM mails ORDER BY 1").fetchall() == [("4",), ("6",)]
+        assert connection.execute("SELECT order_id FROM mails ORDER BY 1").fetchall() == [("4",), ("6",), ("9",)]
         assert connection.execute("SELECT id FROM audit").fetchall() == [("created-2-10",)]
     connection.close()
     engine.dispose()

@@ -197,7 +197,7 @@ def test_failures_far_apart_do_not_add_up(engine: Engine, source: MemorySubscrip
     """A message that fails once, and hours later once more, has not failed for hours: it is given back, and is no dead letter."""
     put(source, correction("updated", "7", state("paid", 1), None, at=101))
     moment, failures = [0.0], []
-    monkeypatch.setattr("recon.consume.consuming.time", SimpleNamespace(monotonic=lambda: moment[0]))
+    monkeypatch.setattr("recon.consume.failing.time", SimpleNamespace(monotonic=lambda: moment[0]))
 
     def effect(connection: Connection, event: Event) -> None:
         failures.append(event.id)
@@ -213,14 +213,32 @@ def test_failures_far_apart_do_not_add_up(engine: Engine, source: MemorySubscrip
     assert applier.dead_letters() == []
 
 
-def test_it_stops_between_messages_and_gives_back_the_rest(engine: Engine, source: MemorySubscription) -> None:
-    """`stop` may be a function; the message in hand is finished, the others are there for whoever reads next."""
+def test_it_stops_between_transactions_and_gives_back_the_rest(engine: Engine, source: MemorySubscription) -> None:
+    """`stop` may be a function; the transaction in hand is finished, the others are there for whoever reads next."""
     put(source, *(correction("created", str(number), state("open", 1), None, at=100) for number in range(10)))
-    counts = consume(MemoryReader(source), applier_of(engine), stop=lambda: len(rows(engine)) >= 4)
+    counts = consume(MemoryReader(source), applier_of(engine), stop=lambda: len(rows(engine)) >= 4, most=4)
     assert counts == {AppliedKind.APPLIED: 4}
     assert source.left == 6
     consume(MemoryReader(source), applier_of(engine), stop=lambda: source.left == 0)
     assert len(rows(engine)) == 10
+
+
+@pytest.mark.parametrize("why", ["stop", "within"])
+def test_a_transaction_with_effects_ends_between_events(engine: Engine, source: MemorySubscription, why: str) -> None:
+    """Told to stop, the event in hand is finished and what is done so far is committed; once `within` is over likewise, and the rest is taken next."""
+    put(source, *(correction("created", str(number), state("open", 1), None, at=100) for number in range(6)))
+    ran: list[str] = []
+    committed: list[int] = []
+
+    def effect(_connection: Connection, event: Event) -> None:
+        committed.append(len(rows(engine)))
+        ran.append(event.id)
+
+    stop = (lambda: len(ran) >= 4) if why == "stop" else (lambda: source.left == 0)
+    counts = consume(MemoryReader(source), applier_of(engine), stop=stop, effect=effect, within=60 if why == "stop" else 0)
+    assert counts == {AppliedKind.APPLIED: 4 if why == "stop" else 6}
+    assert committed == ([0] * 4 if why == "stop" else [0, 1, 2, 3, 4, 5])
+    assert source.left == (2 if why == "stop" else 0)
 
 
 def test_a_wrong_table_is_said_at_once(engine: Engine, source: MemorySubscription) -> None:
