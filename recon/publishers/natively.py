@@ -14,7 +14,6 @@ before it is sent, and what is sent is what the third party says now:
 """
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -269,8 +268,3 @@ def _topics(section: Section, native: Native) -> Mapping[str, str]:
 
 def _retry(reason: str) -> Outcome:
     return Outcome(kind=OutcomeKind.RETRY, reason=reason)
-
-
-def seconds_until(until: float) -> float:
-    """Seconds from now to a moment of `time.monotonic`."""
-    return max(0.0, until - time.monotonic())

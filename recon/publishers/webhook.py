@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -18,7 +17,7 @@ from recon.event.eventbridge import delivered
 from recon.job import Job
 from recon.native import Webhook
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
-from recon.publishers.natively import BATCH, Natively, seconds_until, unquoted
+from recon.publishers.natively import BATCH, Natively, unquoted
 from recon.publishers.post import Answer, Poster
 from recon.publishers.signing import key_of, sign
 from recon.publishers.verdict import ENDPOINT_SECONDS, of_answer
@@ -91,12 +90,12 @@ class WebhookPublisher:
             return self._published(batch, deadline)
 
     def _published(self, batch: Sequence[Message], deadline: float) -> Sequence[Outcome]:
-        until = time.monotonic() + deadline
+        until = self._clock.monotonic() + deadline
         outcomes: dict[int, Outcome] = {}
         stuck: set[str] = set()
         stop: Outcome | None = None
         waiting = list(range(len(batch)))
-        letters = self._natively.letters(batch, seconds_until(until)) if self._natively is not None else []
+        letters = self._natively.letters(batch, deadline) if self._natively is not None else []
         while waiting:
             index = waiting[0]
             letter = letters[index] if letters else None
@@ -140,7 +139,7 @@ class WebhookPublisher:
 
     def _send(self, messages: Sequence[Message], until: float, letter: Webhook | None = None) -> tuple[list[Outcome], Outcome | None]:
         """One POST: each message's outcome, and the outcome for all that follow where going on makes no sense."""
-        left = min(self._timeout, until - time.monotonic())
+        left = min(self._timeout, until - self._clock.monotonic())
         if self._clock.monotonic() < self._gone_until:
             gone = Outcome(kind=OutcomeKind.RETRY, reason=GONE, after=self._gone_until - self._clock.monotonic())
             return [gone] * len(messages), gone

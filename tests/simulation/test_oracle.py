@@ -22,6 +22,7 @@ from recon.testing.simulation.oracle.facts import (
 from recon.testing.simulation.oracle.history import History
 from tests.simulation.carried import FALSELY_CARRIED, carried
 from tests.simulation.histories import DAY, SENT, calm, delivery, ended, event, night, paid, row, shown
+from tests.simulation.posted import FALSELY_POSTED, posted
 
 
 def no_drift(facts: Facts) -> None:
@@ -221,6 +222,7 @@ FALSE: list[tuple[str, Callable[[Facts], None]]] = [
     ("13 clean is said of parts that make the whole", gap),
     ("13 clean is said of parts that make the whole", shard_left_out),
     *FALSELY_CARRIED,
+    *FALSELY_POSTED,
 ]
 
 
@@ -228,6 +230,7 @@ def test_a_true_history_is_acquitted() -> None:
     """Of a night with a real correction, and a calm one after it, nothing is condemned."""
     assert judge(calm(night())) == []
     assert judge(calm(carried(night()))) == []
+    assert judge(calm(posted(night()))) == []
 
 
 @pytest.mark.parametrize(("law", "falsify"), FALSE, ids=lambda one: getattr(one, "__name__", "")[:30])

@@ -4,6 +4,7 @@ from recon.state.run import TRANSITIONS, RunState
 from recon.testing.simulation.broker import BROKER_MOODS, FATES
 from recon.testing.simulation.consumers import MOODS
 from recon.testing.simulation.faults import ITEM_FAULTS, LISTING_FAULTS
+from recon.testing.simulation.posts import ENDPOINT_MOODS
 
 STEPS = ("sql", "commit", "committed", "request", "publish", "published", "write", "fsync", "rename", "sleep")
 
@@ -42,6 +43,18 @@ BROKER = (
     "told in an older version",
     "sunset",
 )
+NATIVE = (
+    "secret rotated",
+    "letter applied",
+    "letter older",
+    "letter seen",
+    "letter refused: signature",
+    "letter refused: late",
+    "letter not sent",
+    "gone since the plan",
+    "back since the plan",
+    "changed on the way",
+)
 ANSWERS = ("applied", "older", "seen")
 VERDICTS = ("clean", "discrepancies", "held", "incomplete", "agrees")
 
@@ -53,6 +66,8 @@ DECLARED: frozenset[str] = frozenset(
         *ITEM_FAULTS,
         *(f"consumer {mood}" for mood in MOODS if mood != "prompt"),
         *(f"broker {mood}" for mood in BROKER_MOODS if mood != "prompt"),
+        *(f"endpoint {mood}" for mood in ENDPOINT_MOODS if mood != "prompt"),
+        *NATIVE,
         *(f"consumer dies {fate}" for fate in FATES),
         *BROKER,
         *(f"applier {answer}" for answer in ANSWERS),

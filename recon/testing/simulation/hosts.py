@@ -28,6 +28,7 @@ from recon.testing.simulation.migration import LASTS
 from recon.testing.simulation.network import WorldNetwork
 from recon.testing.simulation.oracle.facts import Ended, Frozen
 from recon.testing.simulation.people import People
+from recon.testing.simulation.posts import Relay
 from recon.testing.simulation.process import CURRENT, Crash, Process, running, watch
 from recon.testing.simulation.project_files import folder_of, write_jobs
 from recon.testing.simulation.records import Records
@@ -257,8 +258,9 @@ class Hosts:
         own = universe.world.own.job if universe.world.own is not None else None
         provider: Any = project.provider(own.provider if own is not None else "shop")
         provider.session.through(WorldNetwork(universe, process), chance=process.chance)
-        bus = BrokerPublisher if universe.world.broker else WorldPublisher
-        project.put("publishers", str(own.publisher) if own is not None else "bus", bus(universe, process))
+        bus: Any = BrokerPublisher if universe.world.broker else WorldPublisher
+        made = Relay(universe, process, project) if universe.world.native else bus(universe, process)
+        project.put("publishers", str(own.publisher) if own is not None else "bus", made)
         return project
 
     def carry_out(self, work: "Work", order: str, domain: str, act: Callable[[], Any]) -> RunFigures | None:

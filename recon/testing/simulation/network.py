@@ -58,7 +58,7 @@ class WorldNetwork:
         if answer.lost:
             raise Unreachable(f"{request.subject}: {answer.lost}")
         if answer.shown is not None:
-            place = "item" if rest else "listing"
+            place = "listing" if not rest else "letter" if self._process.in_hand else "item"
             universe.facts.shown.append(
                 Shown(
                     at=universe.time.at, process=process.number, domain=domain, place=place, fault=answer.fault, items=tuple(answer.shown)

@@ -12,10 +12,12 @@ import duckdb
 from recon.compare import diff, snapshot
 from recon.compare.limits import small
 from recon.errors import LostLease, ReconError
+from recon.publishers import webhook
 from recon.report import render
 from recon.run import night, pages, sealing, shelf
 from recon.state import lease as leases
 from recon.state import runs
+from recon.testing.simulation.posts import WorldPoster
 from recon.testing.simulation.process import CURRENT, stepping
 
 REPORTED = 8
@@ -102,6 +104,7 @@ def patched(reach: Callable[[str], None]) -> Iterator[None]:
         (pages, "gethostname", lambda: CURRENT[-1].host),
         (secrets, "token_bytes", drawn),
         (secrets, "token_hex", lambda size=None: drawn(size).hex()),
+        (webhook, "Poster", WorldPoster),
         (render, "write_run", sometimes(render.write_run)),
         (render, "write_index", sometimes(render.write_index)),
         (shelf, "domains", sometimes(shelf.domains)),

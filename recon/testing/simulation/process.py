@@ -5,13 +5,14 @@ its death every further step raises `Crash` again, so that no `finally` of the c
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, event
 
+from recon.publishers.base import Message
 from recon.testing.simulation.clock import HostClock
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class Process:
         self.total = 0
         self.requests = 0
         self.calls = 0
+        self.posts = 0
+        #: What a call of the publisher carries, by key, and when it was called.
+        self.in_hand: Mapping[str, Message] = {}
+        self.called = 0.0
         self.beats: list[Any] = []
         self.chance: random.Random = universe.chance.stream("process", number)
         self.clock = HostClock(universe.time, lambda: universe.skew[host], self.sleep)

@@ -23,7 +23,23 @@ tries = 3
 max_wait = "90s"
 concurrency = 1
 {terms}[publishers.{publisher}]
-type = "stdout"
+{destination}"""
+NATIVE = """type = "webhook"
+render = "native"
+provider = "shop"
+url = "http://127.0.0.1:9/hooks"
+secret = { file = "hook" }
+[providers.shop.webhooks]
+topic_header = "X-Shop-Topic"
+id_header = "X-Shop-Delivery"
+body = { event = "{topic}", sent_at = "{time}", data = "{record}" }
+gone = { id = "{key}", deleted = true }
+signature = { header = "X-Shop-Signature", value = "t={timestamp},v1={signature}", over = "{timestamp}.{body}" }
+"""
+TOPICS = """[providers.shop.webhooks.topics.{domain}]
+created = "{domain}.placed"
+updated = "{domain}.changed"
+deleted = "{domain}.removed"
 """
 RATE = 'rate = {{ requests = {requests}, per = "60s" }}\n'
 OAUTH = 'auth = { oauth2 = { token_url = "http://127.0.0.1:9/oauth/token", client_id = "world", client_secret = { file = "secret" } } }\n'
@@ -79,7 +95,16 @@ def write_project(universe: "Universe", host: str) -> None:
     if world.token_life:
         (folder / "secret").write_text("known to the world\n")
         (folder / "secret").chmod(0o600)
-    text = TOML.format(state=universe.folder / "state.db", provider=provider, publisher=publisher, terms=terms)
+    text = TOML.format(
+        state=universe.folder / "state.db",
+        provider=provider,
+        publisher=publisher,
+        terms=terms,
+        destination=NATIVE if world.native else 'type = "stdout"\n',
+    )
+    if world.native:
+        text += "".join(TOPICS.format(domain=domain) for domain in universe.domains)
+        universe.seal.tell(host)
     if world.total:
         text += f"[guards]\ntotal = {world.total}\n"
     for domain in universe.domains:

@@ -20,12 +20,13 @@ STATUSES = ("open", "paid", "shipped", "refunded")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change of one item, as its webhook tells it: the whole state, None where it was deleted. `version` grows by one with each."""
+    """One change of one item, as its webhook tells it: the whole state, None where it was deleted. `version` grows by one with each; `at` is when it was made."""
 
     domain: str
     key: str
     state: Values
     version: int
+    at: float
 
 
 def region_of(key: str) -> str:
@@ -84,7 +85,7 @@ class ThirdParty:
             held["region"] = region_of(key)
         self.history.put(self._time.at, key, held)
         if not quiet:
-            self._on_change(Change(domain=self.domain, key=key, state=held, version=self._versions))
+            self._on_change(Change(domain=self.domain, key=key, state=held, version=self._versions, at=self._time.at))
 
     def fill(self, count: int) -> None:
         """The records that are there from the beginning, which nobody is told of."""

@@ -13,6 +13,7 @@ from recon.testing.simulation.broker import Broker
 from recon.testing.simulation.chance import Chance
 from recon.testing.simulation.clock import DAY, SLOT, DatabaseClock, Time
 from recon.testing.simulation.consumers import MOODS, Consumer
+from recon.testing.simulation.endpoint import Endpoint, Seal
 from recon.testing.simulation.gateway import Gateway
 from recon.testing.simulation.hosts import Hosts
 from recon.testing.simulation.oracle.facts import Facts
@@ -59,7 +60,9 @@ class World:
     `application.HANDLERS`; `careful` says that the consumer of events looks at the row first, and `handle` is a consumer of your own.
     With `broker`, events go to a broker and consumers read from it, and die over it for the share `consumer_crashes` of their lives; `moods` are then
     `broker.BROKER_MOODS`. With `applier`, the consumer is `recon.consume`, and `handler="door"` sends the webhooks through its door. With `migrates`,
-    the job raises the version of its events midway. On the share `replays` of days somebody replays.
+    the job raises the version of its events midway. On the share `replays` of days somebody replays. With `native`, a key of `endpoint.WINDOW`, events go
+    out as the third party's own webhooks, signed with a secret that is changed on the share `rotates` of days; `moods` are then `posts.ENDPOINT_MOODS`,
+    and `handler="door"` has the ordinary webhooks come to the same endpoint.
     `troubles` are states of a whole night (wiped, wrong tenant, clamped, reads 404, forbidden, unreadable,
     outage, store away; of a listing in parts: filter ignored, part refused) with the share of nights that have them; `weights` changes how often a single fault is drawn, by name.
     """
@@ -115,6 +118,8 @@ class World:
     applier: bool = False
     migrates: bool = False
     replays: float = 0.0
+    native: str = ""
+    rotates: float = 0.0
     consumer_crashes: float = 0.2
     own: "Own | None" = None
 
@@ -166,6 +171,8 @@ class Universe:
         self.broker = Broker(self)
         self.facts.broker = world.broker
         self.gateway = Gateway(self)
+        self.seal, self.endpoint = Seal(self), Endpoint(self, world.native)
+        self.facts.native, self.facts.absence = world.native, world.absence
         self.hosts = Hosts(self)
         self._settle_in()
 
@@ -190,6 +197,8 @@ class Universe:
                 application._replicate(key, state)  # noqa: SLF001 - what stood there before the world began is no write of a handler
             self.parties[domain], self.applications[domain] = party, application
             self.consumers[domain] = Consumer(self, application, careful=self.world.careful, handle=self.world.handle)
+            if self.world.native:
+                application.door = self.endpoint.ordinary
             if self.world.broker:
                 self._subscribe(domain, application)
             self.facts.source[domain], self.facts.target[domain] = party.history, application.history
@@ -264,7 +273,7 @@ class Universe:
         if self.calm:
             return "prompt"
         mood = self.chance.weighted(dict(self.world.moods), "mood", self.night)
-        who = "broker" if self.world.broker else "consumer"
+        who = "broker" if self.world.broker else "endpoint" if self.world.native else "consumer"
         return mood if mood == "prompt" or self.chance.let(f"{who} {mood}", self.night) else "prompt"
 
     # -- processes ----------------------------------------------------------------------------------------------------------
@@ -323,6 +332,7 @@ class Universe:
         self.hosts.plan(night)
         if night >= self.nights:
             return
+        self.seal.plan(night)
         for domain in self.domains:
             party = self.parties[domain]
             for number in range(chance.count(*self.world.changes, "changes", domain, night)):
@@ -369,6 +379,8 @@ class Universe:
         self.chance.resting = True
         for host in self.skew:
             self.skew[host] = 0.0
+            if self.world.native:
+                self.seal.tell(host)
         for application in self.applications.values():
             application.find()
         self.story.tell("world", "from here on nothing goes wrong")

@@ -20,7 +20,7 @@ class Shown:
     at: float
     process: int
     domain: str
-    place: str  # "listing" or "item"
+    place: str  # "listing", "item", or "letter": an item that is read to be told of in a webhook
     #: What was wrong with it, by the fault's name; "" for an honest answer.
     fault: str
     items: tuple[tuple[str, Values], ...]
@@ -195,6 +195,38 @@ class Answered:
     after: Values
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """One webhook in the third party's shape that a process posted: what it says, and what became of it."""
+
+    #: When it arrived, when the publisher was called with its event, and when it was signed and sent off.
+    at: float
+    called: float
+    made: float
+    process: int
+    domain: str
+    key: str
+    #: The corrective event that it stands for, and what that says happened; "" where the publisher was given none of this key.
+    event: str
+    op: str
+    #: The id in its headers.
+    webhook: str
+    #: What it says of the item; None: that it was deleted.
+    record: Values
+    #: What it was answered, None where no answer came.
+    status: int | None
+    #: What the endpoint made of it: applied, older, seen, strange, refused (`why` says for what); "" where it did not come to it.
+    verdict: str
+    why: str = ""
+    after: Values = None
+    #: By how many seconds the time in its signature is off the sender's clock, and that clock off the world's.
+    off: float = 0.0
+    skew: float = 0.0
+    #: Whether the signature is of these bytes and of the secret that the sender was given, and whether the endpoint takes that one.
+    fits: bool = True
+    current: bool = True
+
+
 @dataclass(slots=True, kw_only=True)
 class Queued:
     """One row of the outbox, with each look at which it stood otherwise than before: the time, and its state (gone: it was not there any more)."""
@@ -256,6 +288,11 @@ class Facts:
     #: The consumers behind it, by name (domain/consumer), with the versions that they read, None for all.
     readers: dict[str, frozenset[int] | None] = field(default_factory=dict)
     answered: list[Answered] = field(default_factory=list)
+    #: How the application's endpoint takes the third party's webhooks, where corrections come to it as such: by versions, or the last one wins.
+    native: str = ""
+    posted: list[Posted] = field(default_factory=list)
+    #: How a read by id says that an item is gone: 404, 410 or marker.
+    absence: str = "404"
     #: The ids whose side effect ran, by consumer, once for each time.
     effects: dict[str, list[str]] = field(default_factory=dict)
     #: When events were raised to a second version, and when the first one's last day is over.

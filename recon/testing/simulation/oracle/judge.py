@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from recon.testing.simulation.oracle import asking, carrying, covering, delivering, ending, finding, holding, telling
+from recon.testing.simulation.oracle import asking, carrying, covering, delivering, ending, finding, holding, posting, telling
 from recon.testing.simulation.oracle.facts import Facts
 
 Law = Callable[[Facts], Iterator[str]]
@@ -45,6 +45,11 @@ LAWS: dict[str, Law] = {
     "15 the order within a key is kept": carrying.in_order,
     "16 an effect runs once, and a replay changes nothing": carrying.effects_once,
     "17 an older version is told until its sunset": carrying.versions_end,
+    "18 a native webhook says what the third party has": posting.as_it_is,
+    "18 of what is not shown no native webhook tells": posting.shown_only,
+    "19 a native webhook keeps its id": posting.one_webhook_id,
+    "20 a native webhook is signed": posting.signed,
+    "21 what is told natively heals": posting.heals,
 }
 """The laws by their names."""
 

@@ -1,0 +1,16 @@
+"""Corrections as the third party's own webhooks, to an endpoint that knows no versions: the last one wins."""
+
+from recon.testing.simulation import World
+from recon.testing.simulation.posts import ENDPOINT_MOODS
+
+WORLD = World(
+    name="native, last wins",
+    native="last",
+    handler="door",
+    moods=ENDPOINT_MOODS,
+    rotates=0.15,
+    replays=0.1,
+    lost=0.3,
+    hosts=2,
+    nights=9,
+)
