@@ -19,11 +19,12 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from recon.compare.batches import BAD
 from recon.compare.canonical import name, one_to_one
-from recon.compare.limits import Limits, connect, local_fault, small
-from recon.compare.pairing import columns_of, pairs_sql, read_discrepancies
+from recon.compare.limits import Limits, connect, local_fault
+from recon.compare.pairing import columns_of, kinds_by_place, pairs_sql, read_discrepancies
 from recon.compare.projection import MASK
 from recon.compare.side import comparable
 from recon.compare.snapshot import SHOWN, Snapshot, duplicate_keys
@@ -80,11 +81,9 @@ class Comparison:
 
     def set_aside(self) -> Iterator[str]:
         """The keys of which nothing can be said: unreadable, or there twice, on either side; sorted."""
-        engine = small()
-        try:
-            yield from (key for (key,) in engine.execute(f"select key from read_parquet({_quoted(self.file.with_name(ASIDE))})").fetchall())
-        finally:
-            engine.close()
+        with pq.ParquetFile(self.file.with_name(ASIDE)) as parquet:
+            for batch in parquet.iter_batches(columns=["key"]):
+                yield from batch.column("key").to_pylist()
 
     def control_key(self) -> str | None:
         """The first of `controls`: keys that the provider certainly has and that are no suspects, equal on both sides where there are such."""
@@ -136,6 +135,16 @@ class _Work:
     stream: Watched
     whole: bool
     no_controls: Sequence[str]
+    # How many there are, as far as the work has come. Planning a query costs a few records more than running it, and most nights have
+    # none of these: what is known to be empty is not asked.
+    #: Keys that the store has twice: `store_twice`, a table where there are any.
+    twice: int | None = None
+    #: Keys of which nothing can be said: `aside`, likewise.
+    aside: int = 0
+    #: Rows in `unmatched`: the provider's, the store's, and those of the store's that cannot be read.
+    unpaired_provider: int = 0
+    unpaired_store: int = 0
+    store_bad: int = 0
 
     def run(self, intake: Intake) -> Comparison:
         store = self._store_sql(intake)
@@ -157,7 +166,7 @@ class _Work:
         file = _quoted(self.snapshot.folder / "store.parquet")
         self.engine.execute(f"copy ({sql}) to {file} (format parquet, compression snappy)")
         self.stream.demand_whole(self.job.domain)
-        duplicate_keys(self.engine, f"read_parquet({file})", "store_twice")
+        self.twice = duplicate_keys(self.engine, f"read_parquet({file})", "store_twice")
         return f"select * from read_parquet({file}) r where _bad_field is not null or not exists (select 1 from store_twice t where t.key = r.key)"
 
     def _narrow_join(self, store: str) -> None:
@@ -186,67 +195,71 @@ class _Work:
 
     def _set_aside(self) -> None:
         """Gathers the keys of which nothing can be said: there twice, or unreadable, on either side."""
-        execute = self.engine.execute
-        if not self._exists("store_twice"):
-            execute("create temp table store_twice (key varchar, n bigint)")
-            self._ask_for_duplicates()
-        execute(
-            "create temp table aside as select key from store_twice union select key from unmatched where _bad_field is not null and key is not null"
-        )
+        rows, self.unpaired_provider, self.store_bad = self._all("select count(*), count(_place), count(_bad_field) from unmatched")[0]
+        self.unpaired_store = rows - self.unpaired_provider
+        if self.twice is None:
+            self.twice = self._ask_for_duplicates()
+        keys = ["select key from unmatched where _bad_field is not null and key is not null"] if self.store_bad else []
+        if self.twice:
+            keys.append("select key from store_twice")
         if self.snapshot.set_aside is not None:
-            execute(f"insert into aside select key from read_parquet({_quoted(self.snapshot.set_aside)})")
+            keys.append(f"select key from read_parquet({_quoted(self.snapshot.set_aside)})")
+        if keys:
+            self.aside = self._one(f"create temp table aside as {' union '.join(keys)}")
 
-    def _exists(self, table: str) -> bool:
-        return self.engine.execute("select 1 from duckdb_tables() where table_name = ?", [table]).fetchone() is not None
-
-    def _ask_for_duplicates(self) -> None:
+    def _ask_for_duplicates(self) -> int:
         if self.scan.key_unique:
-            return
+            return 0
         found = list(self.scan.duplicates(MOST_DUPLICATES + 1))
         if len(found) > MOST_DUPLICATES:
             raise StoreMismatch(
                 f"{self.job.domain}: more than {MOST_DUPLICATES:,} keys are in the store more than once: that column is no key",
                 hint="name the column that identifies an item as the table's key",
             )
+        if not found:
+            return 0
         table = pa.table({"key": pa.array([str(k) for k, _ in found], pa.string()), "n": pa.array([n for _, n in found], pa.int64())})
         self.engine.register("told", table)
-        self.engine.execute("insert into store_twice select key, n from told where key is not null")
+        twice = self._one("create temp table store_twice as select key, n from told where key is not null")
         self.engine.unregister("told")
+        return twice
 
     def _suspects(self) -> None:
         """Joins what is left by key, in full, and writes down what differs, in order."""
         # By the key's hash, so that a row of the same key that was paired would be seen beside its twin.
-        self.engine.execute(
+        near = self._one(
             f"create temp table near as select p.* from {self._source(place=True)} p "
             f"where {KEY_HASH} in (select _key_hash from unmatched where _place is not null)"
         )
-        self._demand_one_to_one()
-        provider = "select * from near where file_row_number in (select _place from unmatched where _place is not null)"
-        kept = "not exists (select 1 from aside a where a.key = r.key)"
-        store = f"select * from unmatched r where _place is null and _bad_field is null and {kept}"
-        self.engine.execute(f"create temp table provider_left as select * from ({provider}) r where {kept}")
+        self._demand_one_to_one(near)
+        kept = " and not exists (select 1 from aside a where a.key = r.key)" if self.aside else ""
+        provider = f"select * from near r where file_row_number in (select _place from unmatched where _place is not null){kept}"
+        store = f"select * from unmatched r where _place is null and _bad_field is null{kept}"
         if not self.whole:
             # What the listing was not read far enough to show may well be there.
+            self.engine.execute(f"create temp table provider_left as {provider}")
+            provider = "select * from provider_left"
             store += " and exists (select 1 from provider_left p where p.key = r.key)"
-        self.engine.execute(f"create temp table suspects as {pairs_sql(self.job, 'select * from provider_left', store)}")
+        self.engine.execute(f"create temp table suspects as {pairs_sql(self.job, provider, store)}")
         self.engine.execute("set preserve_insertion_order = true")
         file = _quoted(self.snapshot.folder / SUSPECTS)
         self.engine.execute(f"copy (select * from suspects order by kind, key) to {file} (format parquet, compression snappy)")
-        self.engine.execute(
-            f"copy (select distinct key from aside order by key) to {_quoted(self.snapshot.folder / ASIDE)} (format parquet)"
-        )
+        aside = self.snapshot.folder / ASIDE
+        if self.aside:
+            self.engine.execute(f"copy (select distinct key from aside order by key) to {_quoted(aside)} (format parquet)")
+        else:
+            pq.write_table(pa.table({"key": pa.array([], pa.string())}), aside)
 
-    def _demand_one_to_one(self) -> None:
+    def _demand_one_to_one(self, near: int) -> None:
         """Each key is once on each side, so as many rows of one side were paired as of the other: the two words for it, held against the rows."""
-        unpaired_provider, unpaired_store = self._all("select count(_place), count(*) - count(_place) from unmatched")[0]
-        twins = self._one("select count(*) - count(distinct key) from near")
+        twins = self._one("select count(*) - count(distinct key) from near") if near > 1 else 0
         if twins:
             raise LocalFault(
                 f"{self.job.domain}: the sealed snapshot in {self.snapshot.folder} holds {twins:,} keys more than once, and its seal says none",
                 hint="remove that folder and run again; the fetched pages are kept",
             )
-        provider, store = self.snapshot.rows - unpaired_provider, self.stream.rows - unpaired_store
-        if provider != store and not self._one("select count(*) from store_twice"):
+        provider, store = self.snapshot.rows - self.unpaired_provider, self.stream.rows - self.unpaired_store
+        if provider != store and not self.twice:
             raise StoreMismatch(
                 f"{self.job.domain}: {store:,} rows of the store were found equal to {provider:,} of the provider's: "
                 "the store has keys twice, though its index says that it has not",
@@ -256,12 +269,9 @@ class _Work:
     # -- the counts ----------------------------------------------------------------------------------------
 
     def _counted(self) -> Comparison:
-        counts = dict.fromkeys(DiscrepancyKind, 0) | {
-            DiscrepancyKind(k): n for k, n in self._all("select kind, count(*) from suspects group by kind")
-        }
-        compared = self._compared()
-        store_bad = self._one("select count(*) from unmatched where _bad_field is not null")
-        duplicate_count = self._one("select count(*) from store_twice") + self.snapshot.duplicate_keys
+        counts, by_field = self._by_kind_and_field()
+        # A row of the provider's that is left and has no partner is a suspect of the one kind that only the provider's rows are of.
+        compared = self.snapshot.rows - self._aside_rows() - counts[kinds_by_place(self.job)[0]]
         return Comparison(
             job=self.job,
             file=self.snapshot.folder / SUSPECTS,
@@ -270,46 +280,44 @@ class _Work:
             compared=compared,
             equal=compared - counts[DiscrepancyKind.CHANGED],
             counts=counts,
-            by_field=self._by_field(),
-            duplicate_keys=duplicate_count,
+            by_field=by_field,
+            duplicate_keys=(self.twice or 0) + self.snapshot.duplicate_keys,
             duplicates=self._duplicates(),
-            unreadable_items=store_bad + self.snapshot.unreadable_items,
+            unreadable_items=self.store_bad + self.snapshot.unreadable_items,
             unreadable=self._unreadable(),
-            store_unreadable=store_bad,
+            store_unreadable=self.store_bad,
             unjudged=0 if self.whole else self._unjudged(),
             controls=self._controls(),
         )
 
-    def _compared(self) -> int:
-        """Keys that both sides have: the provider's rows but for those set aside and those that the store lacks."""
-        lacking = self._one(
-            "select count(*) from provider_left p where not exists (select 1 from unmatched r where r._place is null and r._bad_field is null and r.key = p.key)"
-        )
-        aside = (
-            self._one(f"select count(*) from {self._source()} p where key in (select key from aside)")
-            if self._one("select count(*) from aside")
-            else 0
-        )
-        return self.snapshot.rows - aside - lacking
+    def _by_kind_and_field(self) -> tuple[dict[DiscrepancyKind, int], dict[str, int]]:
+        """How many suspects there are of each kind, and in how many of them each field differs."""
+        bits = [(place, f.name) for place, f in enumerate(self.job.fields) if f.compare]
+        sums = "".join(f", count(*) filter (where changed & {1 << place}::ubigint <> 0)" for place, _ in bits)
+        rows = self._all(f"select kind, count(*){sums} from suspects group by kind")
+        counts = dict.fromkeys(DiscrepancyKind, 0) | {DiscrepancyKind(kind): n for kind, n, *_ in rows}
+        by_field = {name: sum(row[2 + place] for row in rows) for place, (_, name) in enumerate(bits)}
+        return counts, {name: n for name, n in by_field.items() if n}
+
+    def _aside_rows(self) -> int:
+        """The snapshot's rows of whose keys nothing can be said, since the store's side does not allow it."""
+        return self._one(f"select count(*) from {self._source()} p where key in (select key from aside)") if self.aside else 0
 
     def _unjudged(self) -> int:
         """The store's rows of whose keys the snapshot has nothing."""
         return self._one(
-            "select count(*) from unmatched r where _place is null and _bad_field is null and not exists (select 1 from aside a where a.key = r.key) "
+            "select count(*) from unmatched r where _place is null and _bad_field is null "
+            f"{'and not exists (select 1 from aside a where a.key = r.key) ' if self.aside else ''}"
             "and not exists (select 1 from provider_left p where p.key = r.key)"
         )
 
-    def _by_field(self) -> dict[str, int]:
-        bits = [(place, f.name) for place, f in enumerate(self.job.fields) if f.compare]
-        sums = ", ".join(f"count(*) filter (where changed & {1 << place}::ubigint <> 0)" for place, _ in bits)
-        row = self._all(f"select {sums} from suspects")[0]
-        return {field_name: n for (_, field_name), n in zip(bits, row, strict=True) if n}
-
     def _duplicates(self) -> list[Duplicate]:
-        rows = self._all(f"select key, n from store_twice order by key limit {SHOWN}")
+        rows = self._all(f"select key, n from store_twice order by key limit {SHOWN}") if self.twice else []
         return [*self.snapshot.duplicates, *(Duplicate(place="store", key=key, count=n) for key, n in rows)][:SHOWN]
 
     def _unreadable(self) -> list[Unreadable]:
+        if not self.store_bad:
+            return [*self.snapshot.unreadable][:SHOWN]
         rows = self._all(
             f"select key, _bad_field, _bad_why, _bad_sample from unmatched where _bad_field is not null order by key nulls last, _bad_sample limit {SHOWN}"
         )
@@ -317,16 +325,17 @@ class _Work:
         return [*self.snapshot.unreadable, *found][:SHOWN]
 
     def _controls(self) -> tuple[str, ...]:
-        self.engine.register("no_control", pa.table({"key": pa.array(self.no_controls, pa.string())}))
+        proves = ""
+        if self.no_controls:
+            self.engine.register("no_control", pa.table({"key": pa.array(self.no_controls, pa.string())}))
+            proves = " and key not in (select key from no_control)"
         equal = self._all(
             f"select key from {self._source(place=True)} p where file_row_number not in (select _place from unmatched where _place is not null) "
-            f"and key not in (select key from aside) and key not in (select key from no_control) limit {CONTROLS}"
+            f"{'and key not in (select key from aside)' if self.aside else ''}{proves} limit {CONTROLS}"
         )
         if equal:
             return tuple(str(key) for (key,) in equal)
-        rest = self._all(
-            f"select key from {self._source()} p where key not in (select key from suspects) and key not in (select key from no_control) limit {CONTROLS}"
-        )
+        rest = self._all(f"select key from {self._source()} p where key not in (select key from suspects){proves} limit {CONTROLS}")
         if not rest and self.snapshot.set_aside is not None:
             rest = self._all(f"select key from read_parquet({_quoted(self.snapshot.set_aside)}) limit 1")
         return tuple(str(key) for (key,) in rest)

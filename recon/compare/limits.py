@@ -43,6 +43,8 @@ def connect(limits: Limits, temp: Path | None = None) -> duckdb.DuckDBPyConnecti
     config["temp_directory"] = str(folder / "spill") if folder is not None else ""
     connection = duckdb.connect(":memory:", config=config)
     connection.execute(";".join(MACROS))
+    # For every connection to this engine: a statement costs a few records as much as the look at them.
+    connection.execute("set global timezone = 'UTC'")
     return _ready(connection)
 
 
@@ -62,7 +64,6 @@ def _small(process: int) -> duckdb.DuckDBPyConnection:
 
 
 def _ready(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    connection.execute("set timezone = 'UTC'")
     # It would draw one on the caller's output once a query takes two seconds.
     connection.execute("set enable_progress_bar = false")
     return connection

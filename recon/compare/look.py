@@ -1,5 +1,6 @@
 """The second look: the few suspects, read again by id on both sides, through the same canonical code."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from recon.compare.batches import BAD
+from recon.compare.batches import BAD, BAD_FIELD, BAD_WHY
 from recon.compare.canonical import name
 from recon.compare.limits import engine_faults, small
 from recon.compare.pairing import columns_of, discrepancy_of, pairs_sql
@@ -46,13 +47,14 @@ def second_look(job: Job, items: Mapping[str, bytes | None], rows: "pa.Table") -
             together = pa.Table.from_batches(found, projector.schema).combine_chunks()
             _load(engine, job, "provider", projector.schema, together.to_batches())
             _load_store(engine, job, rows)
-            there = {key for (key,) in engine.execute("select key from provider_rows").fetchall()}
+            provider = _rows(engine, "provider_rows")
+            there = {row["key"] for row in provider}
             strange = {
                 key: "the provider's record stands under another key than the one asked for"
                 for key, raw in items.items()
                 if raw is not None and key not in there
             }
-            return _looks(engine, job, list(items), strange)
+            return _looks(engine, job, list(items), strange, provider)
         finally:
             engine.close()
 
@@ -74,7 +76,7 @@ def listed_look(job: Job, snapshot: Snapshot, keys: Sequence[str], rows: "pa.Tab
                 aside = dict.fromkeys(
                     (key for (key,) in engine.execute(twice_or_bad).fetchall()), "unreadable or twice in the second listing"
                 )
-            return _looks(engine, job, list(keys), aside)
+            return _looks(engine, job, list(keys), aside, _rows(engine, "provider_rows"))
         finally:
             engine.close()
 
@@ -111,42 +113,62 @@ def _load(engine: Any, job: Job, place: Any, schema: pa.Schema, batches: list[pa
         intake.close()
 
 
-def _looks(engine: Any, job: Job, keys: Collection[str], known: Mapping[str, str]) -> dict[str, Look]:
-    """A Look for each key, out of `provider_rows` and `store_rows`; `known` says of which nothing can be said, and why."""
+def _looks(engine: Any, job: Job, keys: Collection[str], known: Mapping[str, str], provider: list[dict[str, Any]]) -> dict[str, Look]:
+    """A Look for each key, out of `provider_rows` (which are `provider`) and `store_rows`; `known` says of which nothing can be said, and why.
+
+    They are few, and planning a query costs as much as reading them all: only what differs is the engine's to say.
+    """
+    store = _rows(engine, "store_rows")
     unreadable: dict[str, str] = {}
-    for place in ("store", "provider"):
-        for key, n in engine.execute(
-            f"select key, count(*) from {place}_rows where key is not null group by key having count(*) > 1"
-        ).fetchall():
-            unreadable[key] = f"the {place} has it {n} times"
-        for key, where, why in engine.execute(
-            f"select key, _bad_field, _bad_why from {place}_rows where _bad_field is not null and key is not null"
-        ).fetchall():
-            unreadable[key] = f"the {place}'s {where} {why}" if where else f"the {place}'s record {why}"
-    for key, why in known.items():
-        unreadable.setdefault(key, why)
-    engine.register("aside", pa.table({"key": pa.array(list(unreadable), pa.string())}))
-    sides = [f"select * from {place}_rows where key is not null and key not in (select key from aside)" for place in ("provider", "store")]
-    tokens = {
-        place: {row["key"]: token(job, row, row[MASK]) for row in _rows(engine, side)}
-        for place, side in zip(("provider", "store"), sides, strict=True)
-    }
-    found = {row["key"]: discrepancy_of(job, row) for row in _rows(engine, pairs_sql(job, *sides))}
+    for place, rows in (("store", store), ("provider", provider)):
+        unreadable |= _unsaid(place, rows)
+    unreadable = {**known, **unreadable}
+    tokens = [{row["key"]: token(job, row, row[MASK]) for row in rows if _told(row, unreadable)} for rows in (provider, store)]
+    sides = [f"select * from {place}_rows where key is not null" for place in ("provider", "store")]
+    if unreadable:
+        engine.register("aside", pa.table({"key": pa.array(list(unreadable), pa.string())}))
+        sides = [f"{side} and key not in (select key from aside)" for side in sides]
+    # What is alike in everything, and lacks nothing, differs in nothing.
+    alike = _values(provider, unreadable) == _values(store, unreadable) and not any(row[MASK] for row in provider)
+    found = {} if alike else {row["key"]: discrepancy_of(job, row) for row in _rows(engine, f"({pairs_sql(job, *sides)})")}
     return {
         key: Look(
             discrepancy=found.get(key),
-            provider_token=tokens["provider"].get(key, ""),
-            store_token=tokens["store"].get(key, ""),
+            provider_token=tokens[0].get(key, ""),
+            store_token=tokens[1].get(key, ""),
             unreadable=unreadable.get(key),
         )
         for key in keys
     }
 
 
+def _unsaid(place: str, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Of which keys nothing can be said, and why: those that the side has twice, and, before that, those that it has unreadably."""
+    times = Counter(row["key"] for row in rows if row["key"] is not None)
+    found = {key: f"the {place} has it {n} times" for key, n in times.items() if n > 1}
+    for row in rows:
+        if row[BAD_FIELD] is not None and row["key"] is not None:
+            where, why = row[BAD_FIELD], row[BAD_WHY]
+            found[row["key"]] = f"the {place}'s {where} {why}" if where else f"the {place}'s record {why}"
+    return found
+
+
+def _values(rows: list[dict[str, Any]], unreadable: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Each key's values, of those of which something can be said."""
+    beside = {MASK, *BAD}
+    return {row["key"]: {n: value for n, value in row.items() if n not in beside} for row in rows if _told(row, unreadable)}
+
+
+def _told(row: Mapping[str, Any], unreadable: Collection[str]) -> bool:
+    return row["key"] is not None and row["key"] not in unreadable
+
+
 def _quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def _rows(engine: Any, sql: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = engine.sql(sql).to_arrow_table().to_pylist()
-    return rows
+def _rows(engine: Any, relation: str) -> list[dict[str, Any]]:
+    """A relation's rows, few as they are. Not by way of a relation of the client's: that would plan the query twice."""
+    cursor = engine.execute(f"select * from {relation}")
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -198,12 +198,14 @@ def _split(engine: duckdb.DuckDBPyConnection, job: Job, blank: Snapshot, staged:
         engine,
         f"select count(*), count(_bad_field), count(*) filter (where _bad_field is null and _mask & {wanted}::ubigint <> 0) from read_parquet({file})",
     )
-    unreadable = engine.execute(
-        f"select key, _bad_field, _bad_why, _bad_sample from read_parquet({file}) where _bad_field is not null order by key nulls last, _bad_sample limit {SHOWN}"
-    ).fetchall()
-    shown = engine.execute(f"select key, n from twice order by key limit {SHOWN}").fetchall()
+    unreadable: list[tuple[Any, ...]] = []
+    shown: list[tuple[Any, ...]] = []
     rows = records
     if bad or duplicates:
+        unreadable = engine.execute(
+            f"select key, _bad_field, _bad_why, _bad_sample from read_parquet({file}) where _bad_field is not null order by key nulls last, _bad_sample limit {SHOWN}"
+        ).fetchall()
+        shown = engine.execute(f"select key, n from twice order by key limit {SHOWN}").fetchall()
         engine.execute(
             f"create temp table aside as select key from twice union select distinct key from read_parquet({file}) where _bad_field is not null and key is not null"
         )
@@ -237,14 +239,18 @@ def duplicate_keys(engine: duckdb.DuckDBPyConnection, relation: str, table: str)
 
     First by hash, whose groups are small and bounded whatever the keys' length, then exactly among those few.
     """
-    engine.execute(
-        f"create or replace temp table _hashes as select hash(key) as h from {relation} where key is not null group by h having count(*) > 1"
+    (hashes,) = _row(
+        engine,
+        f"create or replace temp table _hashes as select hash(key) as h from {relation} where key is not null group by h having count(*) > 1",
     )
-    engine.execute(
+    if not hashes:
+        engine.execute(f"create or replace temp table {table} (key varchar, n bigint)")
+        return 0
+    (found,) = _row(
+        engine,
         f"create or replace temp table {table} as select key, count(*)::bigint as n from {relation} "
-        "where key is not null and hash(key) in (select h from _hashes) group by key having count(*) > 1"
+        "where key is not null and hash(key) in (select h from _hashes) group by key having count(*) > 1",
     )
-    (found,) = _row(engine, f"select count(*) from {table}")
     return int(found)
 
 

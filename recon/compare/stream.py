@@ -131,8 +131,7 @@ def engine_types(engine: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[s
         return dict(known)
     engine.register("_shape", schema.empty_table())
     try:
-        relation = engine.sql("select * from _shape")
-        found = {n: str(t) for n, t in zip(relation.columns, relation.types, strict=True)}
+        found = {row[0]: row[1] for row in engine.execute("describe select * from _shape").fetchall()}
     finally:
         engine.unregister("_shape")
     if len(_TYPES) < MOST_SCHEMAS:

@@ -147,16 +147,16 @@ def early_watermark(stack: ExitStack) -> None:
 def unreadable_is_unknown(stack: ExitStack) -> None:
     from recon.compare.diff import Comparison
 
-    _aside_without(stack, "select key from store_twice")
+    _aside_without(stack, "select key from store_twice", lambda work: work.twice)
     swap(stack, Comparison, "set_aside", lambda _: iter(()))
 
 
 @mechanism(13, "a key that stands twice in the store is compared as if it stood there once")
 def double_is_unknown(stack: ExitStack) -> None:
-    _aside_without(stack, "select key from unmatched where _bad_field is not null and key is not null")
+    _aside_without(stack, "select key from unmatched where _bad_field is not null and key is not null", lambda work: work.store_bad)
 
 
-def _aside_without(stack: ExitStack, kept: str) -> None:
+def _aside_without(stack: ExitStack, kept: str, there: Callable[[Any], int]) -> None:
     """The comparison with only a part of the keys set aside of which nothing can be said."""
     from recon.compare import diff
 
@@ -165,7 +165,9 @@ def _aside_without(stack: ExitStack, kept: str) -> None:
 
     def aside(self: Any) -> None:
         real(self)
-        self.engine.execute(f"create or replace temp table aside as {kept}")
+        self.aside = there(self)
+        if self.aside:
+            self.engine.execute(f"create or replace temp table aside as {kept}")
 
     swap(stack, work, "_set_aside", aside)
 
