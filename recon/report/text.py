@@ -17,7 +17,7 @@ from recon.duration import words_of
 from recon.inert import terminal
 from recon.report.figures import Item, RunFigures, Standing, Verdict
 from recon.report.money import money
-from recon.report.verdict import statement
+from recon.report.verdict import spared, statement
 from recon.report.words import (
     MARKS,
     at,
@@ -124,7 +124,7 @@ def summary(figures: RunFigures, items: Iterable[Item] = (), *, limit: int = 3, 
     """
     lines = [_header(figures), *_coverage(figures)]
     if was_compared(figures):
-        lines += [*_counts(figures), *_oddities(figures)]
+        lines += [*_counts(figures), *_oddities(figures), *(line(f"  floor     {told}") for told in spared(figures))]
         if limit and (top := _top(items, limit)):
             lines.append(())
             for item in top:

@@ -62,6 +62,7 @@ def test_one_that_is_down_keeps_nothing_from_the_other(shell: Shell, receiver: R
     page = shell("report", body["run"], "-f", "html").out
     assert [f"<dt>to</dt><dd>{name}</dd>" in page for name in ("hook", "bus")] == [True, True]
     story = shell("explain", "orders", "o002").out
+    assert story.count(": enqueued") == story.count(" to bus and hook: enqueued") == 1
     assert "to hook: waiting" in story
     assert "to bus: sent" in story
 
