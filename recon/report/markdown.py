@@ -79,8 +79,8 @@ def _figures(figures: RunFigures) -> Iterator[str]:
     for guard in figures.guards:
         if guard.tripped and not guard.message:
             yield f"- **guard** {markdown(guard_line(guard))}"
-    for told in spared(figures):
-        yield f"- **floor** {markdown(told)}"
+    for few in spared(figures):
+        yield f"- **floor** {markdown(few)}"
 
 
 def _coverage(figures: RunFigures) -> Iterator[str]:
