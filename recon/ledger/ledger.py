@@ -168,7 +168,8 @@ class _Recorder:
         keys = [found.key for found in batch]
         rows = self.conn.execute(select(ledger).where(ledger.c.domain == self.job.domain, ledger.c.key.in_(keys)))
         known = {row.key: row for row in rows}
-        self.confirmed = self._confirmed([row.event_id for row in known.values() if row.emissions])
+        told = [row.event_id for row in known.values() if row.emissions]
+        self.confirmed = self._confirmed([*told, *(row.supersedes for row in known.values() if row.supersedes is not None)])
         lives = [self._life(known.get(found.key), found) for found in batch]
         self.new_findings.write([self._finding(found, life) for found, life in zip(batch, lives, strict=True)])
         if self.touch:
@@ -180,7 +181,8 @@ class _Recorder:
         before = Life(kind=DiscrepancyKind(row.kind), open=row.state == "open", **{name: getattr(row, name) for name in LIFE})
         confirmed = row.event_id in self.confirmed
         after = seen(before, found, self.sighting, confirmed=confirmed, patience=self.job.raise_after)
-        if confirmed and before.open and self.tally is not None:
+        # Under a new id that nobody has yet, as of a plan that is held, it is still the correction that was delivered.
+        if (confirmed or before.supersedes in self.confirmed) and before.open and self.tally is not None:
             self.tally.seen(found.key, before, after)
         return after
 
