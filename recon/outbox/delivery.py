@@ -20,6 +20,7 @@ from recon.clock import Clock
 from recon.errors import LeaseHeld
 from recon.outbox.breaker import Breaker
 from recon.outbox.counting import Counts
+from recon.outbox.lanes import add_older, drop_older
 from recon.outbox.line import LINE, WIDEST, domains_of, left_of, oldest, probe, waiting_for
 from recon.outbox.manner import Manner, Manners, plain
 from recon.outbox.marking import Answered, mark
@@ -146,6 +147,7 @@ class _Drain:
             return
         self.lease = self._acquire(patient=patient)
         try:
+            self._align()
             while self.remaining > 0:
                 closed = self.breaker.wait(self.clock.monotonic())
                 rows = [] if closed else self._due()
@@ -156,6 +158,20 @@ class _Drain:
         finally:
             with self.state.begin() as conn:
                 leases.release(self.state, conn, self.lease)
+
+    def _align(self) -> None:
+        """What waits stands in the lines that the job and the destination have now, whatever they had when it was enqueued."""
+        takes = self.publisher.capabilities.versions
+        older = () if self.versions is None or not takes else self.versions.sent
+        if not older and not (not takes and any(lane > NEWEST for lane in +self.left)):
+            return
+        with self.state.begin() as conn:
+            leases.check(conn, self.lease)
+            today = self.state.now(conn).date()
+            sent = [one.number for one in older if not one.over(today)]
+            moved = add_older(self.state, conn, self.name, self.domain, sent) if takes else drop_older(conn, self.name, self.domain)
+        if moved:
+            self.left = left_of(self.state, self.name, self.domain)
 
     def _acquire(self, *, patient: bool) -> Lease:
         """The right to deliver; waits for another deliverer as long as the time allows, where it is `patient`, then raises LeaseHeld."""
