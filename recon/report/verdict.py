@@ -174,7 +174,7 @@ def accepted(delivery: DeliveryFigure) -> int:
 def _delivered(figures: RunFigures, plan: PlanFigure, deliveries: Sequence[DeliveryFigure]) -> Statement:
     several = len(deliveries) > 1
     told = [f"{f'{one.publisher}: ' if several else ''}{', '.join(_counts(one))}" for one in deliveries]
-    steps = _undelivered(figures)
+    steps = undelivered(figures)
     word = "NOT DELIVERED" if steps else "EMITTED"
     return Statement(word, f"{plural(plan.events, 'event')} ({'; '.join(told)})", steps)
 
@@ -188,11 +188,11 @@ def _left_over(figures: RunFigures, told: Statement) -> Statement:
     return replace(
         told,
         sentence=f"{told.sentence}; {plural(left, 'event')} told before are not delivered yet",
-        steps=(*told.steps, *_undelivered(figures)),
+        steps=(*told.steps, *undelivered(figures)),
     )
 
 
-def _undelivered(figures: RunFigures) -> tuple[Step, ...]:
+def undelivered(figures: RunFigures) -> tuple[Step, ...]:
     """Why events are not delivered, and what to do about it; empty where all are."""
     deliveries = figures.delivered
     several = len(deliveries) > 1

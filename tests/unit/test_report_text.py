@@ -8,6 +8,7 @@ import pytest
 
 from recon.discrepancy import DiscrepancyKind
 from recon.report import html, markdown, text
+from recon.report import table as table_of
 from recon.report.figures import DeliveryFigure, GuardFigure, Parked, Problem, Standing, Verdict
 from recon.report.verdict import headline, statement
 from tests.unit import figures_fixture as made
@@ -301,10 +302,12 @@ def test_listing_filters_and_counts_what_is_left() -> None:
 
 def test_runs_table_lines_up_and_hides_counts_that_mean_nothing() -> None:
     """`recon runs`: one line a run with verdict and consistent-as-of; an incomplete run shows dashes and not zeros."""
-    table = text.plain(text.runs_table([made.figures(20), made.incomplete(), replace(made.clean(), consistent_as_of=None)])).splitlines()
+    table = text.plain(
+        table_of.runs_table([made.figures(20), made.incomplete(), replace(made.clean(), consistent_as_of=None)])
+    ).splitlines()
 
     assert table[0].split() == ["run", "domain", "started", "verdict", "missing", "extra", "changed", "new", "consistent", "as", "of"]
     assert len({line.index("stripe_charges") for line in table[1:]}) == 1
     assert table[2].split()[5:9] == ["-", "-", "-", "-"]
     assert table[3].endswith("never yet")
-    assert "no run yet" in text.plain(text.runs_table([]))
+    assert "no run yet" in text.plain(table_of.runs_table([]))
