@@ -251,6 +251,11 @@ class Job:
             return ()
         return (self.publisher,) if isinstance(self.publisher, str) else self.publisher
 
+    @property
+    def versioned(self) -> str | None:
+        """The field whose value events carry as each side's version of the item: `updated`, unless that is personal."""
+        return None if self.updated is None or self.field(self.updated).personal else self.updated
+
     def _refuse_named(self, names: list[str]) -> None:
         for label, wanted in (("created", Timestamp), ("updated", Timestamp), ("money", Money)):
             name = getattr(self, label)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def runs(frame: Frame, domain: str | None, limit: int, as_json: bool) -> None:
     """List past runs, newest first, and since when each domain is known to agree; then the unfinished ones and what goes on with each."""
     from recon.report.json_ import runs_document, wire
-    from recon.report.text import runs_table
+    from recon.report.table import runs_table
     from recon.run.account import stored
     from recon.run.outlook import outlooks
     from recon.state.runs import Runs

@@ -22,8 +22,10 @@ def show(frame: Frame, *, run: str, kind: str | None, field: str | None, limit: 
     from itertools import islice
 
     from recon.discrepancy import DiscrepancyKind
+    from recon.outbox.later import since
     from recon.report.json_ import document, wire
-    from recon.report.text import UNENDED, listing, select
+    from recon.report.table import UNENDED
+    from recon.report.text import listing, select
     from recon.run import figures_of, items_of
     from recon.run.outlook import outlook
     from recon.state.runs import Runs
@@ -39,12 +41,14 @@ def show(frame: Frame, *, run: str, kind: str | None, field: str | None, limit: 
             return
         figures = figures_of(state, found.id)
         items = items_of(state, figures.run, project)
+        later = since(state, found, figures)
         if as_json:
             body = document(figures, islice(select(items, kind=wanted, field=field), limit))
-            frame.console.json({**body, "outlook": wire(ahead)} if ahead is not None else body)
+            beside = {"outlook": wire(ahead)} if ahead is not None else {}
+            frame.console.json({**body, **beside, **({"since": wire(later)} if later else {})})
             return
         # Of a run on its way nothing counts as found, and nothing as agreeing, until its plan is made.
         if figures.state not in UNENDED or figures.plan is not None:
-            frame.console.lines(listing(figures, items, limit=limit, whole=full, kind=wanted, field=field))
+            frame.console.lines(listing(figures, items, limit=limit, whole=full, since=later, kind=wanted, field=field))
         if ahead is not None:
             tell(frame, ahead)

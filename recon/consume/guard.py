@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, func, select, text
 
 from recon.consume.beside import Conflicts, Marks
-from recon.consume.order import wired
+from recon.consume.order import newer, wired
 from recon.consume.ruling import Fact, Mark, Row, Ruled, Ruling, over_nothing, over_row, remembered
 from recon.consume.tables import Tables
 from recon.upsert.change import Conflict
@@ -68,6 +68,8 @@ class Guard:
         if row is None:
             return over_nothing(fact, mark)
         others = tuple(moved(fact.change.before or {}, row))
+        if self.version is not None and self.version not in others and newer(fact.found, row[self.version]) == 1:
+            others = (*others, self.version)
         if self.fingerprint is not None and expects and row[self.fingerprint] is not None:
             others = () if row[self.fingerprint] == expects else (self.fingerprint,)
         stands = self._standing(row, equal=not differing(fact.change, row), moved=others)

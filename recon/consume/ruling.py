@@ -35,6 +35,8 @@ class Fact:
     sequence: Any = None
     #: Whether `version` is only a lower bound: a deletion that was found names none, and is newer than what was there before.
     bound: bool = False
+    #: Of the row, when a correction was found; None where that is not known.
+    found: Any = None
     #: When the source was seen so; None for an ordinary webhook, which does not say what was there before either.
     observed: datetime | None = None
     id: str = ""
@@ -205,15 +207,14 @@ def remembered(fact: Fact, mark: Mark | None, *, written: bool, row_version: Any
     )
 
 
-def deletion(change: Change, version: Any, observed: datetime, *, column: str | None) -> tuple[Any, bool]:
-    """The version as of which a found deletion holds, and whether that is a lower bound only; `column` is that of the versions.
+def deletion(before: Any, version: Any, observed: datetime) -> tuple[Any, bool]:
+    """The version as of which a found deletion holds, and whether that is a lower bound only; `before` is that of what was there before.
 
     Where versions are times, the source was seen without the item at `observed`: whatever changed before that is older. Else nothing
     but the version of what was there before is known.
     """
-    if version is not None or column is None:
+    if version is not None:
         return version, False
-    before = (change.before or {}).get(column)
     moment = moment_of(before)
     if moment is not None:
         return (before if moment > observed else iso(observed)), False

@@ -53,7 +53,8 @@ class Event:
     run: str
     #: How often this discrepancy was opened again.
     generation: int
-    #: op, key, state, before, changed[], precondition{fingerprint}, observed{fingerprint, at}; supersedes, where it replaces one.
+    #: op, key, state, before, changed[], precondition{fingerprint}, observed{fingerprint, at}; in both the side's own version of the item,
+    #: where the job names that field; supersedes, where it replaces one.
     data: Mapping[str, Any]
     #: The tenant and the region that it is about, where the job names them.
     account: str | None = None

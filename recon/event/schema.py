@@ -33,10 +33,13 @@ def schema_of(job: Job, one: EventType) -> dict[str, Any]:
                 **({"minItems": 1} if one.op == "updated" else {"maxItems": 0}),
                 "description": "The compared fields that differ.",
             },
-            "precondition": _object({"fingerprint": FINGERPRINT}, "What the target held when it was looked at."),
+            "precondition": _object(
+                {"fingerprint": FINGERPRINT}, "What the target held when it was looked at.", {} if created else _version(job, "target")
+            ),
             "observed": _object(
                 {"fingerprint": FINGERPRINT, "at": {"type": "string", "format": "date-time"}},
                 "What the source held, and when it was asked.",
+                {} if deleted else _version(job, "source"),
             ),
             "supersedes": {"type": "string", "format": "uuid", "description": "The event that this one replaces, which had no effect."},
         },
@@ -95,5 +98,13 @@ def _null(why: str) -> dict[str, Any]:
     return {"type": "null", "description": why}
 
 
-def _object(properties: Mapping[str, Any], description: str) -> dict[str, Any]:
-    return {"type": "object", "required": list(properties), "properties": dict(properties), "description": description}
+def _version(job: Job, side: str) -> dict[str, Any]:
+    """The side's own version of the item, where the job names the field; left out of an event where that side has no value there."""
+    if job.versioned is None:
+        return {}
+    said = f"The {side}'s own version of the item: its field {job.versioned}."
+    return {"version": {**wire_of(job.field(job.versioned).of_kind), "description": said}}
+
+
+def _object(properties: Mapping[str, Any], description: str, optional: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": {**properties, **optional}, "description": description}

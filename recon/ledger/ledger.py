@@ -12,18 +12,15 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Row,
     Text,
     and_,
     case,
     delete,
-    exists,
     func,
     insert,
     literal,
-    literal_column,
     or_,
     select,
     update,
@@ -40,12 +37,13 @@ from recon.ledger.converging import Delivered, Tally, delivered
 from recon.ledger.findings import Findings, LedgerSummary
 from recon.ledger.life import Life, Sighting, seen
 from recon.ledger.story import Story, story_in
+from recon.ledger.withdrawing import withdraw
 from recon.report.figures import Standing
 from recon.state.bulk import Bulk, json_text
 from recon.state.confirmed import confirmed_at
 from recon.state.database import State
 from recon.state.run import Run
-from recon.state.tables import OPEN, WAITS, doubts, events, findings, ledger, micros, outbox
+from recon.state.tables import OPEN, doubts, events, findings, ledger, micros
 
 __all__ = ["Ledger", "LedgerSummary", "source_of"]
 
@@ -171,7 +169,8 @@ class _Recorder:
         keys = [found.key for found in batch]
         rows = self.conn.execute(select(ledger).where(ledger.c.domain == self.job.domain, ledger.c.key.in_(keys)))
         known = {row.key: row for row in rows}
-        self.confirmed = self._confirmed([row.event_id for row in known.values() if row.emissions])
+        told = [row.event_id for row in known.values() if row.emissions]
+        self.confirmed = self._confirmed([*told, *(row.supersedes for row in known.values() if row.supersedes is not None)])
         lives = [self._life(known.get(found.key), found) for found in batch]
         self.new_findings.write([self._finding(found, life) for found, life in zip(batch, lives, strict=True)])
         if self.touch:
@@ -183,7 +182,8 @@ class _Recorder:
         before = Life(kind=DiscrepancyKind(row.kind), open=row.state == "open", **{name: getattr(row, name) for name in LIFE})
         confirmed = row.event_id in self.confirmed
         after = seen(before, found, self.sighting, confirmed=confirmed, patience=self.job.raise_after)
-        if confirmed and before.open and self.tally is not None:
+        # Under a new id that nobody has yet, as of a plan that is held, it is still the correction that was delivered.
+        if (confirmed or before.supersedes in self.confirmed) and before.open and self.tally is not None:
             self.tally.seen(found.key, before, after)
         return after
 
@@ -326,41 +326,7 @@ class _Recorder:
         self._withdraw()
 
     def _withdraw(self) -> None:
-        """Withdraws from the outbox what this run found gone, silenced, or different from what the waiting event says."""
-        waiting = outbox.alias("waiting")
-        healed = and_(findings.c.standing == Standing.RESOLVED, ~_owed(waiting))
-        silent = or_(findings.c.standing == Standing.ACKNOWLEDGED, healed)
-        # From what waits, which is little, to the findings: events are kept for long and are many. A replay tells what was said, not what is.
-        mine = waiting.c.domain == self.job.domain, waiting.c.state == WAITS, waiting.c.replay.is_(None)
-        stale = (
-            select(waiting.c.seq)
-            .join(events, events.c.id == waiting.c.event_id)
-            .join(findings, and_(findings.c.run_id == self.run.id, findings.c.key == events.c.key))
-            .where(*mine, or_(silent, findings.c.event_id != events.c.id))
-        )
-        gone = update(outbox).where(outbox.c.seq.in_(stale))
-        self.conn.execute(gone.values(state="withdrawn", reason=f"run {self.run.id} found it otherwise"))
-        # What was in flight while this run looked must not be told the state of an earlier night; found again, it is told again.
-        doubtful = (
-            select(waiting.c.seq)
-            .join(events, events.c.id == waiting.c.event_id)
-            .join(doubts, and_(doubts.c.run_id == self.run.id, doubts.c.key == events.c.key))
-            .where(*mine)
-        )
-        withdrawn = update(outbox).where(outbox.c.seq.in_(doubtful))
-        self.conn.execute(withdrawn.values(state="withdrawn", reason=f"run {self.run.id} could not vouch for it"))
-
-
-def _owed(waiting: Any) -> ColumnElement[bool]:
-    """Whether the event of that waiting row healed through another destination, and this one, which got it never, is still to be told it.
-
-    Nothing else would tell it: the discrepancy is gone, so no later night finds it again.
-    """
-    sent = outbox.alias("sent")
-    same = sent.c.event_id == waiting.c.event_id, sent.c.publisher == waiting.c.publisher, sent.c.version == waiting.c.version
-    # That it does not wait stands there for the index: SQLite uses it only where it sees its condition.
-    had = exists().where(*same, sent.c.state != WAITS, sent.c.state == literal_column("'sent'"))
-    return and_(confirmed_at().is_not(None), ~had)
+        withdraw(self.conn, self.run.id, self.job, acknowledged=list(self.acks))
 
 
 def _micros(value: Any) -> int | None:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, case, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from recon.errors import BadRequest
+from recon.ledger.withdrawing import healed_elsewhere
 from recon.state.bulk import among
 from recon.state.database import State
 from recon.state.tables import WAITS, events, leases, ledger, outbox
@@ -19,7 +20,10 @@ TRIES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """An event that its destination refused for good, and why. `current`: its discrepancy is open still, and this is what it says."""
+    """An event that its destination refused for good, and why.
+
+    `current`: its discrepancy is open still, and this is what it says, or it healed through another destination, and this one lacks it.
+    """
 
     event: str
     domain: str
@@ -147,9 +151,12 @@ def _dead(domain: str | None, publisher: str | None, event: str | None) -> list[
 
 
 def _current() -> Any:
-    """Whether the event is what the ledger's open discrepancy says; a replay tells history, and is as good as it ever was."""
+    """Whether the event is what the ledger's open discrepancy says, or healed through another destination and is owed to this one still.
+
+    A replay tells history, and is as good as it ever was.
+    """
     said = and_(ledger.c.domain == outbox.c.domain, ledger.c.event_id == outbox.c.event_id, ledger.c.state == "open")
-    return or_(outbox.c.replay.is_not(None), exists().where(said))
+    return or_(outbox.c.replay.is_not(None), exists().where(said), healed_elsewhere())
 
 
 def _refuse_none(seqs: Sequence[int], domain: str | None, publisher: str | None, event: str | None) -> None:

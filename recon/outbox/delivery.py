@@ -19,6 +19,7 @@ from recon.clock import Clock
 from recon.errors import LeaseHeld
 from recon.outbox.breaker import Breaker
 from recon.outbox.counting import Counts
+from recon.outbox.lanes import add_older, drop_older
 from recon.outbox.line import LINE, WIDEST, alone, domains_of, left_of, oldest, probe, waiting_for
 from recon.outbox.manner import Manner, Manners, plain
 from recon.outbox.marking import Answered, mark
@@ -65,13 +66,14 @@ def drain(
     deadline: float = DEADLINE,
     manners: Manners = plain,
     on_batch: Callable[[DeliveryFigure], None] | None = None,
+    on_wait: Callable[[str], None] | None = None,
 ) -> DeliveryFigure:
     """Delivers what waits for the destination `name`, of one domain or of all, for at most `deadline` seconds.
 
     The figure counts what this call did; `waiting` is what is left, to be delivered by the next call. A receiver that asks for time
     (RETRY, `after` honoured) or gives no usable answer (UNKNOWN) leaves the event waiting, and later events of the same key behind
     it; REJECTED makes it a dead letter. `manners` says of a domain how its events are told and shown, and whether a confirmation counts.
-    How the destination stood is remembered: one that was down when anybody last asked is asked with one event at first.
+    `on_wait` is told, once a domain, whose delivery is waited for. How the destination stood is remembered: one that was down when anybody last asked is asked with one event at first.
     Raises LostLease where another process took the delivery over, StateError and LocalFault for the state database; never for the
     destination.
     """
@@ -81,7 +83,7 @@ def drain(
     stood = standings(state).get(name)
     breaker = Breaker(failures=stood.failures if stood is not None else 0)
     domains = domains_of(state, name) if domain is None else [domain]
-    works = [_Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, manners(one)) for one in domains]
+    works = [_Drain(state, publisher, name, one, clock, until, breaker, counts, on_batch, on_wait, manners(one)) for one in domains]
     # What is due in all of them goes before anything is waited for in one of them; then who had no turn yet is the first.
     for patient in (False, True) if len(works) > 1 else (True,):
         for work in sorted(works, key=lambda work: work.asked):
@@ -112,6 +114,7 @@ class _Drain:
         breaker: Breaker,
         counts: Counts,
         on_batch: Callable[[DeliveryFigure], None] | None,
+        on_wait: Callable[[str], None] | None,
         manner: Manner,
     ) -> None:
         self.state = state
@@ -123,6 +126,7 @@ class _Drain:
         self.breaker = breaker
         self.counts = counts
         self.on_batch = on_batch
+        self.on_wait = on_wait
         self.veil = manner.veil
         self.versions = manner.versions
         self.heals = manner.heals
@@ -145,6 +149,7 @@ class _Drain:
             return
         self.lease = self._acquire(patient=patient)
         try:
+            self._align()
             while self.remaining > 0:
                 closed = self.breaker.wait(self.clock.monotonic())
                 rows = [] if closed else self._due()
@@ -156,6 +161,20 @@ class _Drain:
             with self.state.begin() as conn:
                 leases.release(self.state, conn, self.lease)
 
+    def _align(self) -> None:
+        """What waits stands in the lines that the job and the destination have now, whatever they had when it was enqueued."""
+        takes = self.publisher.capabilities.versions
+        older = () if self.versions is None or not takes else self.versions.sent
+        if not older and not (not takes and any(lane > NEWEST for lane in +self.left)):
+            return
+        with self.state.begin() as conn:
+            leases.check(conn, self.lease)
+            today = self.state.now(conn).date()
+            sent = [one.number for one in older if not one.over(today)]
+            moved = add_older(self.state, conn, self.name, self.domain, sent) if takes else drop_older(conn, self.name, self.domain)
+        if moved:
+            self.left = left_of(self.state, self.name, self.domain)
+
     def _acquire(self, *, patient: bool) -> Lease:
         """The right to deliver; waits for another deliverer as long as the time allows, where it is `patient`, then raises LeaseHeld."""
         while True:
@@ -163,7 +182,10 @@ class _Drain:
             try:
                 with self.state.begin() as conn:
                     return leases.acquire(self.state, conn, f"delivery:{self.name}:{self.domain}", leases.owner(), LEASE_SECONDS)
-            except LeaseHeld:
+            except LeaseHeld as held:
+                if patient and self.on_wait is not None:
+                    self.on_wait(f"waiting: {held.message}")
+                    self.on_wait = None
                 if not patient or self.remaining <= 0 or not self._slept(min(0.2, self.remaining)):
                     raise
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, and_, case, func, literal, null, select, upda
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recon.errors import Held, StalePlan
+from recon.outbox.lanes import add_older
 from recon.outbox.telling import NEWEST, lane_of
 from recon.plan.plan import CLEARED
 from recon.report.figures import DeliveryFigure, OlderFigure
@@ -64,7 +65,10 @@ class Outbox:
         now = self.state.now(conn)
         self._store(conn, claim.run.domain, run_id, now)
         for publisher in publishers:
-            for version in (NEWEST, *(older or {}).get(publisher, ())):
+            versions = (older or {}).get(publisher, ())
+            # What waits of earlier nights has to stand in each line before what is newer does.
+            add_older(self.state, conn, publisher, claim.run.domain, versions)
+            for version in (NEWEST, *versions):
                 self._queue(conn, run_id, publisher, now, domain=claim.run.domain, version=version)
         mine = select(plan_events.c.event_id).where(plan_events.c.run_id == run_id)
         told = ledger.c.domain == claim.run.domain, ledger.c.event_id.in_(mine)

@@ -1,6 +1,7 @@
 """The event that corrects one discrepancy: what is said, of what type, with which id."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -46,8 +47,8 @@ def event_of(
         "state": state,
         "before": found.target,
         "changed": list(found.changed),
-        "precondition": {"fingerprint": found.target_token},
-        "observed": {"fingerprint": found.source_token, "at": iso(observed)},
+        "precondition": {"fingerprint": found.target_token, **_version(job, found.target)},
+        "observed": {"fingerprint": found.source_token, "at": iso(observed), **_version(job, found.source)},
     }
     if supersedes is not None:
         data["supersedes"] = supersedes
@@ -112,6 +113,13 @@ def _named(job: Job, key: str) -> str:
 def _said(job: Job, error: Exception) -> str:
     """The words of an error, which quote a value as a rule: none where any is personal."""
     return "" if job.personal else f": {error}"
+
+
+def _version(job: Job, record: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A side's own version of the item: its time of change, where the job names that field and the side has it."""
+    name = job.versioned
+    value = record.get(name) if name is not None and record is not None else None
+    return {} if value is None else {"version": value}
 
 
 def _time(job: Job, run: Run, found: Discrepancy) -> datetime:

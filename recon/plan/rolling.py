@@ -1,18 +1,21 @@
 """What went out of late that nobody had looked at, beside what a plan would add: what the guards `week` and `total` count.
 
-A fact counts once, however often it is told. A fact that a person approved is not counted again: it was looked at.
+A fact counts once, however often it is told. A fact that a person approved is not counted again: it was looked at. An event with a new
+id that supersedes one of the window and says the same (the same item, both sides as they were) is the same correction, told anew to a
+consumer that did not act on the first; it counts no more than that one. What differs otherwise, or has come back after it had healed,
+is another fact.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, not_, or_, select
+from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, and_, case, func, not_, or_, select, tuple_, union
 from sqlalchemy.dialects import postgresql
 
 from recon.state.database import State
 from recon.state.run import Run
-from recon.state.tables import meta, outbox, plan_events, plans, runs
+from recon.state.tables import findings, meta, outbox, plan_events, plans, runs
 
 WEEK = timedelta(days=7)
 DAY = timedelta(hours=24)
@@ -52,14 +55,28 @@ def _rolling(state: State, conn: Connection, run: Run, window: timedelta, whose:
     told = outbox.join(runs, runs.c.id == outbox.c.run_id).join(plans, plans.c.run_id == runs.c.id)
     # Withdrawn before it was ever tried: nobody has seen it.
     never_sent = and_(outbox.c.state == "withdrawn", outbox.c.attempts == 0)
-    lately = select(outbox.c.event_id).select_from(told).where(*whose, recent, not_(never_sent), runs.c.id != run.id)
+    here = *whose, recent, not_(never_sent), runs.c.id != run.id
+    lately = select(outbox.c.event_id).select_from(told).where(*here)
     looked_at = func.max(case((plans.c.decided_by.is_not(None), 1), else_=0))
     unseen = lately.group_by(outbox.c.event_id).having(looked_at == 0)
+    planned = and_(plan_events.c.run_id == outbox.c.run_id, plan_events.c.event_id == outbox.c.event_id)
+    facts = select(outbox.c.event_id, plan_events.c.source_token, plan_events.c.target_token)
+    facts = facts.select_from(told.join(plan_events, planned)).where(*here)
+    nights = select(outbox.c.run_id).select_from(told).where(*here)
+    anew = _superseding(findings.c.run_id.in_(nights), facts)
     mine = select(plan_events.c.event_id).where(plan_events.c.run_id == run.id)
     # Counted as all less those known, since IN becomes a join on every database and NOT IN does not, however many they are.
-    known = mine.where(plan_events.c.event_id.in_(lately))
-    return Rolling(emitted=_count(conn, unseen), added=_count(conn, mine) - _count(conn, known))
+    mine_anew = _superseding(findings.c.run_id == run.id, facts)
+    known = union(*(mine.where(plan_events.c.event_id.in_(told_before)) for told_before in (lately, mine_anew)))
+    emitted = _count(conn, unseen) - _count(conn, unseen.where(outbox.c.event_id.in_(anew)))
+    return Rolling(emitted=emitted, added=_count(conn, mine) - _count(conn, known))
 
 
-def _count(conn: Connection, ids: Select[tuple[str]]) -> int:
+def _superseding(found: ColumnElement[bool], facts: Select[tuple[str, str, str]]) -> Select[tuple[str]]:
+    """The events of these findings that supersede one of `facts` (event, and what both sides held) and say the same as that."""
+    said = tuple_(findings.c.supersedes, findings.c.source_token, findings.c.target_token)
+    return select(findings.c.event_id).where(found, findings.c.supersedes.is_not(None), said.in_(facts))
+
+
+def _count(conn: Connection, ids: Select[tuple[str]] | CompoundSelect[tuple[str]]) -> int:
     return conn.execute(select(func.count()).select_from(ids.subquery())).scalar_one()

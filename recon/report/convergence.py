@@ -39,7 +39,8 @@ def unheeded(one: Unheeded, timezone: str) -> str:
         return f"{one.key}: delivered, by an event that was removed by age; the consumer has not acted ({nights})"
     events = f"event {one.events[-1]}" if len(one.events) == 1 else f"{len(one.events)} events, the last {one.events[-1]}"
     when = moment(one.last_at, timezone)
-    return f"{one.key}: delivered {one.deliveries:,} x, last {when} to {' and '.join(one.publishers)} ({events}); the consumer has not acted ({nights})"
+    anew = f"; event {one.untold}, which is to tell it anew, is not delivered yet" if one.untold is not None else ""
+    return f"{one.key}: delivered {one.deliveries:,} x, last {when} to {' and '.join(one.publishers)} ({events}); the consumer has not acted ({nights}){anew}"
 
 
 def verified(figures: RunFigures) -> tuple[str, str] | None:

@@ -212,6 +212,8 @@ class Unheeded:
     events: tuple[str, ...] = ()
     #: Whether it is told under a new id from now on.
     raised: bool = False
+    #: The new id that it got on an earlier night, while no event under that has been delivered: its plan is held, or it waits.
+    untold: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from recon.duration import words_of
 from recon.inert import markdown
 from recon.report.figures import Item, RunFigures, Standing
 from recon.report.money import money
-from recon.report.verdict import guard_line, statement
+from recon.report.verdict import guard_line, spared, statement
 from recon.report.words import MARKS, at, cut, kind_count, moment, new_count, of_parts, plural, roles, state, unseen, was_compared
 
 MOST_BYTES = 1024 * 1024 - 1
@@ -79,6 +79,8 @@ def _figures(figures: RunFigures) -> Iterator[str]:
     for guard in figures.guards:
         if guard.tripped and not guard.message:
             yield f"- **guard** {markdown(guard_line(guard))}"
+    for few in spared(figures):
+        yield f"- **floor** {markdown(few)}"
 
 
 def _coverage(figures: RunFigures) -> Iterator[str]:

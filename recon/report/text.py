@@ -7,7 +7,7 @@ everywhere else. No id is ever cut and no line is wrapped.
 import heapq
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TextIO
@@ -17,7 +17,8 @@ from recon.duration import words_of
 from recon.inert import terminal
 from recon.report.figures import Item, RunFigures, Standing, Verdict
 from recon.report.money import money
-from recon.report.verdict import statement
+from recon.report.since import Since, amended
+from recon.report.verdict import spared, statement
 from recon.report.words import (
     MARKS,
     at,
@@ -124,7 +125,7 @@ def summary(figures: RunFigures, items: Iterable[Item] = (), *, limit: int = 3, 
     """
     lines = [_header(figures), *_coverage(figures)]
     if was_compared(figures):
-        lines += [*_counts(figures), *_oddities(figures)]
+        lines += [*_counts(figures), *_oddities(figures), *(line(f"  floor     {told}") for told in spared(figures))]
         if limit and (top := _top(items, limit)):
             lines.append(())
             for item in top:
@@ -280,8 +281,8 @@ def _about(item: Item) -> Iterator[Line]:
         yield line((f"    {item.link}", "dim"))
 
 
-def _verdict(figures: RunFigures, report: str | None) -> Iterator[Line]:
-    told = statement(figures)
+def _verdict(figures: RunFigures, report: str | None, since: Sequence[Since] = ()) -> Iterator[Line]:
+    told = amended(statement(figures), figures, since)
     colour = COLOURS.get(told.word, "bold")
     run = f"  run {figures.run}" if figures.run else ""
     about = "" if figures.verdict is Verdict.DISCREPANCIES else f"  {figures.domain}{run}:"
@@ -289,8 +290,8 @@ def _verdict(figures: RunFigures, report: str | None) -> Iterator[Line]:
     width = max([len(step.label) for step in told.steps] + [len(SINCE)])
     for step in told.steps:
         yield line((f"  {step.label:<{width}}  ", "dim"), step.text)
-    since = "never yet" if figures.consistent_as_of is None else moment(figures.consistent_as_of, figures.timezone)
-    yield line((f"  {SINCE:<{width}}  ", "dim"), since)
+    agreed = "never yet" if figures.consistent_as_of is None else moment(figures.consistent_as_of, figures.timezone)
+    yield line((f"  {SINCE:<{width}}  ", "dim"), agreed)
     if report:
         yield line((f"  {'report':<{width}}  ", "dim"), report)
 
@@ -318,7 +319,13 @@ def select(
 
 
 def listing(
-    figures: RunFigures, items: Iterable[Item], *, limit: int | None = None, whole: bool = False, **conditions: Any
+    figures: RunFigures,
+    items: Iterable[Item],
+    *,
+    limit: int | None = None,
+    whole: bool = False,
+    since: Sequence[Since] = (),
+    **conditions: Any,
 ) -> Iterator[Line]:
     """What `recon show` prints: every item that fits (see `select`), as it comes; `limit` ends early and says how many were left."""
     yield _header(figures)
@@ -335,66 +342,11 @@ def listing(
         yield line(f"… {count - limit:,} more:  recon report {figures.run} -f jsonl has all")
     if not count:
         yield line("  no discrepancy fits" if figures.discrepancies else f"  no discrepancy; the verdict is {figures.verdict.value}")
-    lacking = any(one.undelivered for one in figures.delivered)
-    if lacking or figures.convergence is not None or (figures.plan is not None and figures.plan.state in DECIDABLE):
+    if (
+        since
+        or any(one.undelivered for one in figures.delivered)
+        or figures.convergence is not None
+        or (figures.plan is not None and figures.plan.state in DECIDABLE)
+    ):
         yield ()
-        yield from _verdict(figures, None)
-
-
-UNENDED = frozenset({"planned", "fetching", "sealed", "diffed", "confirming", "approved", "emitted"})
-"""States of a run that has come to no verdict; its line shows the state in its place."""
-
-HEADS = ("run", "domain", "started", "verdict", "missing", "extra", "changed", "new", "consistent as of")
-NARROW_HEADS = ("run", "domain", "started", "verdict", "found", "consistent as of")
-RIGHT = frozenset({"missing", "extra", "changed", "new", "found"})
-
-
-def runs_table(runs: Iterable[RunFigures], width: int | None = None) -> list[Line]:
-    """What `recon runs` prints: one line a run, aligned, with its verdict and since when the domain is known to agree.
-
-    Where that is wider than `width` characters, ids are cut, times go to the minute, and one column counts what was found.
-    """
-    told = list(runs)
-    if not told:
-        return [line("no run yet:  recon run DOMAIN")]
-    heads: tuple[str, ...] = HEADS
-    rows = [_run_row(figures) for figures in told]
-    if width is not None and _width([heads, *rows]) > width:
-        heads, rows = NARROW_HEADS, [_narrow_row(figures) for figures in told]
-    widths = [max(len(row[at]) for row in [heads, *rows]) for at in range(len(heads))]
-
-    def laid(row: tuple[str, ...], style: Callable[[int], str]) -> Line:
-        cells = [f"{cell:>{widths[n]}}" if heads[n] in RIGHT else f"{cell:<{widths[n]}}" for n, cell in enumerate(row)]
-        cells[-1] = row[-1]
-        return tuple(part for n, cell in enumerate(cells) for part in (Segment("  " if n else ""), Segment(cell, style(n))))
-
-    lines = [laid(heads, lambda _: "dim")]
-    for row in rows:
-        colour = COLOURS.get(row[3].split(",")[0].upper(), "bold")
-        lines.append(laid(row, lambda n, colour=colour: colour if n == 3 else ""))  # type: ignore[misc]  # a default argument binds the loop's value
-    return lines
-
-
-def _width(rows: list[tuple[str, ...]]) -> int:
-    return sum(max(len(row[at]) for row in rows) + 2 for at in range(len(rows[0]))) - 2
-
-
-def _run_row(figures: RunFigures) -> tuple[str, ...]:
-    counts = (figures.missing, figures.extra, figures.changed, figures.new)
-    known = was_compared(figures)
-    since = "never yet" if figures.consistent_as_of is None else moment(figures.consistent_as_of)
-    cells = [figures.run, figures.domain, moment(figures.started_at), _word(figures), *(f"{n:,}" if known else "-" for n in counts), since]
-    return tuple(terminal(cell) for cell in cells)
-
-
-def _narrow_row(figures: RunFigures) -> tuple[str, ...]:
-    found = f"{figures.missing + figures.extra + figures.changed:,}" if was_compared(figures) else "-"
-    since = "never yet" if figures.consistent_as_of is None else moment(figures.consistent_as_of)[:16]
-    cells = [figures.run[:12], figures.domain, moment(figures.started_at)[:16], _word(figures), found, since]
-    return tuple(terminal(cell) for cell in cells)
-
-
-def _word(figures: RunFigures) -> str:
-    if figures.state in {"expired", "rejected"}:
-        return f"held, {figures.state}"
-    return (figures.state if figures.state in UNENDED else figures.verdict.value) + (", dry run" if figures.dry_run else "")
+        yield from _verdict(figures, None, since)

@@ -93,7 +93,18 @@ def guard_line(guard: GuardFigure) -> str:
     if guard.name == "total":
         return f"total: {guard.count:,} {'>' if guard.tripped else 'within'} {guard.of:,} events of all domains in 24 hours"
     sign = ">" if guard.share > guard.limit else "within"
-    return f"{guard.name}: {percent(guard.share)} {sign} {percent(guard.limit)}  ({guard.count:,} of {guard.of:,})"
+    return f"{guard.name}: {percent(guard.share)} {sign} {percent(guard.limit)}  ({guard.count:,} of {guard.of:,}{floor_of(guard)})"
+
+
+def floor_of(guard: GuardFigure) -> str:
+    """`; floor 20`: so many hold nothing, whatever their share; empty where a guard has no floor."""
+    return f"; floor {guard.floor:,}" if guard.floor else ""
+
+
+def spared(figures: RunFigures) -> list[str]:
+    """The guards that passed by their floor alone: their share is above the limit, and there are too few to hold anything."""
+    few = [one for one in figures.guards if one.floor and not one.tripped and one.limit < 1.0 and one.share > one.limit]
+    return [f"{guard_line(one)}: too few to hold anything" for one in few if one.count <= one.floor]
 
 
 def _held(figures: RunFigures) -> Statement:
@@ -101,7 +112,8 @@ def _held(figures: RunFigures) -> Statement:
     plan = figures.plan
     for guard in figures.guards:
         if guard.tripped:
-            steps.append(Step("guard", guard.message.removeprefix("guard ") or guard_line(guard)))
+            above = f", above the floor of {guard.floor:,}" if guard.message and guard.floor else ""
+            steps.append(Step("guard", (guard.message.removeprefix("guard ") or guard_line(guard)) + above))
             if guard.hint:
                 steps.append(Step("hint", guard.hint))
     steps += [Step(label, text, command=True) for label, text in commands(figures).items()]
@@ -162,7 +174,7 @@ def accepted(delivery: DeliveryFigure) -> int:
 def _delivered(figures: RunFigures, plan: PlanFigure, deliveries: Sequence[DeliveryFigure]) -> Statement:
     several = len(deliveries) > 1
     told = [f"{f'{one.publisher}: ' if several else ''}{', '.join(_counts(one))}" for one in deliveries]
-    steps = _undelivered(figures)
+    steps = undelivered(figures)
     word = "NOT DELIVERED" if steps else "EMITTED"
     return Statement(word, f"{plural(plan.events, 'event')} ({'; '.join(told)})", steps)
 
@@ -176,11 +188,11 @@ def _left_over(figures: RunFigures, told: Statement) -> Statement:
     return replace(
         told,
         sentence=f"{told.sentence}; {plural(left, 'event')} told before are not delivered yet",
-        steps=(*told.steps, *_undelivered(figures)),
+        steps=(*told.steps, *undelivered(figures)),
     )
 
 
-def _undelivered(figures: RunFigures) -> tuple[Step, ...]:
+def undelivered(figures: RunFigures) -> tuple[Step, ...]:
     """Why events are not delivered, and what to do about it; empty where all are."""
     deliveries = figures.delivered
     several = len(deliveries) > 1
@@ -207,7 +219,9 @@ def standing_still(delivery: DeliveryFigure, timezone: str = "UTC") -> Iterator[
         )
         tries, since = plural(found.attempts, "try", "tries"), moment(found.since, timezone)
         keys = f"{plural(found.keys, 'key')} stand{'s' if found.keys == 1 else ''} still{behind}"
-        yield "parked", f"{keys}; longest {found.domain} {found.key}, since {since}, {tries}{f': {found.reason}' if found.reason else ''}"
+        # Where it is the destination's last word, that stands beside it already.
+        why = f": {found.reason}" if found.reason not in {"", delivery.last_reason} else ""
+        yield "parked", f"{keys}; longest {found.domain} {found.key}, since {since}, {tries}{why}"
     if delivery.backlog:
         yield "backlog", f"{delivery.backlog:,} events wait for {delivery.publisher}, more than [delivery] backlog allows; none is dropped"
 

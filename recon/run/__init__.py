@@ -158,6 +158,7 @@ def publish(project: Project, state: State, domain: str | None, *, clock: Clock,
             clock=clock,
             deadline=PUBLISH_SECONDS,
             manners=functools.partial(_manner, project, state, name),
+            on_wait=progress.note,
         )
         done.append(figure)
     return with_backlog(project, state, done)

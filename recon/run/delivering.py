@@ -63,6 +63,7 @@ def _to(night: "Night", name: str) -> DeliveryFigure:
             clock=night.clock,
             deadline=PUBLISH_SECONDS,
             manners=lambda _: Manner(veil=night.veil, versions=night.job.chain, heals=name == night.job.publishers[0]),
+            on_wait=night.progress.note,
             on_batch=lambda done: night.progress.advance(done.confirmed, done.confirmed + done.waiting + done.dead, "events"),
         )
     except LostLease as lost:

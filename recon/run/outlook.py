@@ -26,7 +26,8 @@ class Outlook:
     at_work: bool
     #: Since when it is at work, else since when nothing was heard of it.
     since: datetime
-    #: When its lease ends unless renewed; None where nobody holds one.
+    #: When its lease was last renewed, and when it ends unless renewed; None where nobody holds one.
+    renewed_at: datetime | None
     lease_until: datetime | None
     #: What goes on with it, in words.
     next: str
@@ -37,8 +38,9 @@ class Outlook:
         """For the terminal: where it stands, and what is next."""
         since = moment(self.since)
         if self.at_work:
+            heard = f"; last renewed {moment(self.renewed_at)}" if self.renewed_at else ""
             until = f"; its lease ends {moment(self.lease_until)} unless renewed" if self.lease_until else ""
-            return f"{self.owner} is at work on it since {since}{until}", self.next
+            return f"{self.owner} is at work on it since {since}{heard}{until}", self.next
         if self.state == RunState.HELD:
             return f"held since {since}", self.next
         return f"nobody is at work on it since {since}; last by {self.owner}", self.next
@@ -69,6 +71,7 @@ def outlook(state: State, run: Run) -> Outlook | None:
         owner=run.owner,
         at_work=mine is not None,
         since=mine.acquired_at if mine is not None else _left_at(run),
+        renewed_at=mine.renewed_at if mine is not None else None,
         lease_until=mine.expires_at if mine is not None else None,
         next=next_,
         command=command,

@@ -6,19 +6,19 @@ event. Revisions before 0006 wrote it beside the event, where it still stands fo
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, case, func, literal_column, select
+from sqlalchemy import ColumnElement, FromClause, case, func, literal_column, select
 
 from recon.state.tables import WAITS, events, outbox
 
 
-def confirmed_at() -> ColumnElement[datetime | None]:
-    """The first confirmation of an event, over a query that has the table of events; NULL until there is one.
+def confirmed_at(of: FromClause = events) -> ColumnElement[datetime | None]:
+    """The first confirmation of an event, over a query that has the table of events, or that alias of it; NULL until there is one.
 
     The first: a replay, or another night's telling, confirms it again. Of two clocks the earlier counts, so that a confirmation by one
     that was ahead and has been set back since does not have to be waited for.
     """
     # That it does not wait stands there for the index.
-    mine = outbox.c.event_id == events.c.id, outbox.c.state != WAITS, outbox.c.state == literal_column("'sent'"), outbox.c.heals.is_(True)
-    first = select(func.min(outbox.c.sent_at)).where(*mine).correlate(events).scalar_subquery()
-    earlier = events.c.confirmed_at
+    mine = outbox.c.event_id == of.c.id, outbox.c.state != WAITS, outbox.c.state == literal_column("'sent'"), outbox.c.heals.is_(True)
+    first = select(func.min(outbox.c.sent_at)).where(*mine).correlate(of).scalar_subquery()
+    earlier = of.c.confirmed_at
     return case((earlier.is_(None), first), (first < earlier, first), else_=earlier)

@@ -3,6 +3,9 @@
 The lease keeps two processes from doing the same work; the fence keeps one that was overtaken, or was asleep, from writing.
 Every writing transaction calls `check`, which also locks the lease's row, so that no take-over can slip in before the commit.
 Neither advisory locks nor file locks are used: the first end with their connection while the work goes on, the second outlive their holder.
+
+A holder that was killed is waited for no longer than it takes to see that: a process of the same machine can prove that it has ended
+(`recon.state.process`). What it had begun to write holds the lease's row until the database has ended it, so a take-over comes after it.
 """
 
 import contextlib
@@ -15,6 +18,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -22,13 +26,17 @@ from recon.clock import iso
 from recon.duration import words_of
 from recon.errors import LeaseHeld, LostLease, ReconError
 from recon.state.database import State
-from recon.state.tables import leases
+from recon.state.process import Mark, ended, mark
+from recon.state.tables import leases, meta
 
 TTL_SECONDS = 60.0
 """How long a holder may be silent before another one may take over."""
 
 STEP_SECONDS = 5.0
 """A renewal farther ahead than this means that the database's clock was set back; without this, a dead holder would keep its domain for as long."""
+
+MARKER = "holder:"
+"""Of the rows of `recon_meta` that say which process took a lease, beside its fence."""
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +60,14 @@ class Holder:
     owner: str
     fence: int
     acquired_at: datetime
+    #: When it was last heard of.
+    renewed_at: datetime
     expires_at: datetime
+
+
+class _Taken(msgspec.Struct):
+    fence: int
+    by: Mark
 
 
 def owner() -> str:
@@ -61,24 +76,42 @@ def owner() -> str:
 
 
 def acquire(state: State, conn: Connection, domain: str, owner: str, ttl: float = TTL_SECONDS) -> Lease:
-    """Takes the domain's lease, free or expired, with the next fence. Raises LeaseHeld while another process holds it."""
+    """Takes the domain's lease with the next fence: free, expired, or of a process that has certainly ended. Raises LeaseHeld else."""
     insert = sqlite.insert if state.dialect == "sqlite" else postgresql.insert
     now = state.now(conn)
     blank = {"domain": domain, "owner": None, "fence": 0, "acquired_at": now, "renewed_at": now, "expires_at": now}
     conn.execute(insert(leases).values(blank).on_conflict_do_nothing())
     row = conn.execute(select(leases).where(leases.c.domain == domain).with_for_update()).one()
     now = state.now(conn)  # Read again: the lock may have been waited for.
-    if _stands(row, now):
+    if _stands(conn, row, now):
         left = words_of((row.expires_at - now).total_seconds())
-        msg = f"{domain}: {row.owner} is at work on it since {iso(row.acquired_at)}; its lease ends at {iso(row.expires_at)} unless renewed"
-        raise LeaseHeld(msg, hint=f"`recon runs` shows where it stands; if that process is dead, try again in {left}")
+        hint = f"`recon runs` shows where it stands; if that process is dead, try again in {left} (at once where it was one of this host)"
+        raise LeaseHeld(_held(row, now), hint=hint)
     lease = Lease(domain=domain, owner=owner, fence=row.fence + 1, ttl=ttl, expires_at=now + timedelta(seconds=ttl))
     conn.execute(
         leases.update()
         .where(leases.c.domain == domain)
         .values(owner=owner, fence=lease.fence, acquired_at=now, renewed_at=now, expires_at=lease.expires_at)
     )
+    if (me := mark()) is not None:
+        value = msgspec.json.encode(_Taken(lease.fence, me)).decode()
+        named = insert(meta).values(name=MARKER + domain, value=value)
+        conn.execute(named.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
     return lease
+
+
+def _held(row: Row[Any], now: datetime) -> str:
+    """`orders: db7:4242 is at work on it since …; last renewed 12s ago; its lease ends at … unless renewed`."""
+    ago = words_of(max(0.0, (now - row.renewed_at).total_seconds()))
+    ends = f"its lease ends at {iso(row.expires_at)} unless renewed"
+    return f"{subject(row.domain)}: {row.owner} is at work on it since {iso(row.acquired_at)}; last renewed {ago} ago; {ends}"
+
+
+def subject(name: str) -> str:
+    """What a lease is of, in words: a domain, or the delivery of one to a destination."""
+    kind, _, rest = name.partition(":")
+    to, _, domain = rest.partition(":")
+    return f"delivery of {domain} to {to}" if kind == "delivery" and domain else name
 
 
 def check(conn: Connection, lease: Lease) -> None:
@@ -114,16 +147,22 @@ def release(state: State, conn: Connection, lease: Lease) -> None:
 
 
 def holder(state: State, conn: Connection, domain: str) -> Holder | None:
-    """Who holds the domain now; None where it is free or its lease has expired."""
+    """Who holds the domain now; None where it is free, its lease has expired, or its process has certainly ended."""
     row = conn.execute(select(leases).where(leases.c.domain == domain)).one_or_none()
-    if row is None or not _stands(row, state.now(conn)):
+    if row is None or not _stands(conn, row, state.now(conn)):
         return None
-    return Holder(domain=domain, owner=row.owner, fence=row.fence, acquired_at=row.acquired_at, expires_at=row.expires_at)
+    times = {name: getattr(row, name) for name in ("acquired_at", "renewed_at", "expires_at")}
+    return Holder(domain=domain, owner=row.owner, fence=row.fence, **times)
 
 
-def _stands(row: Row[Any], now: datetime) -> bool:
+def _stands(conn: Connection, row: Row[Any], now: datetime) -> bool:
     """Whether somebody holds it. A renewal that lies ahead was made before the clock was set back: a living holder renews again at once."""
-    return row.owner is not None and row.expires_at > now and row.renewed_at <= now + timedelta(seconds=STEP_SECONDS)
+    if row.owner is None or row.expires_at <= now or row.renewed_at > now + timedelta(seconds=STEP_SECONDS):
+        return False
+    text = conn.execute(select(meta.c.value).where(meta.c.name == MARKER + row.domain)).scalar_one_or_none()
+    taken = None if text is None else msgspec.json.decode(text, type=_Taken)
+    # A mark of an earlier claim, as of a version that wrote none since, says nothing of this one.
+    return taken is None or taken.fence != row.fence or not ended(taken.by)
 
 
 class Heartbeat:

@@ -62,6 +62,7 @@ def test_one_that_is_down_keeps_nothing_from_the_other(shell: Shell, receiver: R
     page = shell("report", body["run"], "-f", "html").out
     assert [f"<dt>to</dt><dd>{name}</dd>" in page for name in ("hook", "bus")] == [True, True]
     story = shell("explain", "orders", "o002").out
+    assert story.count(": enqueued") == story.count(" to bus and hook: enqueued") == 1
     assert "to hook: waiting" in story
     assert "to bus: sent" in story
 
@@ -72,6 +73,38 @@ def test_one_that_is_down_keeps_nothing_from_the_other(shell: Shell, receiver: R
     assert (done.code, done.out.count("confirmed")) == (0, 1)
     assert sorted(event["id"] for event in receiver.events) == sorted(first)
     assert told(shell) == first
+    later = shell("show", body["run"])
+    assert "DELIVERED SINCE" not in shown.out
+    assert "hook: 3 events still wait" in shown.out
+    assert "\nDELIVERED SINCE " in later.out
+    assert "not delivered when it ended: 3 events (hook: 0 accepted, 3 waiting; bus: 3 accepted)" in later.out
+    assert "hook: 3 events delivered since, the last " in later.out
+    assert " by recon publish\n" in later.out
+    assert "recon publish orders" not in later.out
+    document = json.loads(shell("show", body["run"], "--json").out)
+    (one,) = document["since"]
+    assert (one["publisher"], one["delivered"], one["by"], one["waiting"]) == ("hook", 3, ["recon publish"], 0)
+    assert document["deliveries"] == body["deliveries"]
+    assert "since" not in body
+
+
+def test_what_became_of_a_night_s_events_since_is_told_by_whatever_delivered_them(shell: Shell, receiver: Receiver) -> None:
+    """The next night delivers one, finds one healed and one otherwise; the stored report of the first night stays as it was."""
+    receiver.reply = DOWN
+    first = json.loads(shell("run", "orders", "--slot", "2026-11-01T03:00:00Z", "--json").out)["run"]
+    (shelf,) = shell.shop.folder.rglob(f"{first}/index.html")
+    page = shelf.read_bytes()
+    shell.shop.sql("delete from orders where id = 'o999'")
+    shell.shop.sql("update orders set status = 'void' where id = 'o002'")
+    receiver.reply = Reply(status=200)
+    second = json.loads(shell("run", "orders", "--slot", "2026-11-02T03:00:00Z", "--json").out)["run"]
+
+    said = shell("show", first).out
+
+    assert "\nDELIVERED SINCE " in said
+    assert f", by run {second}; 2 events withdrawn\n" in said
+    assert shelf.read_bytes() == page
+    assert "since" not in json.loads(shell("show", second, "--json").out)
 
 
 def test_delivered_is_what_the_first_destination_confirmed(shell: Shell, receiver: Receiver) -> None:

@@ -118,6 +118,36 @@ def test_without_a_version_the_row_must_be_as_before(engine: Engine) -> None:
             door()
 
 
+def versioned(told: Event, found: Any, seen: Any) -> Event:
+    """The correction with the versions that both sides were of, and without that field in its state."""
+    parts = {name: told.data[name] and {k: v for k, v in told.data[name].items() if k != "updated_at"} for name in ("state", "before")}
+    sides = {name: {**told.data[name], "version": one} for name, one in (("precondition", found), ("observed", seen)) if one is not None}
+    return replace(told, data={**told.data, **parts, **sides})
+
+
+def test_the_versions_that_an_event_says_its_sides_were_of_decide(engine: Engine) -> None:
+    """A state without the field of versions: the source's is compared and written, the row's tells whether it moved, or what a deletion ends."""
+    applier = applier_of(engine)
+    for key in "789":
+        insert(engine, key, OPEN)
+    assert kinds(
+        applier.apply_event(versioned(correction("updated", "7", PAID, OPEN, at=10), second(1), second(2))),
+        applier.apply_event(versioned(correction("updated", "7", {**OPEN, "total": 5}, OPEN, at=20, id="old"), second(1), second(1))),
+        applier.upsert("7", {**PAID, "total": 3}, second(1.5)),
+    ) == ["applied", "older", "older"]
+    assert row(engine, "7") == ("paid", 2)
+
+    assert applier.upsert("8", {"status": "open", "total": 1}, second(4)).kind is AppliedKind.APPLIED
+    moved = applier.apply_event(versioned(correction("updated", "8", PAID, {"status": "open", "total": 1}, at=10), second(1), second(4)))
+    assert (moved.kind, moved.reason) == (AppliedKind.CONFLICT, "updated_at changed since the event was made")
+
+    revised = applier_of(engine, version="revision")
+    gone = versioned(correction("deleted", "9", None, OPEN, at=10), 3, None)
+    strange = versioned(correction("updated", "9", PAID, OPEN, at=5), second(1), second(2))
+    assert kinds(revised.apply_event(strange), revised.apply_event(gone)) == ["applied", "applied"]
+    assert revised.upsert("9", {"status": "open", "total": 1}, 2).kind is AppliedKind.OLDER
+
+
 def test_a_fingerprint_column_decides(engine: Engine) -> None:
     """With a column for the fingerprint of what was applied last, that is what an event's precondition is held against."""
     applier = applier_of(engine, version=None, fingerprint="print")

@@ -57,8 +57,8 @@ def test_each_kind_has_its_operation_and_its_data() -> None:
         "state": changed("42").source,
         "before": changed("42").target,
         "changed": ["status"],
-        "precondition": {"fingerprint": "t-open"},
-        "observed": {"fingerprint": "s-paid", "at": "2026-01-03T03:00:06Z"},
+        "precondition": {"fingerprint": "t-open", "version": "2026-01-02T05:00:00Z"},
+        "observed": {"fingerprint": "s-paid", "at": "2026-01-03T03:00:06Z", "version": "2026-01-02T05:00:00Z"},
     }
     created, deleted = event(missing("42")), event(extra("42"))
     assert created is not None
@@ -70,6 +70,25 @@ def test_each_kind_has_its_operation_and_its_data() -> None:
         {"fingerprint": ""},
     )
     assert (deleted.type, deleted.data["op"], deleted.data["state"]) == ("order.deleted", "deleted", None)
+
+
+def test_each_side_s_own_version_is_said_where_it_is_known() -> None:
+    """The field that the job names as `updated`, of the side that has it; none where the job names none, the value is null, or it is personal."""
+
+    def said(found: Discrepancy, the_job: Job | None = None) -> tuple[object, object]:
+        made = event(found, the_job)
+        assert made is not None
+        return made.data["precondition"].get("version"), made.data["observed"].get("version")
+
+    newer = replace(changed("42"), source={**(changed("42").source or {}), "updated": "2026-01-02T06:00:00Z"})
+    none = replace(newer, source={**(newer.source or {}), "updated": None})
+    hidden = job(fields=tuple(replace(one, personal=one.name == "updated") for one in job().fields))
+
+    assert said(newer) == ("2026-01-02T05:00:00Z", "2026-01-02T06:00:00Z")
+    assert said(missing("42")) == (None, "2026-01-02T05:00:00Z")
+    assert said(extra("42")) == ("2026-01-02T05:00:00Z", None)
+    assert said(none) == ("2026-01-02T05:00:00Z", None)
+    assert said(newer, job(updated=None)) == said(newer, hidden) == (None, None)
 
 
 def test_without_an_event_name_the_domain_is_the_name() -> None:

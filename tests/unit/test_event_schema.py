@@ -75,6 +75,16 @@ def test_real_events_fit_their_schema(found: Discrepancy) -> None:
     valid = {op: jsonschema.Draft202012Validator(schema(job(), op)).is_valid(data) for op in ("created", "updated", "deleted")}
 
     assert valid == {op: op == made.operation for op in valid}
+    mine = schema(job(), made.operation)["properties"]
+    sides = {side: "version" in mine[side]["properties"] for side in ("precondition", "observed")}
+    assert sides == {"precondition": made.operation != "created", "observed": made.operation != "deleted"}
+    for side in data["precondition"], data["observed"]:
+        # What was stored before events said so stays valid, and a number is no time.
+        told = side.pop("version", None)
+        assert jsonschema.Draft202012Validator(schema(job(), made.operation)).is_valid(data)
+        side["version"] = 7
+        assert jsonschema.Draft202012Validator(schema(job(), made.operation)).is_valid(data) is (told is None)
+        side.pop("version")
 
 
 def test_every_kind_is_told_as_events_write_it() -> None:

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from recon.discrepancy import DiscrepancyKind
-from recon.report import markdown, text
-from recon.report.figures import DeliveryFigure, Problem, Standing, Verdict
+from recon.report import html, markdown, text
+from recon.report import table as table_of
+from recon.report.figures import DeliveryFigure, GuardFigure, Parked, Problem, Standing, Verdict
 from recon.report.verdict import headline, statement
 from tests.unit import figures_fixture as made
 
@@ -97,13 +98,44 @@ def test_held_says_what_tripped_and_the_exact_next_commands() -> None:
 
     for line in (
         f"HELD  stripe_charges  run {made.RUN}: nothing was emitted; 1,300 events would go out",
-        "  guard             extra: 24.10% > 2.00%  (44,392 of 184,201)",
+        "  guard             extra: 24.10% > 2.00%  (44,392 of 184,201; floor 20)",
         f"  inspect           recon show {made.RUN} --kind extra",
         f'  approve           recon approve {made.RUN} --plan 9f3c1ab2 --reason "…"',
         f'  reject            recon reject {made.RUN} --reason "…"',
         "  expires           2026-11-24 14:00:05Z (15:00 Europe/Paris); this exact plan, once, rechecked first",
     ):
         assert f"{line}\n" in shown
+
+
+def test_a_guard_that_passed_by_its_floor_alone_says_so() -> None:
+    """A share above the limit that holds nothing is told with the floor, on the terminal, in Markdown and in the page; a tripped one names it too."""
+    few = GuardFigure(name="extra", count=3, of=10, share=0.3, limit=0.02, floor=20, tripped=False)
+    more = GuardFigure(
+        name="changed", count=21, of=30, share=0.7, limit=0.05, floor=20, tripped=True, message="guard changed: 70.00% > 5.00%"
+    )
+    figures = replace(made.held(20), guards=(few, more))
+    said = "extra: 30.00% > 2.00%  (3 of 10; floor 20): too few to hold anything"
+
+    assert f"  floor     {said}\n" in block(figures)
+    assert "  guard             changed: 70.00% > 5.00%, above the floor of 20\n" in block(figures)
+    assert "**floor** extra" in b"".join(markdown.pieces(figures, lambda: iter(()))).decode()
+    page = b"".join(html.pieces(figures, lambda: iter(()))).decode()
+    assert page.count('<td class="num">20</td>') == 2
+    assert "✓ passed, by the floor" in page
+
+
+def test_a_long_reason_stands_once_in_the_delivery() -> None:
+    """What the destination said last is not said again of the key that stands still; another reason of that key is."""
+    why = "503 " + "x" * 200
+    stuck = Parked(keys=1, behind=2, domain="orders", key="k1", since=made.START, attempts=3, reason=why)
+    waits = DeliveryFigure(publisher="bus", waiting=3, last_reason=why, parked=stuck)
+
+    def shown(delivery: DeliveryFigure) -> str:
+        return block(replace(made.figures(3), delivery=delivery, deliveries=(delivery,)))
+
+    assert shown(waits).count(why) == 1
+    assert "  parked            1 key stands still, and 2 later events of theirs wait behind; longest orders k1, since " in shown(waits)
+    assert shown(replace(waits, last_reason="timed out")).count(why) == 1
 
 
 def test_a_clean_night_says_what_was_told_before_and_is_not_delivered() -> None:
@@ -270,10 +302,12 @@ def test_listing_filters_and_counts_what_is_left() -> None:
 
 def test_runs_table_lines_up_and_hides_counts_that_mean_nothing() -> None:
     """`recon runs`: one line a run with verdict and consistent-as-of; an incomplete run shows dashes and not zeros."""
-    table = text.plain(text.runs_table([made.figures(20), made.incomplete(), replace(made.clean(), consistent_as_of=None)])).splitlines()
+    table = text.plain(
+        table_of.runs_table([made.figures(20), made.incomplete(), replace(made.clean(), consistent_as_of=None)])
+    ).splitlines()
 
     assert table[0].split() == ["run", "domain", "started", "verdict", "missing", "extra", "changed", "new", "consistent", "as", "of"]
     assert len({line.index("stripe_charges") for line in table[1:]}) == 1
     assert table[2].split()[5:9] == ["-", "-", "-", "-"]
     assert table[3].endswith("never yet")
-    assert "no run yet" in text.plain(text.runs_table([]))
+    assert "no run yet" in text.plain(table_of.runs_table([]))

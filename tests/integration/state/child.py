@@ -65,6 +65,8 @@ def main(verb: str, url: str, *rest: str) -> None:
                 say(f"won {claim.lease.fence} {claim.run.id}")
             except LeaseHeld as error:
                 say(f"lost {error}")
+            # It stays, since what a process has that is there no more is another one's to take.
+            sys.stdin.readline()
         elif verb == "deliver":
             try:
                 figure = drain(state, Writer(Path(rest[0]), hang=rest[1] == "hang"), name="bus", clock=SystemClock(), deadline=20)

@@ -450,11 +450,17 @@ def test_a_second_deliverer_waits_and_then_says_who_delivers(nights: Nights) -> 
     with nights.state.begin() as conn:
         other = lease.acquire(nights.state, conn, "delivery:bus:orders", "db7:99", 600)
     publisher = RecordingPublisher()
+    said: list[str] = []
 
-    figure = deliver(nights, publisher, deadline=5.0)
+    figure = deliver(nights, publisher, deadline=5.0, on_wait=said.append)
 
     assert (figure.waiting, publisher.messages) == (1, [])
-    assert "db7:99 is at work on it" in figure.last_reason
+    assert "delivery of orders to bus: db7:99 is at work on it" in figure.last_reason
+    (once,) = said
+    assert (
+        "waiting: delivery of orders to bus: db7:99 is at work on it since 2026-01-04T03:00:00Z; last renewed 0.0s ago; its lease ends"
+        in once
+    )
     with nights.state.begin() as conn:
         lease.release(nights.state, conn, other)
     assert deliver(nights, publisher).confirmed == 1
@@ -510,9 +516,8 @@ def test_killed_between_publish_and_mark_it_goes_again_under_the_same_id(state_u
         before = seen.read_text().splitlines()
         assert len(before) == 2
         assert set(states(state).values()) == {"waiting"}
-        with state.begin() as conn:  # The dead one's lease runs out; here at once.
-            conn.execute(lease.leases.update().values(expires_at=state.now(conn)))
 
+        # The dead one's lease has two minutes to run; that it is dead can be seen.
         figure = drain(state, RecordingPublisher(), name="bus", clock=SystemClock(), deadline=20)
 
         assert figure.confirmed == 4

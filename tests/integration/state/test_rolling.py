@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import psycopg
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from recon.plan.rolling import Rolling, day_in, week_in
 from recon.state.database import State
 from recon.state.runs import Claim, RunState
-from recon.state.tables import outbox
+from recon.state.tables import events, outbox
 from recon.testing.clock import FixedClock
 from tests.integration.state.test_plan import TRIPPED
 from tests.integration.state.world import WAY, Nights, changed, extra, job, missing
@@ -26,7 +26,14 @@ def planned(nights: Nights, *keys: str) -> None:
 def delivered(nights: Nights, *keys: str) -> None:
     """A night that found these keys changed, and whose events arrived."""
     nights.night([changed(key) for key in keys])
+    confirmed(nights)
+
+
+def confirmed(nights: Nights) -> None:
+    """What waits has arrived."""
     with nights.state.begin() as conn:
+        told = select(outbox.c.event_id).where(outbox.c.state == "waiting")
+        conn.execute(update(events).where(events.c.id.in_(told)).values(confirmed_at=nights.clock.now()))
         conn.execute(update(outbox).where(outbox.c.state == "waiting").values(state="sent", attempts=1))
 
 
@@ -83,6 +90,42 @@ def test_what_a_person_approved_is_counted_neither_then_nor_when_told_again(nigh
     planned(nights, "1", "2", "3", "4")
 
     assert week(nights) == Rolling(emitted=0, added=1)
+
+
+def test_a_correction_told_anew_under_a_new_id_is_the_same_one(nights: Nights) -> None:
+    """A consumer that does nothing gets new ids, which supersede one another: four nights are one fact each, and the next id adds none."""
+    for _ in range(4):
+        delivered(nights, "1", "2")
+    ids = {sent.event for sent in nights.ledger.story("orders", "1").sent}
+    planned(nights, "1", "2", "3")
+
+    assert (len(ids), nights.event("1") in ids) == (2, False)
+    assert week(nights) == Rolling(emitted=2, added=1)
+
+
+def test_a_correction_told_anew_after_an_approval_was_looked_at(nights: Nights) -> None:
+    """What a person let out counts no more when its consumer did not act and it gets a new id, neither in the plan nor once that went out."""
+    approved(nights, "1", "2")
+    confirmed(nights)
+    for _ in range(2):
+        delivered(nights, "1", "2")
+    planned(nights, "1", "2", "3")
+
+    assert len({sent.event for sent in nights.ledger.story("orders", "1").sent}) == 2
+    assert week(nights) == Rolling(emitted=0, added=1)
+
+
+def test_another_fact_on_a_key_that_was_told_counts(nights: Nights) -> None:
+    """The source says something else by now, or the discrepancy healed and came back: that counts, though the first names what it replaces."""
+    delivered(nights, "1", "2")
+    nights.night([changed("1", source="refunded")])
+    confirmed(nights)
+    assert nights.ledger.story("orders", "2").open is False
+    nights.look([changed("1", source="shipped"), changed("2")])
+    with nights.state.begin() as conn:
+        nights.plans.make_in(conn, nights.claim.run, nights.job)
+
+    assert week(nights) == Rolling(emitted=3, added=2)
 
 
 def test_what_was_withdrawn_before_it_was_tried_never_went_out(nights: Nights) -> None:

@@ -63,7 +63,10 @@ def test_a_lease_is_held_by_one_and_says_who_it_is(state: State, clock: FixedClo
     with pytest.raises(LeaseHeld) as refused, state.begin() as conn:
         lease.acquire(state, conn, "orders", "db8:1", 60)
 
-    assert "db7:4242 is at work on it since 2026-01-03T03:00:00Z; its lease ends at 2026-01-03T03:01:00Z" in refused.value.message
+    assert (
+        "db7:4242 is at work on it since 2026-01-03T03:00:00Z; last renewed 19s ago; its lease ends at 2026-01-03T03:01:00Z"
+        in refused.value.message
+    )
     assert "try again in 41s" in (refused.value.hint or "")
     assert refused.value.exit_code == 75
     with state.read() as conn:
@@ -182,7 +185,9 @@ def test_of_processes_that_start_at_once_exactly_one_wins(state_url: str) -> Non
         assert child.stdin is not None
         child.stdin.write("go\n")
         child.stdin.flush()
-    answers = [child.communicate(timeout=60)[0].strip() for child in started]
+    answers = [child.stdout.readline().strip() for child in started if child.stdout is not None]
+    for child in started:
+        child.communicate(timeout=60)
 
     winners = [answer for answer in answers if answer.startswith("won")]
     assert len(winners) == 1, answers

@@ -273,3 +273,53 @@ def test_a_replay_raises_older_data_and_leaves_what_is_stored(nights: Nights) ->
     assert lake.messages[0].replay is not None
     with pytest.raises(BadRequest, match="no event was ever emitted"):
         replays.begin(Choice(key="9"), "lake")
+
+
+def test_what_waited_before_a_version_was_raised_is_told_in_the_older_one_too(nights: Nights) -> None:
+    """It has no older row beside it: a drain by hand makes one, from what was stored, once; its readers get it with its sunset."""
+    nights.night([changed("1")])
+    by_hand = RecordingPublisher(batch=100)
+
+    figure = deliver(nights, by_hand, manners=lambda _: Manner(versions=CHAIN))
+
+    assert [(m.partitionkey, m.version) for m in by_hand.messages] == [("1", 0), ("1", 1)]
+    newest, older = by_hand.events
+    assert (newest.dataversion, newest.data["state"]["status"]) == (2, "paid^")
+    assert (older.dataversion, older.data["state"]["status"], older.sunset) == (1, "paid", SUNSET)
+    assert (figure.confirmed, figure.older) == (1, (OlderFigure(version=1, confirmed=1),))
+    assert nights.outbox.figure(nights.claim.run.id, "bus") == figure
+    assert deliver(nights, by_hand, manners=lambda _: Manner(versions=CHAIN)).undelivered == 0
+    assert len(by_hand.messages) == 2
+
+
+def test_what_waited_before_keeps_its_place_before_what_is_newer(nights: Nights) -> None:
+    """An event that another destination is owed still, and a newer one of the same key in both versions: each line has them in order."""
+    nights.job = job(publisher=("bus", "audit"))
+    for versions, older, found in (((), (), [changed("1")]), ((), (), []), ((ONE,), (1,), [changed("1", source="refunded")])):
+        nights.job = job(publisher=("bus", "audit"), event_version=1 + len(versions), versions=versions)
+        nights.look(found)
+        with nights.state.begin() as conn:
+            nights.plans.make_in(conn, nights.claim.run, nights.job)
+            nights.plans.judge_in(conn, nights.claim.run, (), expires_at=nights.clock.now())
+            names = ("bus", "audit")
+            nights.outbox.enqueue_in(conn, nights.claim, nights.claim.run.id, *names, older=dict.fromkeys(names, older))
+        nights.runs.release(nights.claim)
+        deliver(nights, RecordingPublisher())
+    audit = RecordingPublisher(batch=100)
+
+    deliver(nights, audit, name="audit", manners=lambda _: Manner(versions=CHAIN, heals=False))
+
+    told = [(m.version, e.data["state"]["status"]) for m, e in zip(audit.messages, audit.events, strict=True)]
+    assert sorted(told, key=lambda one: one[0]) == [(0, "paid^"), (0, "refunded"), (1, "paid"), (1, "refunded_")]
+
+
+def test_a_destination_that_takes_no_older_version_any_more_is_sent_none(nights: Nights) -> None:
+    """What waits in one is taken back with the reason, and the newest goes out; none is made for it either."""
+    sent_in_both(nights, "1")
+    publisher = Scripted(lambda batch: [CONFIRMED] * len(batch), Capabilities(versions=False))
+
+    figure = deliver(nights, publisher, manners=lambda _: Manner(versions=CHAIN))
+
+    assert (figure.confirmed, figure.older, publisher.batches) == (1, (), [["1"]])
+    rows = {row.version: (row.state, row.reason) for row in nights.ledger.story("orders", "1").sent}
+    assert rows == {0: ("sent", None), 1: ("withdrawn", "bus takes no older version any more; the newest is told")}
