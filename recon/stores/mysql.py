@@ -28,7 +28,8 @@ PASSING = frozenset(
     {1020, 1040, 1053, 1077, 1152, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1317, 1412, 1927, 1969, 2002, 2003, 2006, 2013, 3024}
 )
 """Errors of the moment: too many connections, shut down, killed, cut off, a lock, a deadlock, a limit of time. https://mariadb.com/kb/en/mariadb-error-code-reference/"""
-TURNED_AWAY = frozenset({1205, 1213})
+DEADLOCK = 1213
+TURNED_AWAY = frozenset({1205, DEADLOCK})
 """Another transaction was in the way. After 1213 the server has rolled back the whole transaction, after 1205 the statement alone."""
 ACCESS = frozenset({1044, 1045, 1049, 1142, 1143, 1227, 1698, 1820})
 """No such user, password, database or right."""
@@ -60,9 +61,14 @@ def words(*, connect: float, read: float = READ_SECONDS) -> dict[str, Any]:
     return {"connect_timeout": max(1, round(connect)), "read_timeout": max(1, round(read)), "write_timeout": max(1, round(read))}
 
 
-def tune(engine: Engine) -> Engine:
-    """The engine with sessions in UTC that wait for a busy reader, values as the server writes them, and streams that can be let go of."""
+def tune(engine: Engine, *, strict: bool = False) -> Engine:
+    """The engine with sessions in UTC that wait for a busy reader, values as the server writes them, and streams that can be let go of.
+
+    `strict` for one that writes: what does not fit is an error there, and not cut until it fits.
+    """
     event.listen(engine, "connect", _session)
+    if strict:
+        event.listen(engine, "connect", _strict)
     if engine.dialect.driver == "pymysql" and engine.dialect.supports_server_side_cursors:
         # SQLAlchemy has no other door for the class of a streaming cursor.
         dialect: Any = engine.dialect
@@ -104,6 +110,12 @@ def _session(connection: Any, _record: Any = None) -> None:
         from pymysql.constants import FIELD_TYPE
 
         connection.decoders = {**decoders, FIELD_TYPE.BIT: bits, FIELD_TYPE.TIME: _as_written}
+
+
+def _strict(connection: Any, _record: Any = None) -> None:
+    cursor = connection.cursor()
+    cursor.execute("SET sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
+    cursor.close()
 
 
 def _as_written(value: str | bytes) -> str:
