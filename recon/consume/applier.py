@@ -1,6 +1,7 @@
 """The application's end: corrections into its table, in any order and however often they come."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -20,9 +21,12 @@ from recon.duration import seconds_of
 from recon.errors import StoreMismatch
 from recon.event import Event, decode
 from recon.event.cloudevents import PREFIX, STRUCTURED
+from recon.stores.mysql import TURNED_AWAY as TURNED_AWAY_BY_MYSQL
+from recon.stores.mysql import code, is_mysql
 from recon.upsert.change import Change, Conflict, Unfit
 from recon.upsert.fault import unfit
 from recon.upsert.rows import Absent, Rows, reflected
+from recon.upsert.savepoint import savepoint
 from recon.versions import UnknownVersion, Versions
 
 Effect = Callable[[Connection, Event], Any]
@@ -236,7 +240,7 @@ class Applier:
         body, prints = event.encode(), prints_of(newest.data)
         try:
             fact = fact_of(guard.rows, newest, version=self._version, lesser=event.dataversion < newest.dataversion)
-            with connection.begin_nested():
+            with savepoint(connection):
                 ruling, reason = guard.take(connection, fact, prints=prints, at=self._clock.now())
         except Conflict as error:
             ruling, reason = Ruling.CONFLICT, str(error)
@@ -298,7 +302,7 @@ class Applier:
             fact = Fact(change=Change(op, key, wanted, None), version=told)
             now = self._clock.now()
             try:
-                with connection.begin_nested():
+                with savepoint(connection):
                     ruling, reason = guard.take(connection, fact, prints=(None, None), at=now)
             except Conflict as error:
                 ruling, reason = Ruling.CONFLICT, str(error)
@@ -344,13 +348,21 @@ class Applier:
                 self._guard(connection)
         for _ in range(TRIES - 1):
             try:
-                with self.engine.begin() as connection:
+                with self._begun() as connection:
                     return work(connection)
             except exc.DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) not in TURNED_AWAY:
+                if not _turned_away(error):
                     raise
-        with self.engine.begin() as connection:
+        with self._begun() as connection:
             return work(connection)
+
+    @contextmanager
+    def _begun(self) -> Iterator[Connection]:
+        with self.engine.begin() as connection:
+            if is_mysql(connection.dialect.name):
+                # For this transaction: each look is at the present, and no gap between rows is locked. https://mariadb.com/kb/en/set-transaction/
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            yield connection
 
 
 STRUCTURED_HEADERS = {"content-type": STRUCTURED}
@@ -358,8 +370,16 @@ STRUCTURED_HEADERS = {"content-type": STRUCTURED}
 
 def _commits_by_itself(connection: Connection) -> bool:
     """Whether there are no transactions on it, by SQLAlchemy's options or the driver's."""
-    driver = connection.connection.dbapi_connection
+    driver: Any = connection.connection.dbapi_connection
+    if is_mysql(connection.dialect.name) and hasattr(driver, "get_autocommit") and driver.get_autocommit():
+        return True
     return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT" or getattr(driver, "autocommit", None) is True
+
+
+def _turned_away(error: exc.DBAPIError) -> bool:
+    """Whether another transaction was in the way."""
+    number = code(error)
+    return number in TURNED_AWAY_BY_MYSQL if number is not None else getattr(error.orig, "sqlstate", None) in TURNED_AWAY
 
 
 def _prefix(headers: Mapping[str, str]) -> str:

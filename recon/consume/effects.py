@@ -4,6 +4,7 @@ from sqlalchemy import Connection, exc
 
 from recon.consume.applier import Effect
 from recon.event import Event
+from recon.stores.mysql import PASSING, code
 
 SQLITE_ERROR = 1
 """A statement that is wrong, of which sqlite3 makes an OperationalError as well. https://www.sqlite.org/rescode.html#error"""
@@ -31,8 +32,11 @@ def _of_the_database(connection: Connection, error: exc.SQLAlchemyError) -> bool
     """Whether it is gone or busy; else the effect's own statement is wrong."""
     if connection.invalidated or not isinstance(error, exc.OperationalError | exc.InterfaceError):
         return connection.invalidated
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    return code is None or code & 0xFF != SQLITE_ERROR
+    number = code(error)
+    if number is not None:  # MySQL's drivers call a wrong column operational as well.
+        return number in PASSING
+    sqlite = getattr(error.orig, "sqlite_errorcode", None)
+    return sqlite is None or sqlite & 0xFF != SQLITE_ERROR
 
 
 def words_about(error: Exception) -> str:
