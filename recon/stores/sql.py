@@ -287,7 +287,8 @@ class SqlStore:
         if query.exact_key and isinstance(declared, types.Integer) and query.dialect.name != "sqlite":
             forms = [int(each) for each in keys if _is_integer(each, digits=20 if getattr(declared, "unsigned", False) else 19)]
             return query.by_key(key.in_(_bound(forms)), shaped.shapes)
-        if not (query.exact_key and isinstance(declared, types.String)):
+        indexed = isinstance(declared, types.String) or mysql.is_mysql(query.dialect.name)
+        if not (query.exact_key and indexed):
             return query.by_key(query.compared(query.folded(cast(key, Text()))).in_(_bound(forms)), shaped.shapes)
         found = key.in_(_bound(forms))
         # The first condition finds them by the index, the second tells `a` from `A` and from `a `.
