@@ -10,6 +10,7 @@ Facts from https://mariadb.com/kb/en/ and https://dev.mysql.com/doc/refman/8.4/e
 """
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, LargeBinary, Text, cast, event, exc
@@ -109,13 +110,23 @@ def _session(connection: Any, _record: Any = None) -> None:
     if isinstance(decoders, dict):  # PyMySQL's, by the numbers of the protocol's types.
         from pymysql.constants import FIELD_TYPE
 
-        connection.decoders = {**decoders, FIELD_TYPE.BIT: bits, FIELD_TYPE.TIME: _as_written}
+        own = {FIELD_TYPE.BIT: bits, FIELD_TYPE.TIME: _as_written, FIELD_TYPE.TIMESTAMP: _instant}
+        connection.decoders = {**decoders, **own}
 
 
 def _strict(connection: Any, _record: Any = None) -> None:
     cursor = connection.cursor()
     cursor.execute("SET sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
     cursor.close()
+
+
+def _instant(value: str | bytes) -> datetime | str:
+    """A TIMESTAMP of a session in UTC: an instant, and not a time of which nobody knows the zone; a zero date as its text."""
+    written = _as_written(value)
+    try:
+        return datetime.fromisoformat(written).replace(tzinfo=UTC)
+    except ValueError:
+        return written
 
 
 def _as_written(value: str | bytes) -> str:
