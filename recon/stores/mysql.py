@@ -10,6 +10,7 @@ Facts from https://mariadb.com/kb/en/ and https://dev.mysql.com/doc/refman/8.4/e
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +38,9 @@ ACCESS = frozenset({1044, 1045, 1049, 1142, 1143, 1227, 1698, 1820})
 UNFIT = frozenset({1048, 1062, 1153, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1367, 1406, 1411, 1441, 1451, 1452, 1690, 3140, 3819, 4025})
 """A value that does not fit its column, or a constraint that it breaks."""
 
+WITHOUT_TRANSACTIONS = frozenset({"myisam", "aria", "memory", "csv", "archive", "blackhole"})
+"""Engines that commit every statement by themselves. https://mariadb.com/kb/en/choosing-the-right-storage-engine/"""
+
 WRITES = re.compile(r"\b(?:ALL PRIVILEGES|INSERT|UPDATE|DELETE|DROP|CREATE|ALTER)\b")
 
 
@@ -54,7 +58,8 @@ def code(error: BaseException) -> int | None:
     """The server's or the driver's number for an error; None where there is none."""
     cause = getattr(error, "orig", None) or error
     first = cause.args[0] if cause.args else None
-    return first if isinstance(first, int) and not isinstance(first, bool) and first > 0 else None
+    number = first if isinstance(first, int) else getattr(cause, "errno", None)
+    return number if isinstance(number, int) and number > 0 else None
 
 
 def words(*, connect: float, read: float = READ_SECONDS) -> dict[str, Any]:
@@ -95,6 +100,12 @@ def writable(connection: Connection) -> bool | None:
     except exc.SQLAlchemyError:
         return None
     return any(WRITES.search(grant.partition(" ON ")[0].upper()) for grant in grants)
+
+
+def loose_engine(options: Mapping[str, Any]) -> str | None:
+    """A table's storage engine, of its options as reflected, where it has no transactions."""
+    engine = next((str(value) for name, value in options.items() if name in {f"{dialect}_engine" for dialect in MYSQL}), "")
+    return engine if engine.lower() in WITHOUT_TRANSACTIONS else None
 
 
 def bits(value: Any) -> int:

@@ -114,6 +114,7 @@ class SqlStore:
         with self._transaction(query) as (connection, isolation):
             with self._translated(query):
                 shaped, now = self._shape(connection, query), self._now(connection)
+                state = self._told(connection, query, isolation)
             watch = Watch(lambda error: self._fault(error, query, reading=True))
             # What the caller does inside is not translated: its errors are its own.
             with watch.held():
@@ -121,7 +122,7 @@ class SqlStore:
                     reader=watch.reader(shaped.schema, self._rows(connection, shaped, query.select(shaped.shapes))),
                     key_unique=shaped.unique,
                     duplicates=lambda limit: self._duplicates(connection, query, limit),
-                    isolation=isolation,
+                    isolation=state,
                     taken_at=now,
                 )
 
@@ -223,6 +224,17 @@ class SqlStore:
         if level is None:
             return f"one transaction at {connection.get_isolation_level()}: each statement is one state, {called} promises no more"
         return f"{level}{read_only} ({called})"
+
+    def _told(self, connection: Connection, query: Query, isolation: str) -> str:
+        """The isolation, unless the table's own engine has none."""
+        relation = query.selection.relation
+        if not isinstance(relation, Table) or not mysql.is_mysql(connection.dialect.name):
+            return isolation
+        try:
+            engine = mysql.loose_engine(inspect(connection).get_table_options(relation.name, schema=relation.schema))
+        except exc.NoSuchTableError:  # A view has none.
+            return isolation
+        return f"one statement: {engine} has no transactions" if engine else isolation
 
     def _fault(self, error: Exception, query: Query | None, *, reading: bool = False) -> StoreError:
         if isinstance(error, StoreError):

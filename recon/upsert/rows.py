@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import UserDefinedType
 
 from recon.stores.faults import near
-from recon.stores.mysql import bits, exact, is_mysql
+from recon.stores.mysql import bits, exact, is_mysql, loose_engine
 from recon.upsert.change import Change, Conflict, Unfit
 from recon.upsert.savepoint import savepoint
 from recon.upsert.wire import clocked, literal, plain, same, scaled, settled
@@ -45,7 +45,7 @@ class AsItIs(UserDefinedType[Any]):
 
 
 class Absent(Exception):
-    """A table or a column is not there; `hint` is the setting to mend."""
+    """A table or a column is not there, or not as it is needed; `hint` is the setting to mend."""
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
@@ -53,11 +53,14 @@ class Absent(Exception):
 
 
 def reflected(connection: Connection, name: str, *, schema: str | None, needed: Iterable[str]) -> Table:
-    """The table as it is; raises Absent where it, or a column that is needed, is not there."""
+    """The table as it is; raises Absent where it, or a column that is needed, is not there, or it has no transactions."""
     inspector = inspect(connection)
     if not inspector.has_table(name, schema=schema):
         raise Absent(f"there is no table {name!r}; {near(name, inspector.get_table_names(schema=schema))}", hint="mend table or schema")
     table = Table(name, MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
+    engine = loose_engine(table.kwargs) if is_mysql(connection.dialect.name) else None
+    if engine is not None:
+        raise Absent(f"{name} is kept by {engine}, which has no transactions", hint=f"ALTER TABLE {name} ENGINE = InnoDB")
     for column in needed:
         if column not in table.c:
             raise Absent(f"{name} has no column {column!r}; {near(column, table.c.keys())}", hint="mend key or columns")

@@ -1,6 +1,7 @@
 """Corrections straight into MariaDB: to the row of the key's own bytes, in UTC, never cut to fit, and never behind a lock for longer than allowed."""
 
 import contextlib
+import sys
 import threading
 import time
 from datetime import datetime
@@ -8,11 +9,15 @@ from typing import Any
 
 import pytest
 
-from recon.errors import BadSetting, DeliveryError
+from providers.sql import Sql
+from recon.errors import BadSetting, DeliveryError, Refused
+from recon.provider import Listing
 from recon.publishers.base import Outcome, OutcomeKind
 from recon.publishers.table import TablePublisher
+from recon.stores.factory import open_store
 from recon.testing.section import section
 from tests.integration.test_publisher_apply import kinds, message, publisher_of, sent
+from tests.providers.sections import section as provider_section
 from tests.servers.mariadb import PASSWORD, MariaServer, maria, mariadb
 
 __all__ = ["maria", "mariadb"]
@@ -130,6 +135,35 @@ def test_a_server_that_is_away_means_try_again(mariadb: MariaServer, maria: str)
         wrong.health()
     assert [one.kind for one in outcomes] == [OutcomeKind.RETRY] * 2
     assert "wr0ng-words" not in f"{outcomes} {caught.value} {caught.value.hint}"
+
+
+def test_a_table_without_transactions_is_refused(mariadb: MariaServer, maria: str) -> None:
+    """MyISAM would write half of what is taken back: told with the way out, and tried again once it is mended."""
+    mariadb.run("CREATE TABLE orders (id int PRIMARY KEY, status varchar(20)) ENGINE = MyISAM", url=maria)
+    with pytest.raises(DeliveryError, match="MyISAM, which has no transactions") as caught:
+        publisher_of(maria).health()
+    assert caught.value.hint == "ALTER TABLE orders ENGINE = InnoDB"
+    assert sent(maria, message("created", "1", OPEN))[0].kind is OutcomeKind.RETRY
+
+
+def test_the_driver_that_is_not_there_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Store, third party and publisher say which command installs it, before anything is connected."""
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    monkeypatch.setitem(sys.modules, "pymysql.constants", None)
+    for made in (
+        lambda: open_store(section("main", url="mysql://u:secret-words@h/d")),
+        lambda: publisher_of("mariadb://u:secret-words@h/d"),
+        lambda: list(
+            Sql(provider_section("providers.erp", {"url": "mysql://u:secret-words@h/d", "resources": {"o": {"table": "o"}}})).fetch(
+                Listing(resource="o")
+            )
+        ),
+    ):
+        with pytest.raises((BadSetting, Refused)) as caught:
+            made()
+        said = f"{caught.value} {caught.value.hint}"
+        assert 'pip install "nightly-recon[mysql]"' in said
+        assert "secret-words" not in said
 
 
 def test_the_table_of_events_is_refused_with_the_way_out() -> None:

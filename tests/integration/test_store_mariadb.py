@@ -131,6 +131,10 @@ def test_one_state_read_only_and_never_counted_in_the_middle(mariadb: MariaServe
         rest = scan.reader.read_all()
         assert (rest.num_rows, set(rest.column("v").to_pylist())) == (4900, {"old"})
         assert scan.duplicates(5) == []
+    mariadb.run("CREATE TABLE loose (id int, v text) ENGINE = MyISAM; CREATE VIEW seen AS SELECT id, v FROM many", url=maria)
+    for name, says in (("loose", "one statement: MyISAM has no transactions"), ("seen", "REPEATABLE READ READ ONLY (mariadb)")):
+        with store_of(maria).scan(selection(Table(name=name), "v")) as scan:
+            assert scan.isolation == says
     with pytest.raises(StoreMismatch, match="READ ONLY"):
         rows_of(store_of(maria), selection(Sql(text="SELECT id, v FROM many FOR UPDATE", key="id"), "v"))
 
