@@ -6,11 +6,13 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Engine,
     Select,
     String,
     TextClause,
+    bindparam,
     cast,
     column,
     create_engine,
@@ -29,6 +31,7 @@ from recon.clock import Clock
 from recon.duration import words_of
 from recon.errors import BadRequest, CursorExpired, Refused, Unreachable
 from recon.fetch.sql_rows import exact_postgres, exact_sqlite, records, twice
+from recon.stores import mysql
 from recon.stores.address import Address
 from recon.stores.query import chunks
 
@@ -60,9 +63,10 @@ class Sql:
     """Tables and queries of another database, each read whole from one snapshot.
 
     Settings: `url`, a SQLAlchemy URL or a reference; `max_lag`, how far a PostgreSQL replica may be behind (`"5m"`); `timeout`, for how long
-    PostgreSQL may work on one answer (`"5m"`); `page`, rows to a page;
+    PostgreSQL, MariaDB or MySQL may work on one answer (`"5m"`); `page`, rows to a page;
     a table `[….resources.NAME]` each with `table` (and `schema`) or `sql`, `key` (by default `id`) and `link`. On PostgreSQL the
-    transaction is REPEATABLE READ, READ ONLY, with a cursor of the server's; elsewhere it is one transaction as the database has it.
+    transaction is REPEATABLE READ, READ ONLY, with a cursor of the server's; on MariaDB and MySQL it is the same, streamed, and keys are
+    compared as bytes; elsewhere it is one transaction as the database has it.
 
     A record holds each column by its name: decimals and times as text, numbers and truth as themselves, JSON as it is. A row with
     bytes, NaN, infinity or a text that is none in it is unreadable. The proof of the end is that the query came to its end in its transaction, so a
@@ -124,6 +128,8 @@ class Sql:
             result = opened.enter_context(connection.execute(self._query(listing.resource)))
             names, count = self._names(listing.resource, result), 0
             previous: tuple[list[bytes], tuple[Unread, ...]] | None = None
+            if self._is_mysql:
+                opened.push(lambda *failed: mysql.let_go(connection) if failed[0] is not None else None)
             for rows in result.partitions(self._rows):
                 if previous is not None:
                     yield Page(items=previous[0], unread=previous[1], next={"rows": count}, bytes_read=sum(map(len, previous[0])))
@@ -144,7 +150,7 @@ class Sql:
                 result = connection.execute(self._query(resource, part))
                 names = self._names(resource, result)
                 found: dict[str, list[Any]] = {}
-                for row in result:
+                for row in result.all():
                     found.setdefault(str(row[names.index(key_column)]), []).append(row)
             yield from (_lookup(key, names, found.get(key, [])) for key in part)
         for key in sorted(set(keys).difference(*asked)):
@@ -156,6 +162,10 @@ class Sql:
             self._made = None
 
     # -- the database ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_mysql(self) -> bool:
+        return mysql.is_mysql(self._address.dialect)
 
     def _of(self, resource: str) -> Table:
         if resource not in self.catalogue:
@@ -175,22 +185,25 @@ class Sql:
             except ModuleNotFoundError as error:
                 drivername = address.url.drivername
                 msg = f"{self.name}: {drivername!r} needs the Python package {error.name!r}, which is not installed"
-                raise Refused(
-                    msg, hint=f"install it beside this program, or name another driver in url ({drivername}+DRIVER://…)"
-                ) from None
+                other = f"name another driver in url ({address.dialect}+DRIVER://…)"
+                raise Refused(msg, hint=f"install it beside this program ({address.installing(error.name)}), or {other}") from None
             except NoSuchModuleError:
                 msg = f"{self.name}: no driver here speaks {address.url.drivername!r}"
                 raise Refused(msg, hint="install the database's driver for SQLAlchemy, or correct url in the provider's table") from None
             exact = {"postgresql": exact_postgres, "sqlite": exact_sqlite}.get(address.dialect)
             if exact is not None:
                 event.listen(self._made, "connect", exact)
+            if self._is_mysql:
+                mysql.tune(self._made)
         return self._made
 
     def _driver_words(self) -> dict[str, Any]:
-        """What psycopg is told: a line that has died is known to be dead, and a server that takes no call is not waited for.
+        """What psycopg, PyMySQL and mysqlclient are told: a line that has died is known to be dead, and a server that takes no call is not waited for.
 
         https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS (read 2026-11)
         """
+        if self._is_mysql:
+            return mysql.words(connect=CONNECT_SECONDS, read=self._timeout)
         if self._address.dialect != "postgresql":
             return {}
         return {"connect_timeout": CONNECT_SECONDS, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
@@ -202,9 +215,13 @@ class Sql:
         options: dict[str, Any] = {"stream_results": True}
         if engine.dialect.name == "postgresql":
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        if self._is_mysql:
+            options |= {"isolation_level": "REPEATABLE READ"}
         with engine.connect().execution_options(**options) as connection:
             if engine.dialect.name == "sqlite":
                 connection.execute(text("pragma query_only = on"))
+            if self._is_mysql:
+                connection.exec_driver_sql(mysql.SNAPSHOT)
             if engine.dialect.name == "postgresql":
                 # A cursor of the server's is asked for a page at a time, so the bound is for a page, not for the list.
                 bound = {"ms": str(max(1, round(self._timeout * 1000)))}
@@ -233,8 +250,8 @@ class Sql:
         return names
 
     def _isolation(self, connection: Connection) -> str:
-        read_only = connection.dialect.name in {"postgresql", "sqlite"}
-        level = "repeatable read" if connection.dialect.name == "postgresql" else "transaction"
+        read_only = self._is_mysql or connection.dialect.name in {"postgresql", "sqlite"}
+        level = "repeatable read" if self._is_mysql or connection.dialect.name == "postgresql" else "transaction"
         return f"{level}{' transaction' if level != 'transaction' else ''}{', read only' if read_only else ''}"
 
     def _query(self, resource: str, keys: Sequence[str] | None = None) -> Select[Any]:
@@ -243,8 +260,11 @@ class Sql:
             text(_literal(f"({one.sql}\n) as listed")) if one.sql is not None else table(one.table or "", schema=one.schema)
         )
         query: Select[Any] = select(literal_column("*")).select_from(source)
+        if keys is None:
+            return query
         # As texts: what type the column has, the job's keys do not know.
-        return query if keys is None else query.where(cast(column(one.key), String).in_(list(keys)))
+        key: ColumnElement[Any] = cast(column(one.key), String)
+        return query.where((mysql.exact(key) if self._is_mysql else key).in_([bindparam(None, each, type_=String()) for each in keys]))
 
     @contextmanager
     def _faults(self, resource: str) -> Iterator[None]:
@@ -256,6 +276,12 @@ class Sql:
             said = self._address.scrub(error.orig)[:200] or type(error.orig).__name__
             # By its class, not by its name: what a driver derives from it (a query cancelled on a standby) passes as well.
             passing = isinstance(error, OperationalError | InterfaceError) and not any(words in said for words in OF_THE_QUERY)
+            number = mysql.code(error) if self._is_mysql else None
+            if number in mysql.ACCESS:
+                hint = "correct user, password or database in url of the provider, or grant its user SELECT"
+                raise Refused(f"{where}: the database lets nobody in by this url: {said}", hint=hint) from None
+            if number is not None:
+                passing = number in mysql.PASSING
             if error.connection_invalidated or passing:
                 raise Unreachable(f"{where}: the database gave no whole answer: {said}") from None
             raise Refused(f"{where}: the database refuses the query: {said}", hint="correct table, key or sql of the resource") from None

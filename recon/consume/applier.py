@@ -1,6 +1,7 @@
 """The application's end: corrections into its table, in any order and however often they come."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +22,8 @@ from recon.duration import seconds_of
 from recon.errors import StoreMismatch
 from recon.event import Event
 from recon.event.cloudevents import PREFIX, STRUCTURED
+from recon.stores.mysql import TURNED_AWAY as TURNED_AWAY_BY_MYSQL
+from recon.stores.mysql import code, is_mysql
 from recon.upsert.change import Change
 from recon.upsert.rows import Absent, Rows, reflected
 from recon.versions import Versions
@@ -335,19 +338,35 @@ class Applier:
                 self._guard(connection)
         for _ in range(TRIES - 1):
             try:
-                with self.engine.begin() as connection:
+                with self._begun() as connection:
                     return work(connection)
             except exc.DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) not in TURNED_AWAY:
+                if not _turned_away(error):
                     raise
-        with self.engine.begin() as connection:
+        with self._begun() as connection:
             return work(connection)
+
+    @contextmanager
+    def _begun(self) -> Iterator[Connection]:
+        with self.engine.begin() as connection:
+            if is_mysql(connection.dialect.name):
+                # For this transaction: each look is at the present, and no gap between rows is locked. https://mariadb.com/kb/en/set-transaction/
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            yield connection
 
 
 def _commits_by_itself(connection: Connection) -> bool:
     """Whether there are no transactions on it, by SQLAlchemy's options or the driver's."""
-    driver = connection.connection.dbapi_connection
+    driver: Any = connection.connection.dbapi_connection
+    if is_mysql(connection.dialect.name) and hasattr(driver, "get_autocommit") and driver.get_autocommit():
+        return True
     return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT" or getattr(driver, "autocommit", None) is True
+
+
+def _turned_away(error: exc.DBAPIError) -> bool:
+    """Whether another transaction was in the way."""
+    number = code(error)
+    return number in TURNED_AWAY_BY_MYSQL if number is not None else getattr(error.orig, "sqlstate", None) in TURNED_AWAY
 
 
 def _prefix(headers: Mapping[str, str]) -> str:

@@ -24,6 +24,7 @@ from recon.event import Event
 from recon.upsert.change import Unfit
 from recon.upsert.fault import unfit
 from recon.upsert.many import Unclear
+from recon.upsert.savepoint import savepoint
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Batch:
                 continue
             asked[number] = Asked(fact, prints_of(newest.raised.data)), newest.raised.partitionkey
         try:
-            with connection.begin_nested():
+            with savepoint(connection):
                 ruled = together.take(connection, [one for one, _ in asked.values()], at=self._taking.clock.now()) if asked else []
         except exc.DBAPIError as error:
             if not unfit(error):
@@ -151,7 +152,7 @@ class Singly:
         if item.event.partitionkey in self.stuck:
             return self.behind(item)
         try:
-            with connection.begin_nested():
+            with savepoint(connection):
                 return self.taking.event(connection, item.event, effect=self.effect, replayed=item.replayed)
         except exc.SQLAlchemyError:
             raise
@@ -189,7 +190,7 @@ def _locked(connection: Connection, together: Setwise, chunk: Sequence[Item]) ->
     """All rows in one order, so that two batches that share some do not lock each other out; without, they would be tried again."""
     keys = {key for item in chunk if isinstance(key := item.event.data.get("key"), str)}
     try:
-        with connection.begin_nested():
+        with savepoint(connection):
             together.lock(connection, keys)
     except Unclear:
         return

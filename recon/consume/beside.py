@@ -13,6 +13,7 @@ from recon.clock import iso, parse_iso
 from recon.consume.ruling import Fact, Mark
 from recon.consume.tables import KEY_CHARACTERS, Tables
 from recon.event import Event
+from recon.upsert.savepoint import savepoint
 
 _KEY: Any = bindparam("item")
 _KEYS: Any = bindparam("items", expanding=True)
@@ -193,7 +194,7 @@ class DeadLetters:
         text = msgspec.json.encode({_writable(name): _writable(value) for name, value in headers.items()}, order="sorted").decode()
         row = {"consumer": self._consumer, "digest": digest, "body": body, "headers": text, "at": at, **named}
         try:
-            with connection.begin_nested():
+            with savepoint(connection):
                 connection.execute(t.insert().values(row))
         except exc.IntegrityError:
             connection.execute(t.update().where(same).values(named))

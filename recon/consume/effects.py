@@ -18,6 +18,7 @@ from recon.consume.guard import Guard, Taken
 from recon.consume.order import moment_of
 from recon.consume.ruling import Fact, Ruling
 from recon.event import Event
+from recon.stores.mysql import PASSING, code
 
 Effect = Callable[[Connection, Event], Any]
 """A side effect of the application's own, in the transaction that applies its event."""
@@ -131,8 +132,11 @@ def _of_the_database(connection: Connection, error: exc.SQLAlchemyError) -> bool
     """Whether it is gone or busy; else the effect's own statement is wrong."""
     if connection.invalidated or not isinstance(error, exc.OperationalError | exc.InterfaceError):
         return connection.invalidated
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    return code is None or code & 0xFF != SQLITE_ERROR
+    number = code(error)
+    if number is not None:  # MySQL's drivers call a wrong column operational as well.
+        return number in PASSING
+    sqlite = getattr(error.orig, "sqlite_errorcode", None)
+    return sqlite is None or sqlite & 0xFF != SQLITE_ERROR
 
 
 def words_about(error: Exception) -> str:

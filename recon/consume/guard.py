@@ -3,20 +3,23 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, func, select, text
+from sqlalchemy.dialects.mysql import insert
 
-from recon.consume.beside import Conflicts, Marks
+from recon.consume.beside import Conflicts, Marks, short
 from recon.consume.order import newer, wired
 from recon.consume.ruling import Fact, Mark, Row, Ruled, Ruling, over_nothing, over_row, remembered
 from recon.consume.tables import Tables
+from recon.stores.mysql import is_mysql
 from recon.upsert.change import Conflict
 from recon.upsert.rows import Rows, differing, moved
 
 INSERT_TRIES = 3
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Found = tuple[Mapping[str, Any] | None, Mark | None]
 
 
@@ -40,6 +43,7 @@ class Guard:
         self.target = rows.table.fullname
         self.marks = Marks(tables, self.target)
         self.conflicts = Conflicts(tables, self.target)
+        self._tables = tables
         self._nothing = tables.inbox.update().where(text("1 = 0")).values(id=tables.inbox.c.id)
 
     def begin(self, connection: Connection) -> None:
@@ -111,7 +115,19 @@ class Guard:
             # There is no row to lock: the key itself is, so that nobody writes behind a tombstone that is being set.
             connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(self.name_of(change.key), 0))))
             row = self.rows.current(connection, change.key, names)
+        if row is None and is_mysql(connection.dialect.name):
+            self._lock_key(connection, change.key)
+            row = self.rows.current(connection, change.key, names)
         return row, self.marks.read(connection, change.key)
+
+    def _lock_key(self, connection: Connection, key: str) -> None:
+        """On MySQL, whose locks by name do not end with a transaction: a mark is made and taken back, and whoever makes the same one waits."""
+        marks = self._tables.marks
+        which = {"target": f"lock {self.target}", "key": short(key)}
+        connection.execute(
+            insert(marks).values(**which, bound=False, deleted=False, at=EPOCH).on_duplicate_key_update(bound=False),
+        )
+        connection.execute(marks.delete().where(marks.c.target == which["target"], marks.c.key == which["key"]))
 
     def _write(self, connection: Connection, fact: Fact, row: Mapping[str, Any] | None, *, brings: str | None) -> bool:
         """False where another session's row is there by now."""
@@ -122,7 +138,7 @@ class Guard:
         signed = self.signed(brings)
         if row is None:
             return self.rows.insert(connection, change.key, {**change.wanted, **signed})
-        self.rows.update(connection, change.key, {**differing(change, row), **signed})
+        self.rows.update(connection, change.key, {**differing(change, row), **signed}, told=change.wanted)
         return True
 
     def name_of(self, key: str) -> str:

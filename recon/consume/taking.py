@@ -16,6 +16,7 @@ from recon.event import Event, decode
 from recon.event.cloudevents import STRUCTURED
 from recon.upsert.change import Conflict, Unfit
 from recon.upsert.fault import unfit
+from recon.upsert.savepoint import savepoint
 from recon.versions import UnknownVersion, Versions
 
 STRUCTURED_HEADERS = {"content-type": STRUCTURED}
@@ -58,7 +59,7 @@ class Taking:
         try:
             newest = self.raised(event)
             fact = self.fact(guard, newest)
-            with connection.begin_nested():
+            with savepoint(connection):
                 taken = guard.take(connection, fact, prints=prints_of(newest.raised.data), at=self.clock.now())
         except Conflict as error:
             taken = Taken(Ruling.CONFLICT, str(error))
@@ -98,7 +99,7 @@ class Taking:
         guard.begin(connection)
         fact, now = fact_in(guard), self.clock.now()
         try:
-            with connection.begin_nested():
+            with savepoint(connection):
                 taken = guard.take(connection, fact, prints=(None, None), at=now)
         except Conflict as error:
             taken = Taken(Ruling.CONFLICT, str(error))

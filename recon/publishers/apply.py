@@ -9,14 +9,22 @@ from sqlalchemy import Connection, exc
 
 from recon.errors import DeliveryError
 from recon.publishers.base import Capabilities, Message, Outcome, OutcomeKind
-from recon.publishers.database import Database, Late
+from recon.publishers.database import DIALECTS, Database, Late
 from recon.publishers.rounds import in_rounds
 from recon.section import Section
+from recon.stores.address import MYSQL
+from recon.stores.mysql import DEADLOCK, code
 from recon.upsert.change import Change, Conflict, Unfit
 from recon.upsert.rows import Absent, Rows, differing, moved, reflected
 
 HEALTH_SECONDS = 10.0
 INSERT_TRIES = 3
+TRIES = 10
+PAUSE_SECONDS = 0.005
+
+
+class TurnedAway(Exception):
+    """Two transactions waited for each other, and this one was ended."""
 
 
 class ApplyPublisher:
@@ -32,7 +40,7 @@ class ApplyPublisher:
 
     def __init__(self, section: Section) -> None:
         self.name = section.name
-        self.database = Database(section)
+        self.database = Database(section, dialects=(*DIALECTS, *MYSQL))
         self.table_name: str = section.text("table")
         self.schema: str | None = section.text("schema", None)
         self.key: str = section.text("key", "id")
@@ -87,7 +95,16 @@ class ApplyPublisher:
         return self._rows
 
     def _one(self, connection: Connection, rows: Rows, message: Message, until: float) -> Outcome:
-        """One event in a transaction of its own."""
+        """One event in a transaction of its own; a new one where it met another's on MariaDB, which ends one of the two, and there is time."""
+        for tried in range(1, TRIES):
+            try:
+                return self._once(connection, rows, message, until)
+            except TurnedAway:
+                time.sleep(min(PAUSE_SECONDS * tried, max(0.0, until - time.monotonic())))
+        return self._once(connection, rows, message, until, last=True)
+
+    def _once(self, connection: Connection, rows: Rows, message: Message, until: float, *, last: bool = False) -> Outcome:
+        """Raises TurnedAway, unless this is the `last` time."""
         committing = False
         try:
             change = _change(rows, message)
@@ -104,6 +121,8 @@ class ApplyPublisher:
         except Late as error:
             return self.database.outcome(error)
         except exc.SQLAlchemyError as error:
+            if not last and not committing and code(error) == DEADLOCK:
+                raise TurnedAway from error
             outcome = self.database.outcome(error)
             if committing and outcome.kind is not OutcomeKind.REJECTED:
                 return Outcome(kind=OutcomeKind.UNKNOWN, reason=f"the commit was not answered: {outcome.reason}")
@@ -143,7 +162,7 @@ def _written(connection: Connection, rows: Rows, change: Change, row: Mapping[st
     if change.op == "deleted":
         rows.delete(connection, change.key)
     else:
-        rows.update(connection, change.key, values)
+        rows.update(connection, change.key, values, told=change.wanted)
     return True
 
 

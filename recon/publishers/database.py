@@ -1,7 +1,8 @@
 """What the publishers that write into a database share: the connection, and what a failure means for the events under way."""
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
@@ -11,8 +12,10 @@ from sqlalchemy.pool import NullPool
 
 from recon.errors import DeliveryError
 from recon.publishers.base import Outcome, OutcomeKind
+from recon.publishers.extra import needs
 from recon.section import Section
-from recon.stores.address import Address
+from recon.stores.address import MYSQL, Address
+from recon.stores.mysql import is_mysql, tune, words
 from recon.upsert.fault import unfit
 
 DIALECTS = ("postgresql", "sqlite")
@@ -37,17 +40,28 @@ class Late(Exception):
 class Database:
     """A user's database, written to. One connection per `publish`; every wait is bounded by the deadline."""
 
-    def __init__(self, section: Section) -> None:
+    def __init__(self, section: Section, *, dialects: Sequence[str] = DIALECTS) -> None:
+        """Raises BadSetting for a database that is none of `dialects`, or whose driver is not there."""
         self.name = section.name
         self.address = Address.of(section)
-        if self.address.dialect not in DIALECTS:
-            raise section.bad("url", f"this publisher writes to PostgreSQL and SQLite, not to {self.address.dialect}")
+        if self.address.dialect not in dialects:
+            more = ", MariaDB and MySQL" if MYSQL[0] in dialects else ""
+            places = f"PostgreSQL{',' if more else ' and'} SQLite{more}"
+            hint = 'type = "apply" writes corrections into a table there' if self.is_mysql and not more else None
+            raise section.bad("url", f"this publisher writes to {places}, not to {self.address.dialect}", hint=hint)
+        if self.is_mysql and self.address.engine_url.get_driver_name() == "pymysql":
+            needs(section, "pymysql", "mysql")
         self.connect_timeout: float = section.duration("connect_timeout", 10.0)
 
     @property
     def is_postgres(self) -> bool:
-        """Whether it is PostgreSQL; else it is SQLite."""
+        """Whether it is PostgreSQL."""
         return self.address.dialect == "postgresql"
+
+    @property
+    def is_mysql(self) -> bool:
+        """Whether it is MariaDB or MySQL."""
+        return is_mysql(self.address.dialect)
 
     @contextmanager
     def connected(self, until: float) -> Iterator[Connection]:
@@ -69,6 +83,10 @@ class Database:
             milliseconds = max(1, round(left * 1000))
             for word in ("statement_timeout", "lock_timeout"):
                 connection.execute(text(f"SET LOCAL {word} = {milliseconds}"))
+        elif self.is_mysql:
+            connection.execute(text(f"SET innodb_lock_wait_timeout = {math.ceil(left)}"))
+            if getattr(connection.dialect, "is_mariadb", False):
+                connection.execute(text(f"SET max_statement_time = {left:.3f}"))
         else:
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # Read and write are one step: nobody writes in between.
         try:
@@ -99,6 +117,7 @@ class Database:
     def _engine(self, until: float) -> Engine:
         seconds = max(LEAST_SECONDS, min(self.connect_timeout, until - time.monotonic()))
         arguments: dict[str, Any]
+        options: dict[str, Any] = {}
         if self.is_postgres:
             arguments = {
                 "connect_timeout": max(2, round(seconds)),
@@ -106,6 +125,10 @@ class Database:
                 "prepare_threshold": None,
                 **LIVENESS,
             }
+        elif self.is_mysql:
+            arguments = words(connect=seconds, read=math.ceil(until - time.monotonic()) + 1)
+            options["isolation_level"] = "READ COMMITTED"  # Each look is at the present, and no gap between rows is locked.
         else:
             arguments = {"timeout": seconds, "isolation_level": None}
-        return create_engine(self.address.engine_url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)
+        engine = create_engine(self.address.engine_url, poolclass=NullPool, connect_args=arguments, hide_parameters=True, **options)
+        return tune(engine, strict=True) if self.is_mysql else engine

@@ -12,6 +12,8 @@ from recon.secret import MASK
 from recon.section import Section
 
 POSTGRES = ("postgresql", "postgres")
+MYSQL = ("mysql", "mariadb")
+"""What SQLAlchemy calls the dialect of both."""
 SECRET_KEY = re.compile(r"pass|pwd|secret|token", re.IGNORECASE)
 SHORTEST_SECRET = 3
 
@@ -56,9 +58,22 @@ class Address:
 
     @property
     def engine_url(self) -> URL:
-        """The URL for SQLAlchemy: PostgreSQL goes through psycopg whatever driver the URL names, SQLite through sqlite3."""
+        """The URL for SQLAlchemy: PostgreSQL goes through psycopg whatever driver the URL names, SQLite through sqlite3.
+
+        MySQL and MariaDB go through PyMySQL where the URL names no driver, and in UTF-8: in a narrower set the server would write `?` for
+        what the set has not.
+        """
         drivers = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite+pysqlite"}
-        return self._url.set(drivername=drivers.get(self.dialect, self._url.drivername))
+        url = self._url.set(drivername=drivers.get(self.dialect, self._url.drivername))
+        if self.dialect not in MYSQL:
+            return url
+        if "+" not in url.drivername:
+            url = url.set(drivername=f"{url.drivername}+pymysql")
+        return url.update_query_dict({"charset": "utf8mb4"}) if url.get_driver_name() in {"pymysql", "mysqldb"} else url
+
+    def installing(self, module: str | None) -> str:
+        """The command that installs a driver which is not there."""
+        return 'pip install "nightly-recon[mysql]"' if module == "pymysql" else f"pip install {module}"
 
     @property
     def path(self) -> Path:

@@ -77,7 +77,7 @@ def _general(section: Section, address: "Address") -> Store:
         hint = "SQLAlchemy lists its dialects at https://docs.sqlalchemy.org/en/20/dialects/; some are packages of their own to install"
         raise section.bad("url", f"nothing here speaks {address.url.drivername!r}", hint=hint) from None
     except ModuleNotFoundError as error:
-        hint = f"install it beside this program: pip install {error.name}"
+        hint = f"install it beside this program: {address.installing(error.name)}"
         raise section.bad(
             "url", f"{address.url.drivername!r} needs the Python package {error.name!r}, which is not installed", hint=hint
         ) from None

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from recon.errors import StoreMismatch
+from recon.errors import StoreError, StoreMismatch
 from recon.job import Sql
 from recon.section import Section
+from recon.stores.address import MYSQL
 from recon.stores.base import Scan, Selection, Store, StoreHealth
+from recon.stores.fold_words import NO_JSON, Words
 from recon.versions import Versions
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ VERSION, DATA = "recon_version", "recon_data"
 LOOKED_AT = 1_000
 """In so many of the newest events the doctor looks for each field."""
 
-DIALECTS = ("postgresql", "sqlite")
+DIALECTS = ("postgresql", "sqlite", *MYSQL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ class Log:
     def of(cls, section: Section, dialect: str) -> "Log":
         """What a table of recon.toml says. Raises BadSetting."""
         if dialect not in DIALECTS:
-            raise section.bad("type", f'"fold" reads PostgreSQL and SQLite, not {dialect}')
+            raise section.bad("type", f'"fold" reads PostgreSQL, SQLite and MariaDB, not {dialect}')
         op: str = section.text("op", "type")
         deleted = section.typed("deleted", list, ["deleted"], words='a list of texts, such as ["order.deleted"]')
         if not all(isinstance(one, str) for one in deleted):
@@ -100,7 +102,7 @@ class FoldStore:
 
     @contextmanager
     def scan(self, selection: Selection) -> Iterator[Scan]:
-        with self.inner.scan(self._folded(selection)) as scan:
+        with self._readable(selection), self.inner.scan(self._folded(selection)) as scan:
             raising = self._raising(selection)
             if raising is None:
                 yield scan
@@ -113,7 +115,8 @@ class FoldStore:
                 yield replace(scan, reader=watch.reader(schema, (raising.batch(raw, schema) for raw in scan.reader)))
 
     def get_many(self, selection: Selection, keys: Sequence[str]) -> "pa.Table":
-        found = self.inner.get_many(self._folded(selection), keys)
+        with self._readable(selection):
+            found = self.inner.get_many(self._folded(selection), keys)
         raising = self._raising(selection)
         if raising is None:
             return found
@@ -121,6 +124,18 @@ class FoldStore:
 
         schema = raising.schema(found.schema)
         return pa.Table.from_batches([raising.batch(raw, schema) for raw in found.to_batches()], schema)
+
+    @contextmanager
+    def _readable(self, selection: Selection) -> Iterator[None]:
+        """An event that is no JSON is told as such where the database has only a number for it."""
+        try:
+            yield
+        except StoreError as error:
+            if Words(self.dialect).mysql and NO_JSON in error.message:
+                hint = "mend the event; nothing was inferred from the rest"
+                msg = f"store {self.name}: {self._title(selection)}: an event is no JSON in its column {self.log.data}"
+                raise StoreMismatch(msg, hint=hint) from None
+            raise
 
     def _raising(self, selection: Selection) -> "Raising | None":
         """What raises the events of a log of several versions."""
@@ -163,7 +178,7 @@ class FoldStore:
         kept = f" WHERE {' AND '.join(wanted)}" if wanted else ""
         newest = f"SELECT * FROM {self._events(selection, words)} AS l{kept}"
         newest += f" ORDER BY l.{words.name(self.log.position)} DESC LIMIT {LOOKED_AT}"
-        text = f"SELECT 'x' AS key, count(*) AS recon_events{''.join(f', {count}' for count in counts)} FROM ({newest}) AS l"
+        text = f"SELECT 'x' AS {words.key}, count(*) AS recon_events{''.join(f', {count}' for count in counts)} FROM ({newest}) AS l"
         columns = {one: (one, None) for one in ("recon_events", *names)}
         asked = Selection(relation=Folded(text=text, params=selection.relation.params, title=self._title(selection)), columns=columns)
         with self.inner.scan(asked) as scan:
@@ -184,11 +199,11 @@ class FoldStore:
         relation = Folded(text=text, key="key", params=selection.relation.params, title=self._title(selection))
         return Selection(relation=relation, columns={name: (name, None) for name in names}, key_kind=selection.key_kind)
 
-    def _raw(self, selection: Selection, words: "Words", row: str) -> Iterator[str]:
+    def _raw(self, selection: Selection, words: Words, row: str) -> Iterator[str]:
         """The event as it stands, its version and what is an expression: the fields are taken out here."""
         assert self.log.version is not None
         yield f"{row}.{words.name(self.log.version)} AS {VERSION}"
-        yield f"CAST({row}.{words.name(self.log.data)} AS TEXT) AS {DATA}"
+        yield f"{words.written(f'{row}.{words.name(self.log.data)}')} AS {DATA}"
         yield from (f"({said}) AS {words.name(name)}" for name, (column, said) in selection.columns.items() if column is None)
 
     def _title(self, selection: Selection) -> str:
@@ -202,7 +217,7 @@ class FoldStore:
         assert column is not None
         return (*self.log.state, *column.split("."))
 
-    def _events(self, selection: Selection, words: "Words") -> str:
+    def _events(self, selection: Selection, words: Words) -> str:
         """The log as a relation in brackets."""
         relation = selection.relation
         if isinstance(relation, Sql):
@@ -211,26 +226,26 @@ class FoldStore:
         table = words.name(relation.name) if relation.schema is None else f"{words.name(relation.schema)}.{words.name(relation.name)}"
         return f"(SELECT * FROM {table}{f' WHERE ({relation.where}{chr(10)})' if relation.where else ''})"
 
-    def _not_deleted(self, words: "Words", row: str) -> str:
+    def _not_deleted(self, words: Words, row: str) -> str:
         assert self.log.op is not None
         op = f"{row}.{words.name(self.log.op)}"
-        return f"({op} IS NULL OR {op} NOT IN ({', '.join(map(words.text, self.log.deleted))}))"
+        return f"({op} IS NULL OR {words.exactly(op)} NOT IN ({', '.join(map(words.text, self.log.deleted))}))"
 
-    def _columns(self, selection: Selection, words: "Words", row: str) -> Iterator[str]:
+    def _columns(self, selection: Selection, words: Words, row: str) -> Iterator[str]:
         data = words.json(f"{row}.{words.name(self.log.data)}")
         for name, (column, expression) in selection.columns.items():
             value = words.value(data, self._path(selection, name)) if column is not None else f"({expression})"
             yield f"{value} AS {words.name(name)}"
 
-    def _replaced(self, selection: Selection, words: "Words", columns: Sequence[str]) -> str:
+    def _replaced(self, selection: Selection, words: Words, columns: Sequence[str]) -> str:
         """The newest event of each key has the whole state, unless it removes the key."""
         key, position = words.name(selection.relation.key), words.name(self.log.position)
-        newest = f"rank() OVER (PARTITION BY l.{key} ORDER BY l.{position} DESC NULLS LAST) AS recon_rank"
+        newest = f"rank() OVER (PARTITION BY {words.apart(f'l.{key}')} ORDER BY l.{position} {words.newest_first}) AS recon_rank"
         events = f"SELECT l.*, {newest} FROM {self._events(selection, words)} AS l"
         kept = f" AND {self._not_deleted(words, 'f')}" if self.removes else ""
-        return f"SELECT f.{key} AS key{''.join(f', {one}' for one in columns)} FROM ({events}) AS f WHERE f.recon_rank = 1{kept}"
+        return f"SELECT f.{key} AS {words.key}{''.join(f', {one}' for one in columns)} FROM ({events}) AS f WHERE f.recon_rank = 1{kept}"
 
-    def _merged(self, selection: Selection, words: "Words") -> str:
+    def _merged(self, selection: Selection, words: Words) -> str:
         """Each member of the state as the newest event has it that has it at all, since the key was last removed."""
         odd = next((name for name, (column, _) in selection.columns.items() if column is None), None)
         if odd is not None:
@@ -241,62 +256,17 @@ class FoldStore:
         since = ""
         if self.removes:
             removed = f"CASE WHEN NOT {self._not_deleted(words, 'l')} THEN l.{position} END"
-            events = f"SELECT l.*, max({removed}) OVER (PARTITION BY l.{key}) AS recon_end FROM {self._events(selection, words)} AS l"
+            events = f"SELECT l.*, max({removed}) OVER (PARTITION BY {words.apart(f'l.{key}')}) AS recon_end FROM {self._events(selection, words)} AS l"
             since = f" WHERE e.recon_end IS NULL OR e.{position} > e.recon_end"
         data = words.json(f"e.{words.name(self.log.data)}")
-        newest = f"PARTITION BY e.{key} ORDER BY "
+        newest = f"PARTITION BY {words.apart(f'e.{key}')} ORDER BY "
         columns = []
         for name in selection.columns:
             path = self._path(selection, name)
-            there = f"CASE WHEN {words.present(data, path[: len(self.log.state) + 1])} THEN 0 ELSE 1 END, e.{position} DESC NULLS LAST"
+            there = f"CASE WHEN {words.present(data, path[: len(self.log.state) + 1])} THEN 0 ELSE 1 END, e.{position} {words.newest_first}"
             columns.append(f"first_value({words.value(data, path)}) OVER ({newest}{there}) AS {words.name(name)}")
-        rank = f"rank() OVER ({newest}e.{position} DESC NULLS LAST) AS recon_rank"
-        inner = f"SELECT e.{key} AS key, {rank}{''.join(f', {one}' for one in columns)} FROM ({events}) AS e{since}"
-        return f"SELECT key{''.join(f', {words.name(name)}' for name in selection.columns)} FROM ({inner}) AS g WHERE g.recon_rank = 1"
-
-
-class Words:
-    """What a dialect calls things."""
-
-    def __init__(self, dialect: str) -> None:
-        from sqlalchemy.dialects import postgresql, sqlite
-
-        self.postgres = dialect == "postgresql"
-        made = postgresql.dialect() if self.postgres else sqlite.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy types no dialect's constructor.
-        self._quote = made.identifier_preparer.quote_identifier
-
-    def name(self, name: str) -> str:
-        """A column or table, quoted; a colon in it is none of a parameter."""
-        return str(self._quote(name)).replace(":", "\\:")
-
-    def text(self, text: str) -> str:
-        """A text as a literal."""
-        return "'" + text.replace("'", "''").replace(":", "\\:") + "'"
-
-    def json(self, column: str) -> str:
-        """The event's data as JSON, whatever the column is declared as."""
-        return f"CAST({column} AS {'jsonb' if self.postgres else 'TEXT'})"
-
-    def value(self, data: str, path: Sequence[str]) -> str:
-        """What stands there, as text with all its digits; null where nothing does."""
-        where = self._where(path)
-        if self.postgres:
-            return f"{data} #>> {where}"
-        # A number's own text, not the number: SQLite would make a double of 1.10.
-        return f"CASE json_type({data}, {where}) WHEN 'text' THEN json_extract({data}, {where}) WHEN 'null' THEN NULL ELSE {data} -> {where} END"
-
-    def present(self, data: str, path: Sequence[str]) -> str:
-        """Whether something stands there, null included."""
-        where = self._where(path)
-        return f"{data} #> {where} IS NOT NULL" if self.postgres else f"json_type({data}, {where}) IS NOT NULL"
-
-    def _where(self, path: Sequence[str]) -> str:
-        odd = next((part for part in path if not self.postgres and ('"' in part or "\\" in part)), None)
-        if odd is not None:
-            msg = f"a member called {odd!r} cannot be named in a path of SQLite's"
-            raise StoreMismatch(msg, hint="give the field an expression= instead of a column=")
-        quoted = ['"' + part.replace("\\", "\\\\").replace('"', '\\"') + '"' for part in path]
-        if self.postgres:
-            return self.text("{" + ",".join(quoted) + "}")
-        steps = (f"[{part}]" if part.isdigit() else f".{name}" for part, name in zip(path, quoted, strict=True))
-        return self.text("$" + "".join(steps))
+        rank = f"rank() OVER ({newest}e.{position} {words.newest_first}) AS recon_rank"
+        inner = f"SELECT e.{key} AS {words.key}, {rank}{''.join(f', {one}' for one in columns)} FROM ({events}) AS e{since}"
+        return (
+            f"SELECT {words.key}{''.join(f', {words.name(name)}' for name in selection.columns)} FROM ({inner}) AS g WHERE g.recon_rank = 1"
+        )

@@ -15,6 +15,7 @@ from recon.job import Scalar, Sql, Table
 from recon.kind import Integer as IntegerKind
 from recon.kind import Text as TextKind
 from recon.stores.base import Selection
+from recon.stores.mysql import exact, is_mysql
 
 KEYS_AT_ONCE = 500
 """How many keys one by-key statement carries; SQLite of old takes 999 parameters at most."""
@@ -70,7 +71,7 @@ class Query:
     def duplicates(self, limit: int, render: Shape | None = None) -> Select[Any]:
         """Keys that come more than once, as text and count; `render` is how the dialect writes a key as text."""
         key = self.expression("key")
-        written = self.folded(render(key) if render else cast(key, Text()))
+        written = self.compared(self.folded(render(key) if render else cast(key, Text())))
         often = func.count().label("n")
         counted = self._from(written.label("key"), often).where(key.is_not(None)).group_by(written)
         return counted.having(func.count() > 1).order_by(func.count().desc(), written).limit(limit)
@@ -86,6 +87,10 @@ class Query:
             written = func.trim(written) if kind.trim else written
             written = func.lower(written) if kind.case == "fold" else written
         return written
+
+    def compared(self, written: ColumnElement[Any]) -> ColumnElement[Any]:
+        """A key's text as it is compared: by its bytes, where the database's own comparison would fold it."""
+        return exact(written) if is_mysql(self.dialect.name) else written
 
     @property
     def exact_key(self) -> bool:

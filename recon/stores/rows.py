@@ -9,6 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import types
+from sqlalchemy.dialects.mysql import BIT
+
+from recon.stores.mysql import bits
 
 LOOSE = {"sqlite", "mysql", "mariadb"}
 """Dialects whose declared times promise nothing: SQLite types each value, MySQL has 0000-00-00. They come as text there."""
@@ -64,6 +67,8 @@ def column_for(declared: Any, dialect: str) -> Column:  # noqa: PLR0911 -- A ret
     """The column for a declared SQL type; whatever is not declared, or not kept to by the dialect, comes as text."""
     if declared is None or dialect == "sqlite":
         return TEXT
+    if isinstance(declared, BIT):
+        return Column(pa.bool_(), _bit) if declared.length in {None, 1} else Column(pa.string(), _bits)
     match declared:
         case types.Boolean():
             return Column(pa.bool_(), bool)
@@ -81,6 +86,14 @@ def column_for(declared: Any, dialect: str) -> Column:  # noqa: PLR0911 -- A ret
             return Column(pa.date32(), _day)
         case _:
             return TEXT
+
+
+def _bit(value: Any) -> bool:
+    return bool(bits(value))
+
+
+def _bits(value: Any) -> str:
+    return str(bits(value))
 
 
 def _day(value: date) -> date:

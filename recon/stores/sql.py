@@ -7,12 +7,28 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Connection, Engine, Text, bindparam, cast, create_engine, event, exc, inspect, literal_column, types
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Engine,
+    String,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    create_engine,
+    event,
+    exc,
+    inspect,
+    literal_column,
+    true,
+    types,
+)
 from sqlalchemy.pool import NullPool
 
 from recon.errors import StoreError, StoreMismatch, StoreUnreachable
 from recon.job import Table
-from recon.stores import faults
+from recon.stores import faults, mysql
 from recon.stores.address import Address
 from recon.stores.base import Scan, Selection, StoreHealth
 from recon.stores.postgres_faults import translate
@@ -22,8 +38,8 @@ from recon.stores.rows import Column, column_for
 
 LEVELS: Mapping[str, tuple[str, str | None]] = {
     "postgresql": ("REPEATABLE READ", None),
-    "mysql": ("REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"),
-    "mariadb": ("REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"),
+    "mysql": ("REPEATABLE READ", mysql.SNAPSHOT),
+    "mariadb": ("REPEATABLE READ", mysql.SNAPSHOT),
     "oracle": ("SERIALIZABLE", None),
     "mssql": ("SNAPSHOT", None),
     "sqlite": ("SERIALIZABLE", "BEGIN"),
@@ -38,7 +54,10 @@ NOW: Mapping[str, str] = {
     "mssql": "SELECT SYSUTCDATETIME()",
     "sqlite": "SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')",
 }
-TIMEOUT_WORD = {"psycopg": "connect_timeout", "pymysql": "connect_timeout", "mysqldb": "connect_timeout", "pysqlite": "timeout"}
+TIMEOUT_WORD = {"psycopg": "connect_timeout", "pysqlite": "timeout"}
+
+STREAMING = "recon_streaming"
+"""What a connection's `info` says while it is busy with rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +114,7 @@ class SqlStore:
         with self._transaction(query) as (connection, isolation):
             with self._translated(query):
                 shaped, now = self._shape(connection, query), self._now(connection)
+                state = self._told(connection, query, isolation)
             watch = Watch(lambda error: self._fault(error, query, reading=True))
             # What the caller does inside is not translated: its errors are its own.
             with watch.held():
@@ -102,7 +122,7 @@ class SqlStore:
                     reader=watch.reader(shaped.schema, self._rows(connection, shaped, query.select(shaped.shapes))),
                     key_unique=shaped.unique,
                     duplicates=lambda limit: self._duplicates(connection, query, limit),
-                    isolation=isolation,
+                    isolation=state,
                     taken_at=now,
                 )
 
@@ -137,8 +157,9 @@ class SqlStore:
                     detail, fine = self._fault(error, query).message, False
             version = ".".join(str(part) for part in getattr(connection.dialect, "server_version_info", None) or ())
             now = datetime.now(UTC) if not fine else self._now(connection)
-        server = f"{self.address.dialect} {version}".strip()
-        return StoreHealth(server=server, user=self.address.url.username, writable=None, now=now, readable_columns=fine, detail=detail)
+            writable = mysql.writable(connection) if mysql.is_mysql(self.address.dialect) else None
+            server = f"{mysql.product(connection.dialect)} {version}".strip()
+        return StoreHealth(server=server, user=self.address.url.username, writable=writable, now=now, readable_columns=fine, detail=detail)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -149,6 +170,8 @@ class SqlStore:
         url = self.address.engine_url
         word = TIMEOUT_WORD.get(url.get_driver_name())
         arguments: dict[str, Any] = {word: max(2, round(self.limits.connect_timeout))} if word else {}
+        if word is None and mysql.is_mysql(self.address.dialect):
+            arguments.update(mysql.words(connect=self.limits.connect_timeout))
         arguments.update(self.limits.options)
         if self.address.dialect == "sqlite":
             url = url.set(database=f"file:{self.address.path}", query={"mode": "ro", "uri": "true"})
@@ -156,7 +179,7 @@ class SqlStore:
         engine = create_engine(url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)
         if self.address.dialect == "postgresql":
             event.listen(engine, "connect", _json_as_text)
-        return engine
+        return mysql.tune(engine) if mysql.is_mysql(self.address.dialect) else engine
 
     @contextmanager
     def _transaction(self, query: Query | None) -> Iterator[tuple[Connection, str]]:
@@ -164,13 +187,18 @@ class SqlStore:
             connection = self._engine.connect()
         except exc.DBAPIError as error:
             words = self.address.scrub(error.orig)
-            raise StoreUnreachable(
-                f"{self._label}: no connection to {self.address}: {words}", hint="check the store's url, and that the server runs"
-            ) from None
+            hint = "check the store's url, and that the server runs"
+            if mysql.is_mysql(self.address.dialect) and mysql.code(error) in mysql.ACCESS:
+                hint = "check user, password and database in the store's url, and the user's rights"
+            raise StoreUnreachable(f"{self._label}: no connection to {self.address}: {words}", hint=hint) from None
         with connection:
             with self._translated(query):
                 isolation = self._begin(connection)
-            yield connection, isolation
+            try:
+                yield connection, isolation
+            finally:
+                if not connection.invalidated and connection.info.get(STREAMING):
+                    mysql.let_go(connection)
 
     @contextmanager
     def _translated(self, query: Query | None) -> Iterator[None]:
@@ -191,10 +219,22 @@ class SqlStore:
             connection.exec_driver_sql("PRAGMA query_only = ON")
         if statement is not None:
             connection.exec_driver_sql(statement)
+        called = mysql.product(connection.dialect)
         read_only = " READ ONLY" if dialect in {"postgresql", "mysql", "mariadb", "sqlite"} else ""
         if level is None:
-            return f"one transaction at {connection.get_isolation_level()}: each statement is one state, {dialect} promises no more"
-        return f"{level}{read_only} ({dialect})"
+            return f"one transaction at {connection.get_isolation_level()}: each statement is one state, {called} promises no more"
+        return f"{level}{read_only} ({called})"
+
+    def _told(self, connection: Connection, query: Query, isolation: str) -> str:
+        """The isolation, unless the table's own engine has none."""
+        relation = query.selection.relation
+        if not isinstance(relation, Table) or not mysql.is_mysql(connection.dialect.name):
+            return isolation
+        try:
+            engine = mysql.loose_engine(inspect(connection).get_table_options(relation.name, schema=relation.schema))
+        except exc.NoSuchTableError:  # A view has none.
+            return isolation
+        return f"one statement: {engine} has no transactions" if engine else isolation
 
     def _fault(self, error: Exception, query: Query | None, *, reading: bool = False) -> StoreError:
         if isinstance(error, StoreError):
@@ -204,12 +244,15 @@ class SqlStore:
         words = self.address.scrub(cause)
         if self.address.dialect == "postgresql":
             return translate(cause, self._label, self.address, doing="the read", relation=relation)
-        if reading or getattr(error, "connection_invalidated", False):
+        passing = mysql.is_mysql(self.address.dialect) and mysql.code(error) in mysql.PASSING
+        if reading or passing or getattr(error, "connection_invalidated", False):
             return StoreUnreachable(
                 f"{self._label}: {relation}: the read broke off: {words}",
                 hint="nothing was inferred from the part that was read; try again",
             )
-        return faults.refused(self._label, relation, f"the database refused the statement: {words}")
+        denied = mysql.is_mysql(self.address.dialect) and mysql.code(error) in mysql.ACCESS
+        hint = "GRANT SELECT on it to the store's user" if denied else None
+        return faults.refused(self._label, relation, f"the database refused the statement: {words}", hint=hint)
 
     # The statement ---------------------------------------------------------------------------------------------------------------
 
@@ -254,26 +297,48 @@ class SqlStore:
         declared = shaped.declared["key"]
         forms: list[str | int] = list(keys)
         if query.exact_key and isinstance(declared, types.Integer) and query.dialect.name != "sqlite":
-            forms = [int(each) for each in keys if _is_integer(each)]
-        elif not (query.exact_key and isinstance(declared, types.String)):
-            key = query.folded(cast(key, Text()))
-        return query.by_key(key.in_([bindparam(f"recon_key_{n}", form) for n, form in enumerate(forms)]), shaped.shapes)
+            forms = [int(each) for each in keys if _is_integer(each, digits=20 if getattr(declared, "unsigned", False) else 19)]
+            return query.by_key(key.in_(_bound(forms)), shaped.shapes)
+        indexed = isinstance(declared, types.String) or mysql.is_mysql(query.dialect.name)
+        if not (query.exact_key and indexed):
+            return query.by_key(query.compared(query.folded(cast(key, Text()))).in_(_bound(forms)), shaped.shapes)
+        found = key.in_(_bound(forms))
+        # The first condition finds them by the index, the second tells `a` from `A` and from `a `.
+        exactly = mysql.exact(key).in_(_bound(forms, "exact")) if mysql.is_mysql(query.dialect.name) else true()
+        return query.by_key(and_(found, exactly), shaped.shapes)
 
     def _rows(self, connection: Connection, shaped: Shaped, statement: Any) -> Iterator[pa.RecordBatch]:
         columns, schema, size = list(shaped.columns.values()), shaped.schema, self.limits.batch_rows
         with self._translated(shaped.query):
             # Refused before the first row is the statement's fault; what breaks later is the server's.
             result = connection.execute(statement, execution_options={"stream_results": True, "yield_per": size})
-        with result:
+        with result, self._streaming(connection):
             for part in result.partitions(size):
                 values = zip(*part, strict=True)
                 yield pa.RecordBatch.from_arrays(
                     [column.array(found) for column, found in zip(columns, values, strict=True)], schema=schema
                 )
 
-    def _duplicates(self, connection: Connection, query: Query, limit: int) -> list[tuple[str, int]]:
+    @contextmanager
+    def _streaming(self, connection: Connection) -> Iterator[None]:
+        """While rows are streamed: on MySQL the connection is busy, and one that is left before its end is ended."""
+        if not mysql.is_mysql(connection.dialect.name):
+            yield
+            return
+        connection.info[STREAMING] = True
         try:
-            return [(str(key), int(count)) for key, count in connection.execute(query.duplicates(limit))]
+            yield
+        except BaseException:
+            mysql.let_go(connection)
+            raise
+        connection.info[STREAMING] = False
+
+    def _duplicates(self, connection: Connection, query: Query, limit: int) -> list[tuple[str, int]]:
+        if not connection.invalidated and connection.info.get(STREAMING):
+            raise StoreError(f"{self._label}: {query.relation}: keys are counted before the rows are read, or after: not in the middle")
+        try:
+            found = connection.execute(query.duplicates(limit)).all()
+            return [(key.decode() if isinstance(key, bytes) else str(key), int(count)) for key, count in found]
         except exc.SQLAlchemyError as error:
             raise self._fault(error, query) from None
 
@@ -299,6 +364,12 @@ def _json_as_text(connection: Any, _record: Any) -> None:
         connection.adapters.register_loader(name, TextLoader)
 
 
-def _is_integer(key: str) -> bool:
-    digits = key.removeprefix("-")
-    return digits.isascii() and digits.isdigit() and len(digits) < 20 and str(int(key)) == key
+def _bound(forms: Sequence[str | int], prefix: str = "key") -> list[BindParameter[Any]]:
+    # Texts stay texts, whatever they are compared with.
+    kinds = [String() if isinstance(form, str) else None for form in forms]
+    return [bindparam(f"recon_{prefix}_{n}", form, type_=kind) for n, (form, kind) in enumerate(zip(forms, kinds, strict=True))]
+
+
+def _is_integer(key: str, *, digits: int) -> bool:
+    figures = key.removeprefix("-")
+    return figures.isascii() and figures.isdigit() and len(figures) <= digits and str(int(key)) == key

@@ -3,14 +3,39 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Integer, MetaData, Table, bindparam, cast, exc, inspect, select, type_coerce
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    and_,
+    bindparam,
+    cast,
+    exc,
+    false,
+    func,
+    inspect,
+    literal_column,
+    select,
+    type_coerce,
+)
 from sqlalchemy import Text as TextType
+from sqlalchemy.dialects.mysql import BIT, TIMESTAMP
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import UserDefinedType
 
 from recon.stores.faults import near
+from recon.stores.mysql import bits, exact, is_mysql, loose_engine
 from recon.upsert.change import Change, Conflict, Unfit
-from recon.upsert.wire import literal, plain, same, scaled, settled
+from recon.upsert.savepoint import savepoint
+from recon.upsert.wire import clocked, literal, plain, same, scaled, settled
+
+UTC_ZONE: Any = literal_column("'+00:00'")
+SESSION_ZONE: Any = literal_column("@@session.time_zone")
+"""Between which a TIMESTAMP of MySQL's is brought: it is shown in the session's zone, and the session is the application's."""
+ON_UPDATE = "on update"
 
 
 class AsItIs(UserDefinedType[Any]):
@@ -20,7 +45,7 @@ class AsItIs(UserDefinedType[Any]):
 
 
 class Absent(Exception):
-    """A table or a column is not there; `hint` is the setting to mend."""
+    """A table or a column is not there, or not as it is needed; `hint` is the setting to mend."""
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
@@ -28,11 +53,14 @@ class Absent(Exception):
 
 
 def reflected(connection: Connection, name: str, *, schema: str | None, needed: Iterable[str]) -> Table:
-    """The table as it is; raises Absent where it, or a column that is needed, is not there."""
+    """The table as it is; raises Absent where it, or a column that is needed, is not there, or it has no transactions."""
     inspector = inspect(connection)
     if not inspector.has_table(name, schema=schema):
         raise Absent(f"there is no table {name!r}; {near(name, inspector.get_table_names(schema=schema))}", hint="mend table or schema")
     table = Table(name, MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
+    engine = loose_engine(table.kwargs) if is_mysql(connection.dialect.name) else None
+    if engine is not None:
+        raise Absent(f"{name} is kept by {engine}, which has no transactions", hint=f"ALTER TABLE {name} ENGINE = InnoDB")
     for column in needed:
         if column not in table.c:
             raise Absent(f"{name} has no column {column!r}; {near(column, table.c.keys())}", hint="mend key or columns")
@@ -79,20 +107,24 @@ class Rows:
         asked = {self.key, *columns}
         names = [name for name in self.table.c.keys() if name in asked]  # noqa: SIM118 -- A collection of columns is iterated by column.
         # Without a type the driver gives what the column holds, not what its declaration would make of it.
-        statement = select(*(_untyped(self.table, name) for name in names)).select_from(self.table).where(self._keyed(connection, key))
+        statement = select(*(self._read(connection, name) for name in names)).select_from(self.table).where(self._keyed(connection, key))
         if connection.dialect.name != "sqlite":
             statement = statement.with_for_update()
         rows = connection.execute(statement).mappings().all()
         if len(rows) > 1:
             raise Conflict(f"the key stands in {len(rows)} rows")
-        return dict(rows[0]) if rows else None
+        if not rows:
+            return None
+        if not is_mysql(connection.dialect.name):
+            return dict(rows[0])
+        return {name: bits(held) if held is not None and self._is(name, BIT) else held for name, held in rows[0].items()}
 
     def insert(self, connection: Connection, key: str, wanted: Mapping[str, Any]) -> bool:
         """False where another session was quicker, so that its row is looked at instead."""
         values = {name: self._value(connection, name, wire) for name, wire in wanted.items()}
         values[self.key] = self._value(connection, self.key, key)
         try:
-            with connection.begin_nested():
+            with savepoint(connection):
                 connection.execute(self.table.insert().values(values))
         except exc.IntegrityError:
             if self.current(connection, key, ()) is None:
@@ -100,9 +132,12 @@ class Rows:
             return False
         return True
 
-    def update(self, connection: Connection, key: str, values: Mapping[str, Any]) -> None:
-        """Writes these columns; raises Conflict where that is not one row."""
+    def update(self, connection: Connection, key: str, values: Mapping[str, Any], *, told: Iterable[str] = ()) -> None:
+        """Writes these columns; raises Conflict where that is not one row. `told` are those that the event tells, and that may stand so already."""
         bound = {name: self._value(connection, name, wire) for name, wire in values.items()}
+        if is_mysql(connection.dialect.name):
+            # Such a column becomes the present at every write that does not name it, and a version must not.
+            bound |= {name: self.table.c[name] for name in told if name not in bound and self._turns(name)}
         _just_one(connection.execute(self.table.update().where(self._keyed(connection, key)).values(bound)).rowcount)
 
     def delete(self, connection: Connection, key: str) -> None:
@@ -113,6 +148,8 @@ class Rows:
         column = _untyped(self.table, self.key)
         if connection.dialect.name == "postgresql":
             return column == bindparam("recon_key", key, type_=AsItIs())
+        if is_mysql(connection.dialect.name):
+            return self._keyed_by_bytes(key)
         number = int(key) if key.isascii() and key.isdigit() and len(key) < 19 and str(int(key)) == key else None
         if connection.dialect.name != "sqlite":
             # Compared with a number, a text is read as one in some databases: 12 would be the row 12-A as well.
@@ -121,8 +158,34 @@ class Rows:
         forms: list[Any] = [key] if number is None else [key, number]
         return column.in_([bindparam(f"recon_key_{n}", form, type_=AsItIs()) for n, form in enumerate(forms)])
 
+    def _keyed_by_bytes(self, key: str) -> Any:
+        """On MySQL: a text finds what is its own, byte for byte, and not what the collation takes for the same, or for the same number."""
+        column, bound = _untyped(self.table, self.key), bindparam("recon_key", key, type_=AsItIs())
+        if self._is(self.key, Integer):
+            digits = key.removeprefix("-")
+            whole = digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS and str(int(key)) == key
+            return column == bindparam("recon_key", int(key), type_=AsItIs()) if whole else false()
+        return and_(column == bound, exact(column) == bound) if self._is(self.key, String) else column == bound
+
+    def _is(self, name: str, kind: Any) -> bool:
+        return isinstance(self.table.c[name].type, kind)
+
+    def _turns(self, name: str) -> bool:
+        """Whether the server sets it at every write."""
+        default = getattr(self.table.c[name].server_default, "arg", "")
+        return ON_UPDATE in str(getattr(default, "text", default)).lower()
+
+    def _read(self, connection: Connection, name: str) -> Any:
+        """The column as it is; a TIMESTAMP of MySQL's in UTC."""
+        if is_mysql(connection.dialect.name) and self._is(name, TIMESTAMP):
+            return func.convert_tz(self.table.c[name], SESSION_ZONE, UTC_ZONE, type_=AsItIs()).label(name)
+        return _untyped(self.table, name)
+
     def _value(self, connection: Connection, name: str, wire: Any) -> Any:
         """A bound value that the database reads as the column's own type."""
+        if is_mysql(connection.dialect.name) and self._is(name, DateTime):
+            moment = bindparam(f"recon_{name}", clocked(wire), type_=AsItIs())
+            return func.convert_tz(moment, UTC_ZONE, SESSION_ZONE, type_=AsItIs()) if self._is(name, TIMESTAMP) else moment
         if connection.dialect.name != "postgresql":
             return bindparam(f"recon_{name}", plain(wire), type_=AsItIs())
         declared = self.table.c[name].type
@@ -130,6 +193,10 @@ class Rows:
             members = [None if each is None else literal(each) for each in wire]
             return cast(cast(bindparam(f"recon_{name}", members, type_=AsItIs()), ARRAY(TextType())), declared)
         return bindparam(f"recon_{name}", literal(wire), type_=AsItIs())
+
+
+MOST_DIGITS = 20
+"""Of an unsigned number of 64 bits."""
 
 
 def differing(change: Change, row: Mapping[str, Any]) -> dict[str, Any]:

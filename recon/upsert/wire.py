@@ -57,10 +57,16 @@ def settled(held: Any, wanted: Any, before: Any) -> bool:
 
 
 def plain(wire: Any) -> Any:
-    """A wire value for SQLite: numbers and texts as they are, true as 1, lists and objects as JSON text."""
+    """A wire value for SQLite and MySQL: numbers and texts as they are, true as 1, lists and objects as JSON text."""
     if isinstance(wire, bool):
         return int(wire)
     return json.dumps(wire, ensure_ascii=False) if isinstance(wire, list | dict) else wire
+
+
+def clocked(wire: Any) -> Any:
+    """A wire time for a DATETIME or TIMESTAMP of MySQL's, which knows no offset: in UTC; what is none goes as it is, to be refused."""
+    moment = _moment(wire)
+    return wire if moment is None else moment.replace(tzinfo=None).isoformat(" ")
 
 
 def literal(wire: Any) -> str | None:

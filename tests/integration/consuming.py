@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, text
@@ -14,9 +14,12 @@ from recon.consume.applier import Applier
 from recon.event import Event
 
 START = datetime(2026, 11, 23, tzinfo=UTC)
+MARIADB_ZONE = timezone(timedelta(hours=5, minutes=30))
 DDL = {
     "sqlite": "CREATE TABLE orders (id TEXT PRIMARY KEY, status TEXT NOT NULL, total INTEGER, updated_at TEXT, revision INTEGER, print TEXT)",
     "postgresql": "CREATE TABLE orders (id text PRIMARY KEY, status text NOT NULL, total bigint, updated_at timestamptz, revision bigint, print text)",
+    "mysql": "CREATE TABLE orders (id varchar(450) PRIMARY KEY, status varchar(40) NOT NULL, total bigint, updated_at timestamp(6) NULL,"
+    " revision bigint, print text)",
 }
 State = Mapping[str, Any]
 
@@ -29,7 +32,7 @@ def memory() -> Engine:
 def engine_of(url: str) -> Engine:
     """An engine as an application makes it, with the application's table in it."""
     return with_orders(
-        create_engine(url.replace("postgresql://", "postgresql+psycopg://"), connect_args={} if "postgres" in url else {"timeout": 20})
+        create_engine(url.replace("postgresql://", "postgresql+psycopg://"), connect_args={"timeout": 20} if "sqlite" in url else {})
     )
 
 
@@ -70,7 +73,15 @@ def insert(engine: Engine, key: str, state: State) -> None:
     with engine.begin() as connection:
         names = ["id", *state]
         statement = f"INSERT INTO orders ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
-        connection.execute(text(statement), {"id": key, **state})
+        connection.execute(text(statement), {"id": key, **state, **as_held(engine, state)})
+
+
+def as_held(engine: Engine, state: State) -> dict[str, Any]:
+    """A state's version as this database takes one: MariaDB knows no offset, and sees a TIMESTAMP in the session's zone."""
+    moment = state.get("updated_at")
+    if engine.dialect.name != "mysql" or not isinstance(moment, str):
+        return {"updated_at": moment} if moment is not None else {}
+    return {"updated_at": datetime.fromisoformat(moment).astimezone(MARIADB_ZONE).replace(tzinfo=None)}
 
 
 def correction(

@@ -1,4 +1,4 @@
-"""The apply publisher against real PostgreSQL and SQLite: it makes the row what the event wants, and overwrites nothing it does not expect."""
+"""The apply publisher against real PostgreSQL, MariaDB and SQLite: it makes the row what the event wants, and overwrites nothing it does not expect."""
 
 import sqlite3
 import threading
@@ -19,13 +19,18 @@ from recon.publishers.apply import ApplyPublisher
 from recon.publishers.base import Message, Outcome, OutcomeKind, Publisher
 from recon.section import Section
 from recon.upsert.wire import same
+from tests.servers.mariadb import maria, mariadb, shared
 from tests.servers.postgres import PASSWORD
+
+__all__ = ["maria", "mariadb"]
 
 DDL = {
     "postgresql": "CREATE TABLE orders (id bigint PRIMARY KEY, status text NOT NULL, amount bigint, price numeric(12,2), at timestamptz, seen timestamp, day date, "
     "paid boolean, tags text[], codes int[], meta jsonb, note text DEFAULT 'none')",
     "sqlite": "CREATE TABLE orders (id INTEGER PRIMARY KEY, status TEXT NOT NULL, amount INTEGER, price NUMERIC, at TEXT, seen TEXT, day TEXT, "
     "paid BOOLEAN, tags TEXT, codes TEXT, meta TEXT, note TEXT DEFAULT 'none')",
+    "mariadb": "CREATE TABLE orders (id bigint PRIMARY KEY, status varchar(20) NOT NULL, amount bigint, price decimal(12,2), at timestamp(6) NULL, seen datetime, day date, "
+    "paid bit(1), tags json, codes json, meta json, note varchar(200) DEFAULT 'none')",
 }
 STATE = {
     "status": "paid",
@@ -90,15 +95,18 @@ def run(url: str, statement: str) -> list[tuple[Any, ...]]:
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
             return connection.execute(statement).fetchall()
+    if url.startswith("mysql"):
+        return shared().run(statement, url=url, zone="+00:00")
     with psycopg.connect(url) as connection:
         cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
+@pytest.fixture(params=["postgresql", "sqlite", "mariadb"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of either kind, with the table in it."""
-    found = f"sqlite:///{tmp_path}/shop.db" if request.param == "sqlite" else request.getfixturevalue("database")
+    asked = {"postgresql": "database", "mariadb": "maria"}.get(request.param)
+    found = request.getfixturevalue(asked) if asked else f"sqlite:///{tmp_path}/shop.db"
     run(found, DDL[request.param])
     return found
 
@@ -112,6 +120,10 @@ def test_created_inserts_in_the_columns_own_types(url: str) -> None:
     if url.startswith("sqlite"):
         moment = "2026-11-23T10:11:12Z"
         assert row == (7, "paid", 1999, 12.5, moment, moment, "2026-11-23", 1, '["a", "b,c"]', '["1", "2"]', '{"a": [1, "x"]}', "none")
+    elif url.startswith("mysql"):
+        naive = datetime(2026, 11, 23, 10, 11, 12)
+        assert row[:-4] == (7, "paid", 1999, Decimal("12.50"), naive, naive, naive.date(), b"\x01")
+        assert row[-4:] == ('["a", "b,c"]', '["1", "2"]', '{"a": [1, "x"]}', "none")
     else:
         naive = datetime(2026, 11, 23, 10, 11, 12)
         assert row == (

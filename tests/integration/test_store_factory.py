@@ -63,7 +63,7 @@ def test_the_url_may_be_a_secret_by_reference(tmp_path: Path, monkeypatch: pytes
         ({"url": "no url, but s3cr3t-words"}, "is not a database URL"),
         ({"url": "postgresql://u:s3cr3t-words@h:port/d"}, "is not a database URL"),
         ({"url": "nosuchdb://u:s3cr3t-words@h/d"}, "nothing here speaks 'nosuchdb'"),
-        ({"url": "mysql+pymysql://u:s3cr3t-words@h/d"}, "needs the Python package 'pymysql'"),
+        ({"url": "mysql+mysqldb://u:s3cr3t-words@h/d"}, "needs the Python package 'MySQLdb'"),
         ({"url": "sqlite://"}, "names no SQLite file"),
         ({"url": "sqlite:///x.db", "statement_timeout": "1h"}, "statement_timeout: is not a setting"),
         ({"url": "postgresql://h/d", "batch_byte": 1}, "did you mean 'batch_bytes'"),

@@ -197,7 +197,7 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path: Path, made: Made) -> Non
     with pytest.raises(Refused, match="syntax error"):
         list(made(f"sqlite:///{tmp_path}/there.db", {"sql": "selec 1"}).fetch(Listing(resource="orders")))
     with pytest.raises(Refused, match="which is not installed"):
-        list(made("mysql://reader@127.0.0.1:1/x").fetch(Listing(resource="orders")))
+        list(made("mysql+mysqldb://reader@127.0.0.1:1/x").fetch(Listing(resource="orders")))
 
 
 def test_a_number_in_json_keeps_every_digit(database: str, made: Made, tmp_path: Path) -> None:

@@ -1,0 +1,170 @@
+"""The applier on MariaDB where it differs from other databases: keys by their bytes, deadlocks, gaps that nobody may write into, and its own tables."""
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from sqlalchemy import Connection, Engine, create_engine, exc, text
+
+from recon.consume import Applied, AppliedKind, Applier
+from recon.consume.effects import EffectFailed, named
+from recon.errors import StoreMismatch
+from recon.event import Event
+from recon.testing.clock import FixedClock
+from tests.integration.consuming import applier_of, as_held, correction, engine_of, insert, row, rows, second
+from tests.integration.test_consume_applier import at_once, kinds
+from tests.integration.test_consume_laws import Application, World, law_of_one_end, law_of_the_next_night, worlds
+from tests.servers.mariadb import MariaServer, maria, mariadb
+
+__all__ = ["maria", "mariadb"]
+
+OPEN = {"status": "open", "total": 1, "updated_at": second(1)}
+PAID = {"status": "paid", "total": 2, "updated_at": second(2)}
+WAITING = "SELECT count(*) FROM information_schema.innodb_lock_waits"
+
+
+@pytest.fixture
+def engine(maria: str) -> Iterator[Engine]:
+    """The application's database, whose texts fold case, with its table in it."""
+    made = engine_of(maria)
+    yield made
+    made.dispose()
+
+
+def waited_for(mariadb: MariaServer) -> None:
+    """Returns when a session waits for another's lock."""
+    until = time.monotonic() + 10
+    while mariadb.run(WAITING) == [(0,)]:
+        assert time.monotonic() < until, "nobody waits"
+        time.sleep(0.01)
+
+
+@settings(
+    max_examples=5, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], phases=[Phase.generate]
+)
+@given(world=worlds(), tied=worlds(grain=5))
+def test_the_laws_hold_on_mariadb(engine: Engine, world: World, tied: World) -> None:
+    """The first and the last law against a real server, with a TIMESTAMP in a session of another zone as the column of versions."""
+    app = Application(engine)
+    law_of_one_end(app.by_time, world)
+    law_of_the_next_night(app.by_time, app.now, tied)
+
+
+def test_keys_are_told_apart_by_their_bytes(engine: Engine) -> None:
+    """`A` and `a ` are not the row `a`, nor its tombstone, its conflict or its id: none of them stands in the other's way."""
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE orders MODIFY id varchar(80) COLLATE utf8mb4_nopad_bin"))
+    applier, ran = applier_of(engine), []
+    told = [
+        applier.apply_event(correction("deleted", "a", None, OPEN, at=10, id="e")),
+        applier.apply_event(correction("created", "A", OPEN, None, at=5, id="E"), effect=lambda _, event: ran.append(event.id)),
+        applier.apply_event(correction("created", "a ", OPEN, None, at=5, id="E "), effect=lambda _, event: ran.append(event.id)),
+        applier.apply_event(correction("updated", "á", PAID, {"status": "other"}, at=5, id="é")),
+        applier.apply_event(correction("created", "a", OPEN, None, at=5, id="late")),
+    ]
+    assert kinds(*told) == ["already", "applied", "applied", "applied", "older"]
+    assert ran == ["E", "E "]
+    assert sorted(key for key, *_ in rows(engine)) == ["A", "a ", "á"]
+
+
+def test_two_transactions_in_each_others_way_both_go_through(engine: Engine) -> None:
+    """Effects that lock rows crosswise: the server rolls one transaction back whole, which is tried again, and each effect counts once."""
+    applier = applier_of(engine)
+    for key in "ab":
+        insert(engine, key, {**OPEN, "total": 0})
+    met = threading.Barrier(2)
+    first = {"a": True, "b": True}
+
+    def effect(connection: Connection, event: Event) -> None:
+        key = event.data["key"]
+        if first.pop(key, False):
+            met.wait(10)
+        connection.execute(text("UPDATE orders SET total = total + 100 WHERE id = :other"), {"other": {"a": "b", "b": "a"}[key]})
+
+    facts = [correction("updated", key, {**OPEN, "status": "paid", "updated_at": second(2)}, OPEN, at=10) for key in "ab"]
+    found = at_once(*[lambda fact=fact: applier.apply_event(fact, effect=effect) for fact in facts])
+    assert [one for one in found if isinstance(one, Exception)] == []
+    assert kinds(*found) == ["applied", "applied"]
+    assert [one[1] for one in rows(engine)] == ["paid", "paid"]
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "READ COMMITTED"])
+def test_nobody_writes_behind_a_tombstone(mariadb: MariaServer, engine: Engine, level: str) -> None:
+    """A deletion of an item that is not there is not yet committed: an older webhook waits for it, and is turned away; nothing is left of the lock."""
+    applier = applier_of(engine)
+    found: list[Applied] = []
+    with engine.connect().execution_options(isolation_level=level) as connection, connection.begin():
+        applier.delete("7", second(9), connection=connection)
+        late = threading.Thread(target=lambda: found.append(applier.upsert("7", OPEN, second(5))))
+        late.start()
+        waited_for(mariadb)
+    late.join()
+    assert kinds(*found) == ["older"]
+    assert rows(engine) == []
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT target, `key` FROM recon_marks")).all() == [(b"orders", b"7")]
+
+
+def test_no_update_is_lost_to_an_old_snapshot(mariadb: MariaServer, engine: Engine) -> None:
+    """An event waits for the application's own write, and judges the row as that left it, not as its transaction saw it first."""
+    applier = applier_of(engine, version=None)
+    insert(engine, "7", OPEN)
+    found: list[Applied] = []
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE orders SET status = 'refunded'"))
+        event = correction("updated", "7", PAID, OPEN, at=10)
+        late = threading.Thread(target=lambda: found.append(applier.apply_event(event)))
+        late.start()
+        waited_for(mariadb)
+    late.join()
+    assert [(one.kind, one.reason) for one in found] == [(AppliedKind.CONFLICT, "status changed since the event was made")]
+    assert row(engine, "7") == ("refunded", 1)
+
+
+def test_a_time_and_a_long_body_are_kept_whole(maria: str, engine: Engine) -> None:
+    """What is beside the rows keeps microseconds and bodies of any length; the application's session is left in its own zone."""
+    moment = datetime(2026, 11, 25, 3, 0, 0, 654321, tzinfo=UTC)
+    applier = applier_of(engine, clock=FixedClock(moment))
+    body = b"x" * 300_000
+    applier.bury(body, {"content-type": "y" * 70_000}, "no event")
+    (letter,) = applier.dead_letters()
+    assert (letter.body, letter.at, len(letter.headers["content-type"])) == (body, moment, 70_000)
+    assert applier.apply_event(correction("created", "7", OPEN, None, at=10)).kind is AppliedKind.APPLIED
+    assert row(engine, "7", "updated_at") == (as_held(engine, OPEN)["updated_at"],)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT @@session.time_zone, @@session.tx_isolation")).one() == ("+05:30", "REPEATABLE-READ")
+    assert "VARBINARY(1020)" in applier.ddl()
+
+
+def test_whose_fault_an_error_is(maria: str, engine: Engine) -> None:
+    """A wrong column in an effect is the application's, though the driver calls it operational; a value that does not fit is a dead letter; a lost server is neither."""
+    applier = applier_of(engine)
+
+    def wrong(connection: Connection, _event: Event) -> Any:
+        return connection.execute(text("UPDATE orders SET nothing = 1"))
+
+    with pytest.raises(EffectFailed):
+        applier.apply_event(correction("created", "7", OPEN, None, at=10), effect=named(wrong))
+    assert row(engine, "7") is None
+    assert kinds(applier.apply_event(correction("created", "7", {**OPEN, "status": "x" * 50}, None, at=10))) == ["dead"]
+
+    def killed(connection: Connection, _event: Event) -> Any:
+        connection.execute(text("KILL CONNECTION_ID()"))
+        return connection.execute(text("SELECT 1"))
+
+    with pytest.raises(exc.OperationalError):
+        applier.apply_event(correction("created", "8", OPEN, None, at=10), effect=named(killed))
+    assert kinds(applier.apply_event(correction("created", "8", OPEN, None, at=10))) == ["applied"]
+
+
+@pytest.mark.parametrize("words", [{"isolation_level": "AUTOCOMMIT"}, {"connect_args": {"autocommit": True}}])
+def test_an_engine_without_transactions_is_refused(maria: str, engine: Engine, words: dict[str, Any]) -> None:
+    """Where every statement commits by itself, by SQLAlchemy's word or the driver's: refused before the first event."""
+    one = create_engine(maria, **words)
+    with pytest.raises(StoreMismatch, match="commits every statement"):
+        Applier(one, table="orders").apply_event(correction("created", "7", OPEN, None, at=1))
+    one.dispose()
