@@ -41,20 +41,38 @@ def second_look(job: Job, items: Mapping[str, bytes | None], rows: "pa.Table") -
     with engine_faults(f"{job.domain}: the second look", None):
         engine = small()
         try:
-            projector = Projector(job, job.key_path or "key")
-            found = [projector.item(raw, key) for key, raw in items.items() if raw is not None]
-            together = pa.Table.from_batches(found, projector.schema).combine_chunks()
-            _load(engine, job, "provider", projector.schema, together.to_batches())
+            strange = _load_items(engine, job, {key: raw for key, raw in items.items() if raw is not None})
             _load_store(engine, job, rows)
-            there = {key for (key,) in engine.execute("select key from provider_rows").fetchall()}
-            strange = {
-                key: "the provider's record stands under another key than the one asked for"
-                for key, raw in items.items()
-                if raw is not None and key not in there
-            }
             return _looks(engine, job, list(items), strange)
         finally:
             engine.close()
+
+
+def unreadable(job: Job, items: Mapping[str, bytes]) -> dict[str, str]:
+    """Which of these raw records, by the key that each was read by, the job cannot read, and why.
+
+    Of a record that does not stand under its key nothing is said: it is of another shape than the one that the job declares.
+    """
+    if not items:
+        return {}
+    with engine_faults(f"{job.domain}: items that were read again", None):
+        engine = small()
+        try:
+            _load_items(engine, job, items)
+            return _faulty(engine, "provider")
+        finally:
+            engine.close()
+
+
+def _load_items(engine: Any, job: Job, items: Mapping[str, bytes]) -> dict[str, str]:
+    """Loads raw records as read by id; answers those that stand under another key than the one asked for."""
+    projector = Projector(job, job.key_path or "key")
+    together = pa.Table.from_batches([projector.item(raw, key) for key, raw in items.items()], projector.schema).combine_chunks()
+    _load(engine, job, "provider", projector.schema, together.to_batches())
+    there = {key for (key,) in engine.execute("select key from provider_rows").fetchall()}
+    return dict.fromkeys(
+        (key for key in items if key not in there), "the provider's record stands under another key than the one asked for"
+    )
 
 
 def listed_look(job: Job, snapshot: Snapshot, keys: Sequence[str], rows: "pa.Table") -> dict[str, Look]:
@@ -113,19 +131,16 @@ def _load(engine: Any, job: Job, place: Any, schema: pa.Schema, batches: list[pa
 
 def _looks(engine: Any, job: Job, keys: Collection[str], known: Mapping[str, str]) -> dict[str, Look]:
     """A Look for each key, out of `provider_rows` and `store_rows`; `known` says of which nothing can be said, and why."""
-    unreadable: dict[str, str] = {}
+    bad: dict[str, str] = {}
     for place in ("store", "provider"):
         for key, n in engine.execute(
             f"select key, count(*) from {place}_rows where key is not null group by key having count(*) > 1"
         ).fetchall():
-            unreadable[key] = f"the {place} has it {n} times"
-        for key, where, why in engine.execute(
-            f"select key, _bad_field, _bad_why from {place}_rows where _bad_field is not null and key is not null"
-        ).fetchall():
-            unreadable[key] = f"the {place}'s {where} {why}" if where else f"the {place}'s record {why}"
+            bad[key] = f"the {place} has it {n} times"
+        bad |= _faulty(engine, place)
     for key, why in known.items():
-        unreadable.setdefault(key, why)
-    engine.register("aside", pa.table({"key": pa.array(list(unreadable), pa.string())}))
+        bad.setdefault(key, why)
+    engine.register("aside", pa.table({"key": pa.array(list(bad), pa.string())}))
     sides = [f"select * from {place}_rows where key is not null and key not in (select key from aside)" for place in ("provider", "store")]
     tokens = {
         place: {row["key"]: token(job, row, row[MASK]) for row in _rows(engine, side)}
@@ -137,10 +152,18 @@ def _looks(engine: Any, job: Job, keys: Collection[str], known: Mapping[str, str
             discrepancy=found.get(key),
             provider_token=tokens["provider"].get(key, ""),
             store_token=tokens["store"].get(key, ""),
-            unreadable=unreadable.get(key),
+            unreadable=bad.get(key),
         )
         for key in keys
     }
+
+
+def _faulty(engine: Any, place: str) -> dict[str, str]:
+    """The keys of records that cannot be read, each with why."""
+    faults = engine.execute(
+        f"select key, _bad_field, _bad_why from {place}_rows where _bad_field is not null and key is not null"
+    ).fetchall()
+    return {key: f"the {place}'s {where} {why}" if where else f"the {place}'s record {why}" for key, where, why in faults}
 
 
 def _quoted(path: Path) -> str:
