@@ -7,7 +7,7 @@ suspects again. Importing this loads DuckDB and Arrow: import it where it is use
 from recon.compare.diff import CONTROLS, Comparison, compare
 from recon.compare.kept import drop, keep, kept, mark_of
 from recon.compare.limits import Limits, engine_faults
-from recon.compare.look import Look, listed, listed_look, second_look
+from recon.compare.look import Look, listed, listed_look, second_look, unreadable
 from recon.compare.snapshot import Snapshot, seal
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "mark_of",
     "seal",
     "second_look",
+    "unreadable",
 ]

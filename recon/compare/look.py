@@ -42,12 +42,8 @@ def second_look(job: Job, items: Mapping[str, bytes | None], rows: "pa.Table") -
     with engine_faults(f"{job.domain}: the second look", None):
         engine = small()
         try:
-            projector = Projector(job, job.key_path or "key")
-            found = [projector.item(raw, key) for key, raw in items.items() if raw is not None]
-            together = pa.Table.from_batches(found, projector.schema).combine_chunks()
-            _load(engine, job, "provider", projector.schema, together.to_batches())
+            provider = _load_items(engine, job, {key: raw for key, raw in items.items() if raw is not None})
             _load_store(engine, job, rows)
-            provider = _rows(engine, "provider_rows")
             there = {row["key"] for row in provider}
             strange = {
                 key: "the provider's record stands under another key than the one asked for"
@@ -57,6 +53,30 @@ def second_look(job: Job, items: Mapping[str, bytes | None], rows: "pa.Table") -
             return _looks(engine, job, list(items), strange, provider)
         finally:
             engine.close()
+
+
+def unreadable(job: Job, items: Mapping[str, bytes]) -> dict[str, str]:
+    """Which of these raw records, by the key that each was read by, the job cannot read, and why.
+
+    Of a record that does not stand under its key nothing is said: it is of another shape than the one that the job declares.
+    """
+    if not items:
+        return {}
+    with engine_faults(f"{job.domain}: items that were read again", None):
+        engine = small()
+        try:
+            rows = _load_items(engine, job, items)
+            return _unreadable("provider", [row for row in rows if row["key"] in items])
+        finally:
+            engine.close()
+
+
+def _load_items(engine: Any, job: Job, items: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """Loads raw records as read by id; answers the rows that became of them."""
+    projector = Projector(job, job.key_path or "key")
+    together = pa.Table.from_batches([projector.item(raw, key) for key, raw in items.items()], projector.schema).combine_chunks()
+    _load(engine, job, "provider", projector.schema, together.to_batches())
+    return _rows(engine, "provider_rows")
 
 
 def listed_look(job: Job, snapshot: Snapshot, keys: Sequence[str], rows: "pa.Table") -> dict[str, Look]:
@@ -119,24 +139,21 @@ def _looks(engine: Any, job: Job, keys: Collection[str], known: Mapping[str, str
     They are few, and planning a query costs as much as reading them all: only what differs is the engine's to say.
     """
     store = _rows(engine, "store_rows")
-    unreadable: dict[str, str] = {}
-    for place, rows in (("store", store), ("provider", provider)):
-        unreadable |= _unsaid(place, rows)
-    unreadable = {**known, **unreadable}
-    tokens = [{row["key"]: token(job, row, row[MASK]) for row in rows if _told(row, unreadable)} for rows in (provider, store)]
+    bad = {**known, **_unsaid("store", store), **_unsaid("provider", provider)}
+    tokens = [{row["key"]: token(job, row, row[MASK]) for row in rows if _told(row, bad)} for rows in (provider, store)]
     sides = [f"select * from {place}_rows where key is not null" for place in ("provider", "store")]
-    if unreadable:
-        engine.register("aside", pa.table({"key": pa.array(list(unreadable), pa.string())}))
+    if bad:
+        engine.register("aside", pa.table({"key": pa.array(list(bad), pa.string())}))
         sides = [f"{side} and key not in (select key from aside)" for side in sides]
     # What is alike in everything, and lacks nothing, differs in nothing.
-    alike = _values(provider, unreadable) == _values(store, unreadable) and not any(row[MASK] for row in provider)
+    alike = _values(provider, bad) == _values(store, bad) and not any(row[MASK] for row in provider)
     found = {} if alike else {row["key"]: discrepancy_of(job, row) for row in _rows(engine, f"({pairs_sql(job, *sides)})")}
     return {
         key: Look(
             discrepancy=found.get(key),
             provider_token=tokens[0].get(key, ""),
             store_token=tokens[1].get(key, ""),
-            unreadable=unreadable.get(key),
+            unreadable=bad.get(key),
         )
         for key in keys
     }
@@ -145,7 +162,12 @@ def _looks(engine: Any, job: Job, keys: Collection[str], known: Mapping[str, str
 def _unsaid(place: str, rows: list[dict[str, Any]]) -> dict[str, str]:
     """Of which keys nothing can be said, and why: those that the side has twice, and, before that, those that it has unreadably."""
     times = Counter(row["key"] for row in rows if row["key"] is not None)
-    found = {key: f"the {place} has it {n} times" for key, n in times.items() if n > 1}
+    return {**{key: f"the {place} has it {n} times" for key, n in times.items() if n > 1}, **_unreadable(place, rows)}
+
+
+def _unreadable(place: str, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """The keys of records that cannot be read, each with why."""
+    found: dict[str, str] = {}
     for row in rows:
         if row[BAD_FIELD] is not None and row["key"] is not None:
             where, why = row[BAD_FIELD], row[BAD_WHY]
@@ -153,14 +175,14 @@ def _unsaid(place: str, rows: list[dict[str, Any]]) -> dict[str, str]:
     return found
 
 
-def _values(rows: list[dict[str, Any]], unreadable: Collection[str]) -> dict[str, dict[str, Any]]:
+def _values(rows: list[dict[str, Any]], bad: Collection[str]) -> dict[str, dict[str, Any]]:
     """Each key's values, of those of which something can be said."""
     beside = {MASK, *BAD}
-    return {row["key"]: {n: value for n, value in row.items() if n not in beside} for row in rows if _told(row, unreadable)}
+    return {row["key"]: {n: value for n, value in row.items() if n not in beside} for row in rows if _told(row, bad)}
 
 
-def _told(row: Mapping[str, Any], unreadable: Collection[str]) -> bool:
-    return row["key"] is not None and row["key"] not in unreadable
+def _told(row: Mapping[str, Any], bad: Collection[str]) -> bool:
+    return row["key"] is not None and row["key"] not in bad
 
 
 def _quoted(path: Path) -> str:

@@ -1,6 +1,6 @@
 """What a publisher may know of the project around it: the provider whose webhooks it imitates, and the job that an event is of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from recon.errors import ReconError
@@ -24,6 +24,12 @@ class Neighbours:
     def job(self, domain: str) -> Job | None:
         """The job of a domain; None where none is on."""
         return self._project.jobs.get(domain)
+
+    def unreadable(self, job: Job, items: Mapping[str, bytes]) -> Mapping[str, str]:
+        """Which of these raw records, by key, the job cannot read, and why; nothing of one in another shape than the job declares."""
+        from recon.compare import unreadable
+
+        return unreadable(job, items)
 
     def provider_types(self, method: str) -> Sequence[str]:
         """The types of providers whose class has such a method; one that does not load has none."""

@@ -11,6 +11,7 @@ before it is sent, and what is sent is what the third party says now:
 | deleted          | deleted, or 404                   | the deletion                                                  |
 | deleted          | there again                       | an update with the item as it is now                          |
 | any              | no answer, no leave to read       | nothing, RETRY                                                |
+| any              | so that the job cannot read it    | nothing, RETRY: the next night takes the event back           |
 """
 
 import re
@@ -45,6 +46,10 @@ class Neighbours(Protocol):
 
     def job(self, domain: str) -> Job | None:
         """The job of a domain; None where none is on."""
+        ...
+
+    def unreadable(self, job: Job, items: Mapping[str, bytes]) -> Mapping[str, str]:
+        """Which of these raw records, by key, the job cannot read, and why; nothing of one in another shape than the job declares."""
         ...
 
     def provider_types(self, method: str) -> Sequence[str]:
@@ -87,6 +92,7 @@ class Natively:
                 asked.setdefault(job.resource, []).append((index, event, job))
         for resource, told in asked.items():
             read = self._read(resource, [str(event.data["key"]) for _, event, _ in told], clock)
+            read = self._understood(read, told)
             for index, event, job in told:
                 # More may have to be read for it, and one request may take as long as a whole delivery.
                 item = read[str(event.data["key"])]
@@ -143,6 +149,16 @@ class Natively:
         except ReconError as error:
             why = str(error)
         return {key: found.get(key) or Lookup(key=key, status=LookupStatus.UNKNOWN, why=why) for key in wanted}
+
+    def _understood(self, read: Mapping[str, Lookup], told: Sequence[tuple[int, Event, Job]]) -> Mapping[str, Lookup]:
+        """What was read, with UNKNOWN for what the job of the event cannot read: nobody can say that this would correct anything."""
+        found = dict(read)
+        for job in {job.domain: job for _, _, job in told}.values():
+            keys = [str(event.data["key"]) for _, event, one in told if one.domain == job.domain]
+            items = {key: item for key in keys if (item := read[key].item) is not None}
+            for key, why in self._beside.unreadable(job, items).items():
+                found[key] = Lookup(key=key, status=LookupStatus.UNKNOWN, why=f"it cannot be read: {why}")
+        return found
 
     def _letter(self, event: Event, kind: str, job: Job, read: Lookup, clock: Clock) -> Webhook | Outcome:
         if read.status in {LookupStatus.UNKNOWN, LookupStatus.FORBIDDEN}:

@@ -194,6 +194,17 @@ def test_what_is_so_now_is_sent(tmp_path: Path, kind: str, there: str, told: str
         assert "the next night tells" in outcome.reason
 
 
+def test_an_item_that_the_job_cannot_read_is_not_told(tmp_path: Path) -> None:
+    """A word where the job has a number: nothing is posted of that item, the reason is said without the value, and the others of the batch go."""
+    with bench(tmp_path, charges=[charge(1, amount="many"), charge(2)]) as one:
+        bad, good = one.publish(*(message("charges", "charge.updated", key) for key in ("ch_0001", "ch_0002")))
+
+    assert [body["data"]["object"]["id"] for body in one.bodies] == ["ch_0002"]
+    assert (bad.kind, good.kind) == (RETRY, CONFIRMED)
+    assert "amount is no whole number" in bad.reason
+    assert "many" not in bad.reason
+
+
 def test_what_the_application_had_stands_in_previous_attributes(tmp_path: Path) -> None:
     """Of what differs the application's own value is told, nested as Stripe nests it, and left out where it is of another kind than Stripe's."""
     now = charge(1, refunded={"by": "bob"}, lines=["b"])

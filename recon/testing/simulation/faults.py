@@ -76,7 +76,8 @@ class Answer:
 
     def say(self, body: bytes, fault: str) -> None:
         """Is 200 with another body."""
-        self.body, self.fault, self.shown = body, fault, None
+        # Without the document: an empty body is not to be written out of it after all.
+        self.body, self.document, self.fault, self.shown = body, None, fault, None
 
 
 def _status(status: int) -> Callable[..., None]:
