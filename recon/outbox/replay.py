@@ -101,7 +101,8 @@ class Replays:
                     msg, hint="recon replay --dry-run with less said shows what there is; [retention] events says how long they are kept"
                 )
             replay = new_id(now)
-            # A broker that drops repeats by a token would take a replay for one.
+            # A broker that drops repeats by a token would take a replay for one. First of all, too: a night that enqueues the same events at
+            # this moment writes to them as well, so that one waits for the other before either looks at what waits.
             conn.execute(update(events).where(*choice.conditions()).values(emissions=events.c.emissions + 1))
             columns = {**waiting_row(events.c.run_id, publisher, now, AS_STORED if as_stored else NEWEST), "replay": literal(replay)}
             source = select(*columns.values()).where(*choice.conditions()).order_by(events.c.created_at, events.c.id)

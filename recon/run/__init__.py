@@ -12,6 +12,7 @@ from recon.heartbeat import Heartbeat, beating
 from recon.outbox import Outbox
 from recon.outbox.delivery import drain
 from recon.outbox.manner import Manner
+from recon.outbox.standing import standings
 from recon.progress import Progress
 from recon.project import Project
 from recon.redact import redact
@@ -137,12 +138,14 @@ def _finish(night: Night) -> RunFigures:
 def publish(project: Project, state: State, domain: str | None, *, clock: Clock, progress: Progress) -> list[DeliveryFigure]:
     """Delivers what waits in the outbox, of one domain or of all; one figure for each publisher that something waits for.
 
-    A publisher that cannot be made, such as one that recon.toml does not name any more, keeps no other from its events.
+    A publisher that cannot be made, such as one that recon.toml does not name any more, keeps no other from its events; one that was in
+    trouble before has its turn last, since it may take all the time that it is given. The figures are in the order of the names.
     """
     Outbox(state).hurry(domain)
     waiting = Outbox(state).waiting(domain)
     done = []
-    for name in sorted({one.publisher for one in waiting}):
+    troubled = {*standings(state), *(one.publisher for one in waiting if one.attempts)}
+    for name in sorted({one.publisher for one in waiting}, key=lambda name: (name in troubled, name)):
         progress.stage(f"publish to {name}")
         try:
             publisher = project.publisher(name)
@@ -161,7 +164,7 @@ def publish(project: Project, state: State, domain: str | None, *, clock: Clock,
             on_wait=progress.note,
         )
         done.append(figure)
-    return with_backlog(project, state, done)
+    return with_backlog(project, state, sorted(done, key=lambda one: one.publisher))
 
 
 def _manner(project: Project, state: State, publisher: str, domain: str) -> Manner:

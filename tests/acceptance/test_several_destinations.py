@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.cli_project import Shell, Shop
-from tests.servers.receiver import Receiver, Reply, receiver
+from tests.servers.receiver import Received, Receiver, Reply, receiver
 
 __all__ = ["receiver"]
 
@@ -105,6 +105,31 @@ def test_what_became_of_a_night_s_events_since_is_told_by_whatever_delivered_the
     assert f", by run {second}; 2 events withdrawn\n" in said
     assert shelf.read_bytes() == page
     assert "since" not in json.loads(shell("show", second, "--json").out)
+
+
+def test_one_that_was_down_does_not_have_the_others_wait_for_it(shell: Shell, receiver: Receiver) -> None:
+    """Its name comes first and its turn last: when it is asked again, the file has its events; the figures are in the order of the names."""
+    for file in ("recon.toml", "jobs/orders.py"):
+        shell.shop.write(
+            file, (shell.shop.folder / file).read_text().replace('"hook"', '"a-hook"').replace("publishers.hook", "publishers.a-hook")
+        )
+    receiver.reply = DOWN
+    assert shell("run", "orders").code == 6
+    (shell.shop.folder / "events.jsonl").unlink()
+    lines: list[int] = []
+
+    def decide(_request: Received) -> Reply:
+        lines.append(len(told(shell)))
+        return DOWN
+
+    receiver.decide = decide
+    assert shell("replay", "--domain", "orders", "--to", "bus").code == 0
+    receiver.reply, receiver.decide = Reply(status=200), None
+
+    assert lines[-1] == 3
+    with closing(sqlite3.connect(shell.shop.folder / ".recon" / "state.db")) as state, state:
+        state.execute("update recon_outbox set state = 'waiting' where publisher = 'bus' and replay is null")
+    assert [one["publisher"] for one in json.loads(shell("publish", "--json").out)["deliveries"]] == ["a-hook", "bus"]
 
 
 def test_delivered_is_what_the_first_destination_confirmed(shell: Shell, receiver: Receiver) -> None:
