@@ -1,5 +1,6 @@
 """NATS JetStream against a real server: the contract of every publisher, and what is its own."""
 
+import logging
 import socket
 import ssl
 import threading
@@ -24,7 +25,7 @@ from recon.secret import Secret
 from recon.section import Section
 from recon.testing import publisher_suite
 from tests.integration.contract import keep
-from tests.integration.secured import keeps_out, lets_in
+from tests.integration.secured import keeps_out, lets_in, logged
 from tests.servers.authority import Authority
 from tests.servers.nats import NatsTestServer
 
@@ -264,8 +265,10 @@ def test_over_tls_only_who_we_know(tmp_path: Path) -> None:
                 continue
             context = ssl.create_default_context(cafile=str(authority.ca))
             server.ask(lambda js: js.add_stream(name="S", subjects=["recon.>"]), tls=context, user="few", password="right-word")
-            lets_in(*both(authority.ca))
-            lets_in(*both(authority.ca, scheme="nats"))
+            with logged(logging.INFO) as lines:
+                lets_in(*both(authority.ca))
+                lets_in(*both(authority.ca, scheme="nats"))
+            assert lines.getvalue() == "", "how a connection over TLS ends is nobody's business"
             keeps_out(*both(None), "certificate verify failed", "`ca = ")
             keeps_out(*both(stranger.ca), "certificate verify failed", "`ca = ")
             keeps_out(*both(authority.ca, "wr0ng-word"), "does not let us in", "check user, password", secret="wr0ng-word")
