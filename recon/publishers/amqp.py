@@ -73,7 +73,8 @@ def quorum(version: str) -> dict[str, Any]:
 
 def wrong(url: str) -> str:
     """What is wrong with the url before anything is asked; "" where nothing is known."""
-    named = parse_qs(urlsplit(url).query)
+    # aiormq takes the bare word, with no value, as well.
+    named = parse_qs(urlsplit(url).query, keep_blank_values=True)
     if "no_verify_ssl" in named:
         return "has no_verify_ssl: a server's certificate is always verified; ?cafile=… names an authority of your own"
     # The library would say of it only that there is no file.

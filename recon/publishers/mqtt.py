@@ -39,7 +39,7 @@ PACKET_HEAD = 1 + 4 + 2 + 2
 class MqttPublisher:
     """Events as messages of QoS 1: each is confirmed by the broker.
 
-    Settings: `url` (`mqtt://`, `mqtts://`, or a reference), `user` and `password`, `client_id`, `ca`; `topic`, by default
+    Settings: `url` (`mqtt://`, `mqtts://`, or a reference), `user` and `password`, `client_id`, `ca`, `certificate` and `key`; `topic`, by default
     `recon/{domain}/{entity}`; `subscribers`, `required` unless you say `optional`: a broker keeps nothing for nobody, so a message that it
     took while nobody was subscribed is lost, and not confirmed here. `form`. The attributes are user properties under their own
     names, as https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/mqtt-protocol-binding.md says (read 2026-11).

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from recon.publishers.secure import way_out
+from recon.publishers.secure import Tls, way_out
 from recon.section import Section
 
 if TYPE_CHECKING:
@@ -44,11 +43,11 @@ class Broker:
 
     host: str
     port: int
-    tls: bool
+    #: None for a connection in the clear.
+    tls: Tls | None
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     client_id: str = ""
-    ca: Path | None = None
 
     @classmethod
     def of(cls, section: Section) -> "Broker":
@@ -67,19 +66,17 @@ class Broker:
             raise section.bad("user", "stands in the url as well: once is enough")
         if secret is not None and user is None:
             raise section.bad("user", "is missing: a password goes with a user")
-        ca: str | None = section.text("ca", None)
-        if ca is not None and not (section.folder / ca).is_file():
-            raise section.bad("ca", f"there is no file {ca}", hint="the authority's certificate in PEM, relative to recon.toml's folder")
-        if ca is not None and parts.scheme != "mqtts":
-            raise section.bad("ca", "is of no use to mqtt://, which is not encrypted", hint="write mqtts://")
+        tls = Tls.of(section)
+        if tls and parts.scheme != "mqtts":
+            wrong = "ca" if tls.ca is not None else "certificate"
+            raise section.bad(wrong, "is of no use to mqtt://, which is not encrypted", hint="write mqtts://")
         return cls(
             host=parts.hostname,
             port=port or PORTS[parts.scheme],
-            tls=parts.scheme == "mqtts",
+            tls=tls if parts.scheme == "mqtts" else None,
             user=unquote(parts.username) if parts.username is not None else user,
             password=unquote(parts.password) if parts.password is not None else None if secret is None else secret.reveal(),
             client_id=section.text("client_id", ""),
-            ca=None if ca is None else section.folder / ca,
         )
 
     @property
@@ -133,8 +130,8 @@ class MqttLink:
         if self.broker.user is not None:
             client.username_pw_set(self.broker.user, self.broker.password)
         try:
-            if self.broker.tls:
-                context = ssl.create_default_context(cafile=None if self.broker.ca is None else str(self.broker.ca))
+            if self.broker.tls is not None:
+                context = self.broker.tls.context()
                 context.sslsocket_class = _Closing
                 client.tls_set_context(context)
             client.connect(self.broker.host, self.broker.port, KEEPALIVE_SECONDS, clean_start=True)
@@ -203,12 +200,14 @@ class MqttLink:
             self._news.notify_all()
 
     def _other_port(self, error: Exception) -> str:
-        return "if this port is not for TLS, write mqtt://" if self.broker.tls and isinstance(error, ConnectionResetError) else ""
+        return (
+            "if this port is not for TLS, write mqtt://" if self.broker.tls is not None and isinstance(error, ConnectionResetError) else ""
+        )
 
     def _welcomed(self) -> None:
         if self._greeted is None:
             why = self.lost or "no answer within the time"
-            if self.lost and not self.broker.tls:
+            if self.lost and self.broker.tls is None:
                 why += "; if this port is for TLS, write mqtts://"
             self.close()
             raise NotConnected(f"no connection to {self.broker.place}: {why}")

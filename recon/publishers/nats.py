@@ -38,7 +38,7 @@ class NatsPublisher:
     """Events as messages of a JetStream stream.
 
     Settings: `url` (`nats://`, `tls://`, several of a cluster with commas; or a reference), `user` and `password`, or `token`, or `nkey`,
-    or `credentials`; `ca`; `subject`, by default `recon.{domain}`; `stream`, the one that must take them; `form`. CONFIRMED means
+    or `credentials`; `ca`, `certificate` and `key`; `subject`, by default `recon.{domain}`; `stream`, the one that must take them; `form`. CONFIRMED means
     that the stream has answered with its sequence; whether it outlasts the machine's death is the stream's replicas and the server's
     `sync_interval`. A repeat within the stream's `duplicate_window` (two minutes unless it was made with more) is known and not
     stored again. Of each key one event is on its way at a time, so none is stored ahead of one that was not.

@@ -1,15 +1,13 @@
 """Where a NATS server is and as whom we come: what the publisher and the reader share."""
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from recon.publishers.secure import way_out
+from recon.publishers.secure import Tls, way_out
 from recon.section import Section
 
 if TYPE_CHECKING:
@@ -43,8 +41,7 @@ class NatsServer:
     nkey: str | None = field(default=None, repr=False)
     #: What stands in a `.creds` file.
     credentials: str | None = field(default=None, repr=False)
-    #: A file with the authority that signed the server's certificate.
-    ca: Path | None = None
+    tls: Tls = field(default_factory=Tls)
 
     @classmethod
     def of(cls, section: Section) -> "NatsServer":
@@ -63,11 +60,8 @@ class NatsServer:
             raise section.bad("user" if user is None else "password", "is missing: user and password go together")
         if ways in (["nkey"], ["credentials"]) and find_spec("nkeys") is None:
             raise section.bad(ways[0], "needs the library nkeys, which is not installed", hint='pip install "nats-py[nkeys]"')
-        ca: str | None = section.text("ca", None)
-        if ca is not None and not (section.folder / ca).is_file():
-            raise section.bad("ca", f"there is no file {ca}", hint="the authority's certificate in PEM, relative to recon.toml's folder")
         revealed = {name: None if secret is None else secret.reveal() for name, secret in secrets.items()}
-        return cls(urls=urls, user=user, ca=None if ca is None else section.folder / ca, **revealed)
+        return cls(urls=urls, user=user, tls=Tls.of(section), **revealed)
 
     @property
     def place(self) -> str:
@@ -77,7 +71,7 @@ class NatsServer:
     @property
     def sealed(self) -> bool:
         """Whether nothing may be said to the server unless it speaks TLS."""
-        return self.ca is not None or any(urlsplit(url).scheme == "tls" for url in self.urls)
+        return bool(self.tls) or any(urlsplit(url).scheme == "tls" for url in self.urls)
 
     async def connected(
         self, seconds: float, *, on_error: Callable[[Exception], Awaitable[None]], on_closed: Callable[[], Awaitable[None]]
@@ -117,8 +111,8 @@ class NatsServer:
             from nats.aio.client import RawCredentials
 
             options["user_credentials"] = RawCredentials(self.credentials)
-        if self.ca is not None:
-            options["tls"] = ssl.create_default_context(cafile=str(self.ca))
+        if self.tls:
+            options["tls"] = self.tls.context()
         return options
 
     def _reason(self, errors: list[Exception]) -> NotConnected:
@@ -148,7 +142,7 @@ def _client(*, sealed: bool) -> "Client":
         def _connect_command(self) -> bytes:
             writer = getattr(self._transport, "_io_writer", None)
             if writer is None or writer.get_extra_info("ssl_object") is None:
-                msg = "the server speaks no TLS, and tls:// or ca wants it: nothing was said to it; set up TLS there, or write nats:// without ca"
+                msg = "the server speaks no TLS, and tls://, ca or certificate wants it: nothing was said to it; set up TLS there, or write nats:// without them"
                 raise Error(msg)
             return super()._connect_command()
 

@@ -239,6 +239,22 @@ def test_over_tls_only_who_we_know(tmp_path: Path) -> None:
 
 
 @there
+def test_a_broker_may_want_to_see_a_certificate(tmp_path: Path) -> None:
+    """Ours lets us in as whom it names, with no password; without it, and with a stranger's, nothing is sent."""
+    tmp_path.chmod(0o755)
+    authority, stranger = Authority(tmp_path / "known"), Authority(tmp_path / "strange")
+    lines = [f"certfile {authority.certificate}", f"keyfile {authority.key}", f"cafile {authority.ca}", "require_certificate true"]
+    with Mosquitto(more="\n".join([*lines, "use_identity_as_username true"]), anonymous=False) as server:
+        named = {"ca": str(authority.ca), "subscribers": "optional"}
+        certificates = [dict(zip(("certificate", "key"), map(str, one.made("few")), strict=True)) for one in (authority, stranger)]
+        url = server.url.replace("mqtt:", "mqtts:")
+        lets_in(publisher(url, **named, **certificates[0]))
+        # TLS 1.3 tells of a refused certificate after the handshake, and the end of the connection may overtake it.
+        keeps_out(publisher(url, **named), None, "no connection to", lasting=None)
+        keeps_out(publisher(url, **named, **certificates[1]), None, "no connection to", lasting=None)
+
+
+@there
 def test_a_broker_that_takes_few_at_once_is_not_sent_more() -> None:
     """Its receive maximum is kept to, whatever the batch: with five unanswered the sixth is not sent, and is known not to have been."""
     with Mosquitto(more="max_inflight_messages 5") as server:
@@ -299,6 +315,8 @@ def test_properties_are_packed_as_the_library_packs_them(subject: str) -> None:
         ({"url": "mqtt://u:p@x", "user": "x"}, "stands in the url as well"),
         ({"password": Secret("y")}, "user: is missing"),
         ({"ca": "nowhere.pem"}, "there is no file nowhere.pem"),
+        ({"certificate": __file__}, "key: is missing"),
+        ({"ca": "/etc/hosts"}, "ca: is not taken"),
         ({"subscribers": "some"}, "is none of required, optional"),
         ({"qos": 2}, "qos"),
     ],

@@ -1,5 +1,6 @@
 """NATS JetStream against a real server: the contract of every publisher, and what is its own."""
 
+import logging
 import socket
 import ssl
 import threading
@@ -24,7 +25,7 @@ from recon.secret import Secret
 from recon.section import Section
 from recon.testing import publisher_suite
 from tests.integration.contract import keep
-from tests.integration.secured import keeps_out, lets_in
+from tests.integration.secured import keeps_out, lets_in, logged
 from tests.servers.authority import Authority
 from tests.servers.nats import NatsTestServer
 
@@ -264,11 +265,33 @@ def test_over_tls_only_who_we_know(tmp_path: Path) -> None:
                 continue
             context = ssl.create_default_context(cafile=str(authority.ca))
             server.ask(lambda js: js.add_stream(name="S", subjects=["recon.>"]), tls=context, user="few", password="right-word")
-            lets_in(*both(authority.ca))
-            lets_in(*both(authority.ca, scheme="nats"))
+            with logged(logging.INFO) as lines:
+                lets_in(*both(authority.ca))
+                lets_in(*both(authority.ca, scheme="nats"))
+            assert lines.getvalue() == "", "how a connection over TLS ends is nobody's business"
             keeps_out(*both(None), "certificate verify failed", "`ca = ")
             keeps_out(*both(stranger.ca), "certificate verify failed", "`ca = ")
             keeps_out(*both(authority.ca, "wr0ng-word"), "does not let us in", "check user, password", secret="wr0ng-word")
+
+
+def test_a_server_may_want_to_see_a_certificate(tmp_path: Path) -> None:
+    """Ours lets us in as whom it names, with no password; without it, and with a stranger's, nothing is sent."""
+    authority, stranger = Authority(tmp_path / "known"), Authority(tmp_path / "strange")
+    certificates = [dict(zip(("certificate", "key"), map(str, one.made("few")), strict=True)) for one in (authority, stranger)]
+    files = f'cert_file: "{authority.certificate}", key_file: "{authority.key}", ca_file: "{authority.ca}"'
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    context.load_cert_chain(certificates[0]["certificate"], certificates[0]["key"])
+    with NatsTestServer(more=f"tls {{ {files}, verify: true }}") as server:
+        server.ask(lambda js: js.add_stream(name="S", subjects=["recon.>"]), tls=context)
+
+        def both(**shown: str) -> Any:
+            named = {"ca": str(authority.ca), **shown}
+            return publisher(server.url, **named), lambda: NatsReader(server.url, "S", "app", **named)
+
+        lets_in(*both(**certificates[0]))
+        # TLS 1.3 tells of a refused certificate after the handshake, and the end of the connection may overtake it.
+        keeps_out(*both(), "no connection to", lasting=None)
+        keeps_out(*both(**certificates[1]), "no connection to", lasting=None)
 
 
 @pytest.mark.parametrize("scheme", ["tls", "nats"])
@@ -340,6 +363,9 @@ def test_a_server_that_stands_still_costs_no_more_than_the_deadline(server: Nats
         ({"user": "x", "password": secret("y"), "token": secret("z")}, "stands beside user"),
         pytest.param({"credentials": secret("x")}, "needs the library nkeys", marks=pytest.mark.skipif(NKEYS, reason="nkeys is installed")),
         ({"ca": "nowhere.pem"}, "there is no file nowhere.pem"),
+        ({"ca": __file__}, "ca: is not taken"),
+        ({"certificate": __file__}, "key: is missing"),
+        ({"certificate": __file__, "key": __file__}, "certificate: is not taken"),
         ({"form": "avro"}, "is none of structured, binary"),
         ({"topic": "x"}, "topic"),
     ],

@@ -23,6 +23,7 @@ def test_a_queue_that_is_made_drops_nothing(version: str, limit: int | None) -> 
     [
         ({"url": "http://x"}, "url: is no URL of a RabbitMQ server"),
         ({"url": "amqps://127.0.0.1/?no_verify_ssl=1"}, "url: has no_verify_ssl"),
+        ({"url": "amqps://127.0.0.1/?no_verify_ssl"}, "url: has no_verify_ssl"),
         ({"url": "amqps://127.0.0.1/?cafile=/no/such.pem"}, r"url: names /no/such\.pem \(cafile\)"),
         ({"exchange": "x", "queue": "y"}, "queue: goes without an exchange"),
         ({"exchange": "x", "declare": True}, "queue: goes without an exchange"),

@@ -28,6 +28,8 @@ OURS = {
     "bootstrap.servers": "is the argument `brokers`",
     "enable.auto.commit": "a message is done when whoever took it in says so, and not before",
     "enable.auto.offset.store": "a message is done when whoever took it in says so, and not before",
+    "enable.ssl.certificate.verification": "a broker's certificate is always verified",
+    "ssl.endpoint.identification.algorithm": "a broker's name is always verified",
 }
 """Keys of librdkafka that are no options here, and why."""
 

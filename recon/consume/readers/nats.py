@@ -16,6 +16,7 @@ from recon.errors import DeliveryError
 from recon.event.cloudevents import PREFIX
 from recon.publishers.loop import Loop
 from recon.publishers.nats_server import NatsServer, NotConnected, words_of
+from recon.publishers.secure import Tls
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -57,12 +58,18 @@ class NatsReader:
         nkey: str | None = None,
         credentials: str | None = None,
         ca: Path | str | None = None,
+        certificate: Path | str | None = None,
+        key: Path | str | None = None,
         ack_wait: float = ACK_WAIT,
         pending: int = PENDING,
     ) -> None:
         self.name = f"nats {stream}/{durable}"
         if find_spec("nats") is None:
             raise DeliveryError(f"{self.name}: the library nats-py is not installed", hint='pip install "nightly-recon[nats]"')
+        named = {"ca": ca, "certificate": certificate, "key": key}
+        for what, file in named.items():
+            if file is not None and not Path(file).is_file():
+                raise DeliveryError(f"{self.name}: there is no file {file} ({what})", hint=f"mend the reader's {what}")
         self._server = NatsServer(
             urls=tuple(one.strip() for one in url.split(",")),
             user=user,
@@ -70,7 +77,7 @@ class NatsReader:
             token=token,
             nkey=nkey,
             credentials=credentials,
-            ca=None if ca is None else Path(ca),
+            tls=Tls(**{name: None if file is None else Path(file) for name, file in named.items()}),
         )
         self._stream = stream
         self._consumer = {"durable_name": durable, "filter_subject": subject, "ack_wait": ack_wait, "max_ack_pending": pending}
