@@ -164,14 +164,16 @@ class _Drain:
     def _align(self) -> None:
         """What waits stands in the lines that the job and the destination have now, whatever they had when it was enqueued."""
         takes = self.publisher.capabilities.versions
-        older = () if self.versions is None or not takes else self.versions.sent
-        if not older and not (not takes and any(lane > NEWEST for lane in +self.left)):
+        sends = takes and self.versions is not None and bool(self.versions.sent)
+        if not sends and (takes or not any(lane > NEWEST for lane in +self.left)):
             return
         with self.state.begin() as conn:
             leases.check(conn, self.lease)
-            today = self.state.now(conn).date()
-            sent = [one.number for one in older if not one.over(today)]
-            moved = add_older(self.state, conn, self.name, self.domain, sent) if takes else drop_older(conn, self.name, self.domain)
+            if self.versions is not None and sends:
+                sent = [one.number for one in self.versions.sent_on(self.state.now(conn).date())]
+                moved = add_older(self.state, conn, self.name, self.domain, sent)
+            else:
+                moved = drop_older(conn, self.name, self.domain)
         if moved:
             self.left = left_of(self.state, self.name, self.domain)
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, and_, case, func, not_, or_, select, tuple_, union
+from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, and_, case, func, not_, or_, select, union
 from sqlalchemy.dialects import postgresql
 
 from recon.state.database import State
 from recon.state.run import Run
-from recon.state.tables import findings, meta, outbox, plan_events, plans, runs
+from recon.state.tables import events, findings, meta, outbox, plan_events, plans, runs
 
 WEEK = timedelta(days=7)
 DAY = timedelta(hours=24)
@@ -59,23 +59,25 @@ def _rolling(state: State, conn: Connection, run: Run, window: timedelta, whose:
     lately = select(outbox.c.event_id).select_from(told).where(*here)
     looked_at = func.max(case((plans.c.decided_by.is_not(None), 1), else_=0))
     unseen = lately.group_by(outbox.c.event_id).having(looked_at == 0)
-    planned = and_(plan_events.c.run_id == outbox.c.run_id, plan_events.c.event_id == outbox.c.event_id)
-    facts = select(outbox.c.event_id, plan_events.c.source_token, plan_events.c.target_token)
-    facts = facts.select_from(told.join(plan_events, planned)).where(*here)
     nights = select(outbox.c.run_id).select_from(told).where(*here)
-    anew = _superseding(findings.c.run_id.in_(nights), facts)
+    anew = _superseding(findings.c.run_id.in_(nights), lately)
     mine = select(plan_events.c.event_id).where(plan_events.c.run_id == run.id)
     # Counted as all less those known, since IN becomes a join on every database and NOT IN does not, however many they are.
-    mine_anew = _superseding(findings.c.run_id == run.id, facts)
+    mine_anew = _superseding(findings.c.run_id == run.id, lately)
     known = union(*(mine.where(plan_events.c.event_id.in_(told_before)) for told_before in (lately, mine_anew)))
     emitted = _count(conn, unseen) - _count(conn, unseen.where(outbox.c.event_id.in_(anew)))
     return Rolling(emitted=emitted, added=_count(conn, mine) - _count(conn, known))
 
 
-def _superseding(found: ColumnElement[bool], facts: Select[tuple[str, str, str]]) -> Select[tuple[str]]:
-    """The events of these findings that supersede one of `facts` (event, and what both sides held) and say the same as that."""
-    said = tuple_(findings.c.supersedes, findings.c.source_token, findings.c.target_token)
-    return select(findings.c.event_id).where(found, findings.c.supersedes.is_not(None), said.in_(facts))
+def _superseding(found: ColumnElement[bool], lately: Select[tuple[str]]) -> Select[tuple[str]]:
+    """The events of these findings that supersede one of `lately` and say the same: both sides held then what they hold now.
+
+    What they held then is asked of the plan that told it first, of those few alone.
+    """
+    first = and_(plan_events.c.run_id == events.c.run_id, plan_events.c.event_id == events.c.id)
+    alike = [plan_events.c[name] == findings.c[name] for name in ("source_token", "target_token")]
+    before = findings.join(events, events.c.id == findings.c.supersedes).join(plan_events, first)
+    return select(findings.c.event_id).select_from(before).where(found, findings.c.supersedes.is_not(None), *alike, events.c.id.in_(lately))
 
 
 def _count(conn: Connection, ids: Select[tuple[str]] | CompoundSelect[tuple[str]]) -> int:
