@@ -34,13 +34,17 @@ TURNED_AWAY = frozenset({1205, DEADLOCK})
 """Another transaction was in the way. After 1213 the server has rolled back the whole transaction, after 1205 the statement alone."""
 ACCESS = frozenset({1044, 1045, 1049, 1142, 1143, 1227, 1698, 1820})
 """No such user, password, database or right."""
-UNFIT = frozenset({1048, 1062, 1153, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1367, 1406, 1411, 1441, 1451, 1452, 1690, 3140, 3819, 4025})
-"""A value that does not fit its column, or a constraint that it breaks."""
+UNFIT = frozenset(
+    {1048, 1062, 1153, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1367, 1369, 1406, 1411, 1441, 1451, 1452, 1644, 1690, 3140, 3819, 4025}
+)
+"""A value that does not fit its column, a constraint that it breaks, or a trigger that refuses it."""
 
 WITHOUT_TRANSACTIONS = frozenset({"myisam", "aria", "memory", "csv", "archive", "blackhole"})
 """Engines that commit every statement by themselves. https://mariadb.com/kb/en/choosing-the-right-storage-engine/"""
 
 ZERO = "0000-00-00"
+PACKET = "recon_packet"
+"""What a strict connection's `info` has of the server's bound on a statement; what is longer ends the connection without a word."""
 
 WRITES = re.compile(r"\b(?:ALL PRIVILEGES|INSERT|UPDATE|DELETE|DROP|CREATE|ALTER)\b")
 
@@ -119,9 +123,11 @@ def _session(connection: Any, _record: Any = None) -> None:
     cursor.close()
 
 
-def _strict(connection: Any, _record: Any = None) -> None:
+def _strict(connection: Any, record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("SET sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
+    cursor.execute("SELECT @@max_allowed_packet")
+    record.info[PACKET] = int(cursor.fetchone()[0])
     cursor.close()
 
 
