@@ -13,7 +13,7 @@ from recon.publishers.database import DIALECTS, Database, Late
 from recon.publishers.rounds import in_rounds
 from recon.section import Section
 from recon.stores.address import MYSQL
-from recon.stores.mysql import DEADLOCK, code
+from recon.stores.mysql import DEADLOCK, PACKET, code
 from recon.upsert.change import Change, Conflict, Unfit
 from recon.upsert.rows import Absent, Rows, differing, moved, reflected
 
@@ -108,6 +108,7 @@ class ApplyPublisher:
         committing = False
         try:
             change = _change(rows, message)
+            _check_size(change, connection.info.get(PACKET))
             with self.database.transaction(connection, until):
                 applied = _applied(connection, rows, change)
                 committing = True
@@ -134,6 +135,14 @@ def _change(rows: Rows, message: Message) -> Change:
         return rows.change(msgspec.json.decode(message.body)["data"])
     except (msgspec.MsgspecError, KeyError, TypeError) as error:
         raise Unfit(f"this is no corrective event: {error}") from None
+
+
+def _check_size(change: Change, most: int | None) -> None:
+    if most is None:
+        return
+    size = sum(len(str(wire).encode(errors="replace")) for wire in change.wanted.values())
+    if size >= most:
+        raise Unfit(f"its {size:,} bytes are more than the server's max_allowed_packet takes, {most:,}")
 
 
 def _applied(connection: Connection, rows: Rows, change: Change) -> bool:

@@ -11,7 +11,6 @@ Facts from https://mariadb.com/kb/en/ and https://dev.mysql.com/doc/refman/8.4/e
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, LargeBinary, Text, cast, event, exc
@@ -35,11 +34,17 @@ TURNED_AWAY = frozenset({1205, DEADLOCK})
 """Another transaction was in the way. After 1213 the server has rolled back the whole transaction, after 1205 the statement alone."""
 ACCESS = frozenset({1044, 1045, 1049, 1142, 1143, 1227, 1698, 1820})
 """No such user, password, database or right."""
-UNFIT = frozenset({1048, 1062, 1153, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1367, 1406, 1411, 1441, 1451, 1452, 1690, 3140, 3819, 4025})
-"""A value that does not fit its column, or a constraint that it breaks."""
+UNFIT = frozenset(
+    {1048, 1062, 1153, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1367, 1369, 1406, 1411, 1441, 1451, 1452, 1644, 1690, 3140, 3819, 4025}
+)
+"""A value that does not fit its column, a constraint that it breaks, or a trigger that refuses it."""
 
 WITHOUT_TRANSACTIONS = frozenset({"myisam", "aria", "memory", "csv", "archive", "blackhole"})
 """Engines that commit every statement by themselves. https://mariadb.com/kb/en/choosing-the-right-storage-engine/"""
+
+ZERO = "0000-00-00"
+PACKET = "recon_packet"
+"""What a strict connection's `info` has of the server's bound on a statement; what is longer ends the connection without a word."""
 
 WRITES = re.compile(r"\b(?:ALL PRIVILEGES|INSERT|UPDATE|DELETE|DROP|CREATE|ALTER)\b")
 
@@ -73,8 +78,7 @@ def tune(engine: Engine, *, strict: bool = False) -> Engine:
     `strict` for one that writes: what does not fit is an error there, and not cut until it fits.
     """
     event.listen(engine, "connect", _session)
-    if strict:
-        event.listen(engine, "connect", _strict)
+    event.listen(engine, "connect", _strict if strict else _as_read)
     if engine.dialect.driver == "pymysql" and engine.dialect.supports_server_side_cursors:
         # SQLAlchemy has no other door for the class of a streaming cursor.
         dialect: Any = engine.dialect
@@ -117,27 +121,36 @@ def _session(connection: Any, _record: Any = None) -> None:
     cursor = connection.cursor()
     cursor.execute(f"SET time_zone = '+00:00', net_write_timeout = {READ_SECONDS}")
     cursor.close()
-    decoders = getattr(connection, "decoders", None)
-    if isinstance(decoders, dict):  # PyMySQL's, by the numbers of the protocol's types.
-        from pymysql.constants import FIELD_TYPE
-
-        own = {FIELD_TYPE.BIT: bits, FIELD_TYPE.TIME: _as_written, FIELD_TYPE.TIMESTAMP: _instant}
-        connection.decoders = {**decoders, **own}
 
 
-def _strict(connection: Any, _record: Any = None) -> None:
+def _strict(connection: Any, record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("SET sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
+    cursor.execute("SELECT @@max_allowed_packet")
+    record.info[PACKET] = int(cursor.fetchone()[0])
     cursor.close()
 
 
-def _instant(value: str | bytes) -> datetime | str:
+def _as_read(connection: Any, _record: Any = None) -> None:
+    """PyMySQL's values as their texts: what would only be written as a text again is none other in between."""
+    decoders = getattr(connection, "decoders", None)
+    if isinstance(decoders, dict):  # By the numbers of the protocol's types.
+        from pymysql.constants import FIELD_TYPE as KIND
+
+        texts = dict.fromkeys((KIND.DECIMAL, KIND.NEWDECIMAL, KIND.DATE, KIND.TIME), _as_written)
+        connection.decoders = {**decoders, **texts, KIND.BIT: bits, KIND.DATETIME: _moment, KIND.TIMESTAMP: _instant}
+
+
+def _moment(value: str | bytes) -> str:
+    """A DATETIME in ISO 8601; a zero date as its text."""
+    written = _as_written(value)
+    return written if written.startswith(ZERO) else written.replace(" ", "T", 1)
+
+
+def _instant(value: str | bytes) -> str:
     """A TIMESTAMP of a session in UTC: an instant, and not a time of which nobody knows the zone; a zero date as its text."""
     written = _as_written(value)
-    try:
-        return datetime.fromisoformat(written).replace(tzinfo=UTC)
-    except ValueError:
-        return written
+    return written if written.startswith(ZERO) else f"{written.replace(' ', 'T', 1)}+00:00"
 
 
 def _as_written(value: str | bytes) -> str:

@@ -78,6 +78,8 @@ def test_an_instant_is_an_instant_and_a_version_stays(mariadb: MariaServer, mari
         ({"meta": "{no json"}, "meta"),
         ({"status": None}, "cannot be null"),
         ({"customer": 99}, "foreign key"),
+        ({"total": 7}, "never seven"),
+        ({"status": "x" * (16 << 20)}, "max_allowed_packet takes, 16,777,216"),
     ],
 )
 def test_what_does_not_fit_is_the_event_s_own_fault(mariadb: MariaServer, maria: str, odd: dict[str, Any], says: str) -> None:
@@ -85,7 +87,9 @@ def test_what_does_not_fit_is_the_event_s_own_fault(mariadb: MariaServer, maria:
     mariadb.run(
         "CREATE TABLE customers (id int PRIMARY KEY);"
         "CREATE TABLE orders (id int PRIMARY KEY, status varchar(10) NOT NULL, total bigint, at datetime, meta json, customer int,"
-        " CONSTRAINT positive CHECK (total >= 0), FOREIGN KEY (customer) REFERENCES customers (id))",
+        " CONSTRAINT positive CHECK (total >= 0), FOREIGN KEY (customer) REFERENCES customers (id));"
+        "CREATE TRIGGER seven BEFORE INSERT ON orders FOR EACH ROW"
+        " IF NEW.total = 7 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'never seven'; END IF",
         url=maria,
     )
     mariadb.run("SET GLOBAL sql_mode = ''")

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from sqlalchemy import Connection, Engine, create_engine, exc, text
+from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 
 from recon.consume import Applied, AppliedKind, Applier
 from recon.consume.effects import EffectFailed, named
 from recon.errors import StoreMismatch
 from recon.event import Event
+from recon.stores.mysql import DEADLOCK, code
 from recon.testing.clock import FixedClock
 from tests.integration.consuming import applier_of, as_held, correction, engine_of, insert, row, rows, second
 from tests.integration.test_consume_applier import at_once, kinds
@@ -61,8 +62,8 @@ def test_keys_are_told_apart_by_their_bytes(engine: Engine) -> None:
     applier, ran = applier_of(engine), []
     told = [
         applier.apply_event(correction("deleted", "a", None, OPEN, at=10, id="e")),
-        applier.apply_event(correction("created", "A", OPEN, None, at=5, id="E"), effect=lambda _, event: ran.append(event.id)),
-        applier.apply_event(correction("created", "a ", OPEN, None, at=5, id="E "), effect=lambda _, event: ran.append(event.id)),
+        applier.apply_event(correction("created", "A", OPEN, None, at=5, id="E"), effect=lambda _, fact: ran.append(fact.id)),
+        applier.apply_event(correction("created", "a ", OPEN, None, at=5, id="E "), effect=lambda _, fact: ran.append(fact.id)),
         applier.apply_event(correction("updated", "á", PAID, {"status": "other"}, at=5, id="é")),
         applier.apply_event(correction("created", "a", OPEN, None, at=5, id="late")),
     ]
@@ -79,8 +80,8 @@ def test_two_transactions_in_each_others_way_both_go_through(engine: Engine) -> 
     met = threading.Barrier(2)
     first = {"a": True, "b": True}
 
-    def effect(connection: Connection, event: Event) -> None:
-        key = event.data["key"]
+    def effect(connection: Connection, fact: Event) -> None:
+        key = fact.data["key"]
         if first.pop(key, False):
             met.wait(10)
         connection.execute(text("UPDATE orders SET total = total + 100 WHERE id = :other"), {"other": {"a": "b", "b": "a"}[key]})
@@ -90,6 +91,27 @@ def test_two_transactions_in_each_others_way_both_go_through(engine: Engine) -> 
     assert [one for one in found if isinstance(one, Exception)] == []
     assert kinds(*found) == ["applied", "applied"]
     assert [one[1] for one in rows(engine)] == ["paid", "paid"]
+
+
+def test_a_deadlock_in_the_application_s_own_transaction_is_told_as_one(engine: Engine) -> None:
+    """Items taken crosswise: one transaction goes through, the other is told of a deadlock, and not of the savepoint that went with it."""
+    applier = applier_of(engine)
+    for key in "ab":
+        insert(engine, key, OPEN)
+    met = threading.Barrier(2)
+
+    def both(first: str, then: str) -> list[str]:
+        with engine.execution_options(isolation_level="READ COMMITTED").begin() as connection:
+            told = [applier.apply_in(connection, correction("updated", first, PAID, OPEN, at=10))]
+            met.wait(10)
+            return kinds(*told, applier.apply_in(connection, correction("updated", then, PAID, OPEN, at=10)))
+
+    found = at_once(lambda: both("a", "b"), lambda: both("b", "a"))
+    assert [one for one in found if not isinstance(one, Exception)] == [["applied", "applied"]]
+    (error,) = (one for one in found if isinstance(one, Exception))
+    assert isinstance(error, exc.OperationalError)
+    assert code(error) == DEADLOCK
+    assert rows(engine) == [("a", "paid", 2), ("b", "paid", 2)]
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "READ COMMITTED"])
@@ -109,6 +131,28 @@ def test_nobody_writes_behind_a_tombstone(mariadb: MariaServer, engine: Engine, 
         assert connection.execute(text("SELECT target, `key` FROM recon_marks")).all() == [(b"orders", b"7")]
 
 
+def test_two_that_saw_no_row_go_one_after_the_other(mariadb: MariaServer, engine: Engine) -> None:
+    """A deletion has looked and not written yet when an older webhook comes: it may not look at the same nothing, and is turned away."""
+    applier = applier_of(engine)
+    applier.check()
+    found: list[Applied] = []
+    late = threading.Thread(target=lambda: found.append(applier.upsert("7", OPEN, second(5))))
+
+    def before_the_tombstone(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
+        if not late.ident and statement.startswith("INSERT INTO recon_marks") and b"orders" in parameters.values():
+            late.start()
+            until = time.monotonic() + 10
+            while late.is_alive() and mariadb.run(WAITING) == [(0,)]:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+
+    event.listen(engine, "before_cursor_execute", before_the_tombstone)
+    assert applier.delete("7", second(9)).kind is AppliedKind.ALREADY
+    late.join()
+    assert kinds(*found) == ["older"]
+    assert rows(engine) == []
+
+
 def test_no_update_is_lost_to_an_old_snapshot(mariadb: MariaServer, engine: Engine) -> None:
     """An event waits for the application's own write, and judges the row as that left it, not as its transaction saw it first."""
     applier = applier_of(engine, version=None)
@@ -116,8 +160,8 @@ def test_no_update_is_lost_to_an_old_snapshot(mariadb: MariaServer, engine: Engi
     found: list[Applied] = []
     with engine.begin() as connection:
         connection.execute(text("UPDATE orders SET status = 'refunded'"))
-        event = correction("updated", "7", PAID, OPEN, at=10)
-        late = threading.Thread(target=lambda: found.append(applier.apply_event(event)))
+        fact = correction("updated", "7", PAID, OPEN, at=10)
+        late = threading.Thread(target=lambda: found.append(applier.apply_event(fact)))
         late.start()
         waited_for(mariadb)
     late.join()

@@ -193,6 +193,26 @@ def test_a_connection_that_an_operator_ends_is_no_end(mariadb: MariaServer, mari
         broken()
 
 
+@pytest.mark.parametrize("fold", ["replace", "merge"])
+def test_a_log_is_folded_by_the_bytes_of_its_keys(mariadb: MariaServer, maria: str, fold: str) -> None:
+    """Where the collation takes them for one, `a`, `A` and `a ` have a newest event each; a type that is written otherwise removes nothing."""
+    mariadb.run("CREATE TABLE log (k varchar(20), position bigint, type varchar(20), data json, INDEX (k, position))", url=maria)
+    events = [
+        ("a", 1, "made", "low"),
+        ("A", 2, "made", "high"),
+        ("a ", 3, "made", "wide"),
+        ("A", 4, "Deleted", "kept"),
+        ("a", 5, "deleted", "x"),
+    ]
+    for key, position, kind, status in events:
+        mariadb.run("INSERT INTO log VALUES (%s, %s, %s, %s)", [key, position, kind, f'{{"status": "{status}"}}'], url=maria)
+    store, chosen = store_of(maria, type="fold", fold=fold), selection(Table(name="log", key="k"), "status")
+    assert sorted(tuple(row.values()) for row in rows_of(store, chosen)) == [("A", "kept"), ("a ", "wide")]
+    assert store.get_many(chosen, ["A", "a"]).to_pylist() == [{"key": "A", "status": "kept"}]
+    with store.scan(chosen) as scan:
+        assert scan.duplicates(5) == []
+
+
 def test_what_does_not_fit_is_told_where(mariadb: MariaServer, maria: str) -> None:
     """A wrong password, database, table, column, right or statement: the way out in each, the password in none."""
     mariadb.run("CREATE TABLE orders (id int PRIMARY KEY, status text); CREATE TABLE salaries (id int PRIMARY KEY, status text)", url=maria)
