@@ -65,6 +65,11 @@ def absent_is_deleted(patch: Patch) -> None:
     patch.setattr(Natively, "_read", read)
 
 
+def unreadable_is_told(patch: Patch) -> None:
+    """What was read is told, whether the job can read it or not."""
+    patch.setattr(Natively, "_understood", lambda _self, read, _told: read)
+
+
 def lettered(patch: Patch, change: Callable[[Webhook], Webhook]) -> None:
     """What is to be posted, changed."""
     real = Natively._letter
@@ -105,6 +110,7 @@ def any_answer_counts(patch: Patch) -> None:
 
 
 DOWN = {"down": 1.0, "prompt": 1.0}
+UNREADABLE = WORLD.but(moods=DOWN, troubles={"unreadable": 0.6}, by_hand=3.0, nights=3, records=(10, 12), absence="marker")
 
 
 class Safeguard(NamedTuple):
@@ -119,6 +125,7 @@ class Safeguard(NamedTuple):
 SAFEGUARDS = [
     Safeguard(read_once, HAS, WORLD, 4),
     Safeguard(absent_is_deleted, SHOWN, WORLD.but(moods=DOWN, troubles={"reads 404": 0.5}, by_hand=3.0, nights=3), 5),
+    Safeguard(unreadable_is_told, SHOWN, UNREADABLE, 7),
     Safeguard(another_id_each_time, ID, WORLD.but(moods={"unanswered": 1.0})),
     Safeguard(signed_once, SIGNED, WORLD.but(moods={"failing": 1.0})),
     Safeguard(topic_of_ours, HEALS, WORLD),

@@ -51,6 +51,7 @@ NATIVE = (
     "letter refused: signature",
     "letter refused: late",
     "letter not sent",
+    "changed since the plan",
     "gone since the plan",
     "back since the plan",
     "changed on the way",

@@ -30,6 +30,8 @@ ENDPOINT_MOODS = {
 }
 """How the endpoint is for a night, by weight."""
 
+MOVES = 0.06
+"""The share of corrections whose item changes between the plan and the reading, and of those whose item changes between reading and arrival."""
 AWAY = {"down": Answer(sent=False, failure="ConnectError: refused"), "gone": Answer(status=410)}
 """What comes where there is no endpoint."""
 UNREAD = {"refusing": (0.5, Answer(status=422, body=b"no such customer")), "losing": (0.7, Answer(status=200))}
@@ -57,6 +59,8 @@ class Relay:
         universe.hosts.glance()
         process.called, process.in_hand = universe.time.at, {one.partitionkey: one for one in batch}
         before = len(universe.facts.posted)
+        for number, message in enumerate(batch):
+            self._touch("changed since the plan", message, process.calls, number)
         try:
             outcomes = self._real.publish(batch, deadline)
         finally:
@@ -67,6 +71,12 @@ class Relay:
                 universe.chance.reach("letter not sent")
                 universe.story.tell(process.name, f"{message.type} {message.partitionkey} {message.id[:8]} is not posted: {outcome.kind}")
         return outcomes
+
+    def _touch(self, what: str, message: Message, *where: object) -> None:
+        """Perhaps the item changes just now."""
+        named = (self._process.number, *where)
+        if self._universe.chance.happens(what, MOVES, *named):
+            self._universe.parties[message.domain].touch(message.partitionkey, what, *named)
 
     def health(self) -> str:
         """It is what it is."""
@@ -92,6 +102,7 @@ class WorldPoster:
         process.posts += 1
         made, clock = universe.time.at, process.clock.now().timestamp()
         process.step("publish")
+        self._on_the_way(json.loads(body))
         process.passes(universe.chance.between(0.01, 2.0, "post", process.number, process.posts))
         answer, took = self._arrives(body, headers, seconds)
         self._note(body, headers, answer, took, made=made, clock=clock)
@@ -107,6 +118,13 @@ class WorldPoster:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def _on_the_way(self, event: dict[str, Any]) -> None:
+        """Perhaps the item changes while its webhook is under way, and its own webhook is sent."""
+        universe, named = self._universe, (self._process.number, self._process.posts)
+        domain, key = event["event"].partition(".")[0], str(event["data"]["id"])
+        if universe.chance.happens("changed on the way", MOVES, *named):
+            universe.parties[domain].touch(key, "on the way", *named)
 
     def _arrives(self, body: bytes, headers: Mapping[str, str], seconds: float) -> tuple[Answer, Took | None]:
         """What is answered, and what the endpoint made of it; None where it does not come to it, or not yet."""
@@ -180,15 +198,13 @@ class WorldPoster:
             self._deliver(message, domain, answer)
 
     def _reached(self, posted: Posted) -> None:
-        reach, party = self._universe.chance.reach, self._universe.parties[posted.domain]
+        reach = self._universe.chance.reach
         if posted.verdict:
             reach(f"letter {posted.verdict}{f': {posted.why}' if posted.verdict == 'refused' else ''}")
         if posted.op != "deleted" and posted.record is None:
             reach("gone since the plan")
         if posted.op == "deleted" and posted.record is not None:
             reach("back since the plan")
-        if not party.history.constant(posted.key, posted.made, posted.at):
-            reach("changed on the way")
 
     def _deliver(self, message: Message, domain: str, answer: Answer) -> None:
         """The event that it stands for, as every other destination notes it."""

@@ -10,7 +10,7 @@ WORLD = World(
     absence="marker",
     moods=ENDPOINT_MOODS,
     rotates=0.15,
-    replays=0.1,
+    replays=0.25,
     lost=0.3,
     nights=9,
 )

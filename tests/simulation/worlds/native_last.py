@@ -9,8 +9,7 @@ WORLD = World(
     handler="door",
     moods=ENDPOINT_MOODS,
     rotates=0.15,
-    replays=0.1,
+    replays=0.25,
     lost=0.3,
-    hosts=2,
     nights=9,
 )
