@@ -26,8 +26,6 @@ ACK_WAIT = 30.0
 PENDING = 1000
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
-SETTLED_AT_ONCE = 10
-"""A server that writes each ack to a slow disk (`sync_interval: always`) answers to a hundred of them too late, and they would come again for ever."""
 POLL_SECONDS = 0.1
 CLOSING_SECONDS = 3.0
 
@@ -118,12 +116,10 @@ class NatsReader:
                 # A server that was killed may not know that it gave them out, and answers nothing to whoever is done with them.
                 msg = f"{self.name}: the connection was lost while {len(received)} messages were in hand, and they come again"
                 raise DeliveryError(msg, hint="nothing is to be done: what was taken in already is recognised by its id")
-            for first in range(0, len(received), SETTLED_AT_ONCE):
-                part = received[first : first + SETTLED_AT_ONCE]
-                self._run(puller.settle([one.handle.message.reply for one in part], b"+ACK"), ANSWER_SECONDS)
-                for one in part:
-                    self._in_hand.pop(one.handle.number, None)
-                    self._back.pop(one.handle.number, None)
+            self._run(puller.settle([one.handle.message.reply for one in received], b"+ACK"), ANSWER_SECONDS)
+            for one in received:
+                self._in_hand.pop(one.handle.number, None)
+                self._back.pop(one.handle.number, None)
 
     def again(self, received: Sequence[Received]) -> None:
         # Kept here and not sent back: the server would hand them over in the order in which they were refused, and not in their own.
