@@ -1,8 +1,11 @@
 """What docs/consuming.md shows is so: its examples run, and its tables are those that are made."""
 
 import inspect
+import os
 import re
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,7 +17,10 @@ from sqlalchemy import create_engine, text
 from recon.consume import Applier
 from recon.publishers.signing import new_secret
 from recon.testing import MemoryReader
+from recon.testing.publisher_suite import message_of
 from tests.integration.consuming import correction, engine_of, row, second
+from tests.integration.test_publisher_redis import publisher
+from tests.servers.valkey import ValkeyServer
 
 PAGE = (Path(__file__).parent.parent.parent / "docs/consuming.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -39,7 +45,7 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         names.update(more)
         exec(block(words), names)
 
-    run("applier.create_tables()")
+    run("applied = applier.apply(body)")
     assert names["applied"].kind.value == "applied"
     run("INSERT INTO audit", event=correction("created", "2", state, None, at=10))
     order = {"id": "3", "status": "open", "total": 1, "updated_at": second(1), "deleted_at": second(2)}
@@ -66,7 +72,7 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     stopping = threading.Thread(target=stop)
     stopping.start()
-    run("consume(reader", reader=reader)
+    run("counts = consume(reader", reader=reader)
     stopping.join()
     assert sum(names["counts"].values()) == 1
     monkeypatch.setenv("HOOK_SECRET", new_secret())
@@ -75,6 +81,27 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert connection.execute("SELECT order_id FROM mails ORDER BY 1").fetchall() == [("4",), ("6",), ("9",)]
         assert connection.execute("SELECT id FROM audit").fetchall() == [("created-2-10",)]
     connection.close()
+    engine.dispose()
+
+
+def test_the_whole_consumer_runs(tmp_path: Path) -> None:
+    """The program of the page, in a process of its own: it takes in what the publisher sent, and ends on SIGTERM."""
+    (tmp_path / "consumer.py").write_text(block("# consumer.py"))
+    engine = engine_of(f"sqlite:///{tmp_path}/shop.db")
+    path = str(Path(__file__).parent.parent.parent)
+    with ValkeyServer() as broker:
+        sender = publisher(broker.url, stream="recon.{domain}")
+        environ = {**os.environ, "DATABASE_URL": str(engine.url), "REDIS_URL": broker.url, "PYTHONPATH": path}
+        sender.publish([message_of(correction("created", "1", {"status": "open", "total": 1, "updated_at": second(1)}, None, at=10))], 10)
+        running = subprocess.Popen([sys.executable, "consumer.py"], cwd=tmp_path, env=environ, stderr=subprocess.PIPE)
+        until = time.monotonic() + 60
+        while row(engine, "1") is None:
+            assert running.poll() is None, running.stderr.read() if running.stderr else ""
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        running.terminate()
+        assert (running.communicate(timeout=60)[1], running.returncode) == (b"", 0)
+        sender.close()
     engine.dispose()
 
 

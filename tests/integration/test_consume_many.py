@@ -116,6 +116,44 @@ def law_of_any_split(applier: Applier, drawn: Any) -> None:
     assert together.left() == one_by_one.left()
 
 
+class Failing:
+    """Side effects that leave a note, and fail for those that were found in each so many-th second."""
+
+    def __init__(self, side: Side, fails: int) -> None:
+        self.side, self.fails = side, fails
+        self.ran: list[str] = []
+
+    def __call__(self, _connection: Connection, one: Event) -> None:
+        if one.recorded.second % self.fails == 0:
+            raise LookupError("no such customer")
+        self.ran.append(self.side.own(one.id))
+
+
+def law_of_effects(applier: Applier, drawn: Any, fails: int) -> None:
+    """With effects that fail now and then: one by one, each key behind its own failure, and `apply_many` cut anywhere come to the same, effects included."""
+    histories, order, cuts = drawn
+    one_by_one, together = Side(applier, histories), Side(applier, histories)
+    singly, many = Failing(one_by_one, fails), Failing(together, fails)
+    order = [one for one in order if isinstance(one[1], Found)]
+    edges = sorted({0, *(min(cut, len(order)) for cut in cuts), len(order)})
+    for first, last in pairwise(edges):
+        stuck: set[int] = set()
+        for number, found in order[first:last]:
+            fact = one_by_one.event(number, found)
+            if number in stuck:
+                one_by_one.answers.append(("failed", one_by_one.own(fact.partitionkey), "it comes behind one that failed"))
+                continue
+            try:
+                one_by_one.answered([applier.apply_event(fact, effect=singly)])
+            except LookupError as error:
+                stuck.add(number)
+                one_by_one.answers.append(("failed", one_by_one.own(fact.partitionkey), f"its effect raised LookupError: {error}"))
+        together.answered(applier.apply_many([together.event(*one) for one in order[first:last]], effect=many))
+    assert together.answers == one_by_one.answers
+    assert together.left() == one_by_one.left()
+    assert many.ran == singly.ran
+
+
 class Application:
     """One database for all examples; appliers by times, by numbers, and by nothing."""
 
@@ -140,6 +178,13 @@ def test_any_split_is_as_good_as_one_by_one(app: Application, by_time: Any, tied
     law_of_any_split(app.by_nothing, tied)
 
 
+@settings(max_examples=12, derandomize=True, phases=[Phase.explicit, Phase.generate])
+@given(drawn=batches(), fails=st.integers(2, 5))
+def test_any_split_is_as_good_with_effects(app: Application, drawn: Any, fails: int) -> None:
+    """Effects that fail for some facts: they run for the same events, in the same order, and hold up the same."""
+    law_of_effects(app.by_time, drawn, fails)
+
+
 @pytest.fixture
 def on_postgresql(database: str) -> Iterator[Application]:
     """On a real server."""
@@ -155,6 +200,7 @@ def on_postgresql(database: str) -> Iterator[Application]:
 def test_any_split_on_postgresql(on_postgresql: Application, by_time: Any, tied: Any) -> None:
     """The same against a real server, where an event that it refuses spoils a transaction."""
     law_of_any_split(on_postgresql.by_time, by_time)
+    law_of_effects(on_postgresql.by_time, tied, 3)
     law_of_any_split(on_postgresql.by_time, tied)
 
 

@@ -1,5 +1,6 @@
 """Reading NATS JetStream from a real server: the contract of every reader, and the whole path from the outbox."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from recon.consume.readers.nats import NatsReader
 from recon.errors import DeliveryError
 from recon.publishers.nats import NatsPublisher
 from recon.testing import publisher_suite, reader_suite
+from tests.integration.consuming import correction
 from tests.integration.contract import ServerReaderBench
 from tests.integration.test_publisher_nats import NatsBench
 from tests.integration.three_nights import Nights, goes_all_the_way, migrated_file, nights
@@ -55,6 +57,30 @@ def server() -> Iterator[NatsTestServer]:
 def test_keeps_the_contract(server: NatsTestServer, check: Any) -> None:
     """What every reader must keep to, over a server that is killed and comes back."""
     check(NatsReaderBench(server))
+
+
+def test_a_reader_after_one_that_died_comes_to_what_it_left_though_more_waits(
+    server: NatsTestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many are out as may be, all of them with a reader that was killed: the next one has them after the wait, in order, and then the rest, without an error."""
+    # As it is with the usual thirty seconds: what is out comes again later than an answer is waited for.
+    monkeypatch.setattr("recon.consume.readers.nats_pull.SLACK_SECONDS", 0.2)
+    bench = NatsReaderBench(server)
+    keys = [f"{number:02}" for number in range(30)]
+    bench.put([publisher_suite.message_of(correction("created", key, {"total": 1}, None, at=1)) for key in keys])
+    dead, reader = (
+        NatsReader(server.url, bench.stream.stream, "app", subject=bench.stream.subject, ack_wait=ACK_WAIT, pending=10) for _ in range(2)
+    )
+    assert len(dead.receive(10, 5.0)) == 10
+    assert bench.lose(dead)
+    found: list[Received] = []
+    until = time.monotonic() + 20
+    while len(found) < 30:
+        assert time.monotonic() < until
+        found += (got := reader.receive(10, 0.2))
+        reader.done(got)
+    reader.close()
+    assert [one.handle.number for one in found] == sorted(one.handle.number for one in found)
 
 
 def test_from_the_outbox_to_the_reader(server: NatsTestServer, nights: Nights) -> None:

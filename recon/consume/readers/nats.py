@@ -174,7 +174,7 @@ class NatsReader:
 
     def _recover(self, puller: Puller) -> None:
         """Takes what another reader left; until all of it is here, what comes behind it is kept back."""
-        self._missing -= self._take(puller, self._run(puller.pull(self._missing, 0.0), ANSWER_SECONDS))
+        self._missing -= self._take(puller, self._run(puller.again(self._missing, POLL_SECONDS), ANSWER_SECONDS))
         if time.monotonic() >= self._missing_until:
             self._missing = 0
 

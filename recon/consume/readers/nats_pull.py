@@ -77,6 +77,11 @@ class Puller:
                 found += await self._asked(most - 1, {"no_wait": True}, 0.0)
         return found
 
+    async def again(self, most: int, wait: float) -> Sequence["Msg"]:
+        """What is handed over once more within `wait` seconds, and what is new and there, at most so many."""
+        # With an end: where as many are out as may be, the server answers nothing to one that has none, and `pull` would wait for it.
+        return await self._asked(most, {"no_wait": True, "expires": max(1, round(wait * 1e9))}, wait)
+
     async def settle(self, places: Sequence[str], word: bytes) -> None:
         """Sends a word on each of these messages, and waits until the server has heard all of them. Raises NotConnected."""
         flights = [await self.link.send(place, word) for place in places]
