@@ -1,5 +1,6 @@
 """What every test shares: the real servers, and the rule that in CI nothing skips."""
 
+import gc
 import os
 
 import pytest
@@ -9,6 +10,7 @@ from tests.servers.pocketbase import pocketbase
 from tests.servers.postgres import database, postgres
 from tests.servers.receiver import receiver
 from tests.servers.stripe_mock import stripe_mock
+from tests.spread import spread
 
 __all__ = ["database", "pocketbase", "postgres", "receiver", "stripe_mock"]
 
@@ -17,6 +19,19 @@ settings.register_profile("house", deadline=None)
 settings.load_profile("house")
 
 SKIPPED: list[str] = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several workers share the tests, the long ones are begun first; every worker puts them in the same order."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        items[:] = spread(items, workers)
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays loaded: the collector of garbage need not look through it again and again."""
+    gc.freeze()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

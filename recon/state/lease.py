@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recon.clock import iso
@@ -75,24 +75,28 @@ def owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
+# Made once: a lease is looked at in every transaction, and to put a statement together costs more than to run it.
+_OF = select(leases).where(leases.c.domain == bindparam("of_domain"))
+_LOCKED = _OF.with_for_update()
+#: What is set is what the parameters beside `of_domain` are named after.
+_SET = leases.update().where(leases.c.domain == bindparam("of_domain"))
+
+
 def acquire(state: State, conn: Connection, domain: str, owner: str, ttl: float = TTL_SECONDS) -> Lease:
     """Takes the domain's lease with the next fence: free, expired, or of a process that has certainly ended. Raises LeaseHeld else."""
     insert = sqlite.insert if state.dialect == "sqlite" else postgresql.insert
     now = state.now(conn)
     blank = {"domain": domain, "owner": None, "fence": 0, "acquired_at": now, "renewed_at": now, "expires_at": now}
     conn.execute(insert(leases).values(blank).on_conflict_do_nothing())
-    row = conn.execute(select(leases).where(leases.c.domain == domain).with_for_update()).one()
+    row = conn.execute(_LOCKED, {"of_domain": domain}).one()
     now = state.now(conn)  # Read again: the lock may have been waited for.
     if _stands(conn, row, now):
         left = words_of((row.expires_at - now).total_seconds())
         hint = f"`recon runs` shows where it stands; if that process is dead, try again in {left} (at once where it was one of this host)"
         raise LeaseHeld(_held(row, now), hint=hint)
     lease = Lease(domain=domain, owner=owner, fence=row.fence + 1, ttl=ttl, expires_at=now + timedelta(seconds=ttl))
-    conn.execute(
-        leases.update()
-        .where(leases.c.domain == domain)
-        .values(owner=owner, fence=lease.fence, acquired_at=now, renewed_at=now, expires_at=lease.expires_at)
-    )
+    values = {"owner": owner, "fence": lease.fence, "acquired_at": now, "renewed_at": now, "expires_at": lease.expires_at}
+    conn.execute(_SET, {"of_domain": domain, **values})
     if (me := mark()) is not None:
         value = msgspec.json.encode(_Taken(lease.fence, me)).decode()
         named = insert(meta).values(name=MARKER + domain, value=value)
@@ -119,7 +123,7 @@ def check(conn: Connection, lease: Lease) -> None:
 
     An expired lease that nobody took over still serves: the fence is what counts.
     """
-    row = conn.execute(select(leases).where(leases.c.domain == lease.domain).with_for_update()).one_or_none()
+    row = conn.execute(_LOCKED, {"of_domain": lease.domain}).one_or_none()
     # The owner too: after a backup was restored a fence may come a second time.
     if row is not None and row.fence == lease.fence and row.owner == lease.owner:
         return
@@ -136,19 +140,19 @@ def renew(state: State, conn: Connection, lease: Lease) -> Lease:
     check(conn, lease)
     now = state.now(conn)
     expires = now + timedelta(seconds=lease.ttl)
-    conn.execute(leases.update().where(leases.c.domain == lease.domain).values(renewed_at=now, expires_at=expires))
+    conn.execute(_SET, {"of_domain": lease.domain, "renewed_at": now, "expires_at": expires})
     return replace(lease, expires_at=expires)
 
 
 def release(state: State, conn: Connection, lease: Lease) -> None:
     """Gives the lease back, if it is still ours; the fence stays for the next one to count on from."""
-    mine = (leases.c.domain == lease.domain) & (leases.c.fence == lease.fence)
-    conn.execute(leases.update().where(mine).values(owner=None, expires_at=state.now(conn)))
+    values = {"owner": None, "expires_at": state.now(conn)}
+    conn.execute(_SET.where(leases.c.fence == lease.fence), {"of_domain": lease.domain, **values})
 
 
 def holder(state: State, conn: Connection, domain: str) -> Holder | None:
     """Who holds the domain now; None where it is free, its lease has expired, or its process has certainly ended."""
-    row = conn.execute(select(leases).where(leases.c.domain == domain)).one_or_none()
+    row = conn.execute(_OF, {"of_domain": domain}).one_or_none()
     if row is None or not _stands(conn, row, state.now(conn)):
         return None
     times = {name: getattr(row, name) for name in ("acquired_at", "renewed_at", "expires_at")}

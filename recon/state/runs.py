@@ -6,9 +6,10 @@ Every move is one transaction that checks the fence, so a run has one writer, an
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, func, literal, or_, select, update
 
 from recon import __version__
 from recon.clock import iso
@@ -94,11 +95,9 @@ class Runs:
         First one that was approved and not sent, or is EMITTED with its delivery or report outstanding, however old: finish that,
         then start tonight's. Else the newest run, if it was killed on its way or failed with the verdict `incomplete`; with `unsent` only such a one.
         """
-        sort = runs.c.domain == domain, runs.c.dry_run.is_(dry_run), runs.c.key == key if key else runs.c.key.is_(None)
-        decided = literal(0) if unsent else case((runs.c.state.in_([RunState.APPROVED, RunState.EMITTED]), 0), else_=1)
-        newest = select(runs).where(*sort).order_by(decided, runs.c.started_at.desc(), runs.c.id.desc()).limit(1)
+        newest = _newest(dry_run, bool(key), unsent)
         with self.state.read() as conn:
-            row = conn.execute(newest).one_or_none()
+            row = conn.execute(newest, {"of_domain": domain, **({"of_key": key} if key else {})}).one_or_none()
             if row is None or leases.holder(self.state, conn, domain) is not None:
                 return None
         run = _run(row)
@@ -122,7 +121,7 @@ class Runs:
             now = self.state.now(conn)
             run = replace(run, owner=owner, fence=lease.fence, resumes=run.resumes + 1, updated_at=now)
             values = {"owner": owner, "fence": lease.fence, "resumes": run.resumes, "updated_at": now}
-            conn.execute(update(runs).where(runs.c.id == run.id).values(**values))
+            conn.execute(_SET, {"of_run": run.id, **values})
         return Claim(run=run, lease=lease)
 
     def advance(self, claim: Claim, to: RunState, **facts: Any) -> Claim:
@@ -152,7 +151,7 @@ class Runs:
             values.setdefault("finished_at", now)
         elif run.state is RunState.FAILED:
             values.update({"finished_at": None, "reason": None, "verdict": None, "exit_code": None} | facts)
-        conn.execute(update(runs).where(runs.c.id == run.id).values(**values))
+        conn.execute(_SET, {"of_run": run.id, **values})
         return Claim(run=replace(run, **values), lease=lease)
 
     def record(self, claim: Claim, **facts: Any) -> Claim:
@@ -164,7 +163,7 @@ class Runs:
         with self.state.begin() as conn:
             leases.check(conn, claim.lease)
             values = {**facts, "updated_at": self.state.now(conn)}
-            conn.execute(update(runs).where(runs.c.id == claim.run.id).values(**values))
+            conn.execute(_SET, {"of_run": claim.run.id, **values})
             return Claim(run=self._load(conn, claim.run.id), lease=claim.lease)
 
     def release(self, claim: Claim) -> None:
@@ -197,8 +196,9 @@ class Runs:
 
     def recent(self, domain: str | None = None, limit: int = 30) -> list[Run]:
         """The newest runs, newest first."""
-        query = select(runs).order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit)
-        return self._list(query if domain is None else query.where(runs.c.domain == domain))
+        if domain is None:
+            return self._list(_RECENT, most=limit)
+        return self._list(_RECENT_OF, most=limit, of_domain=domain)
 
     def domains(self) -> list[str]:
         """Every domain that ever ran."""
@@ -215,19 +215,18 @@ class Runs:
 
         A held, rejected or expired run is none: what a wiped third party answered must not become the measure of the next night.
         """
-        query = select(runs).where(*_whole(domain))
-        found = self._list(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(1))
+        found = self._list(_LAST_WHOLE, of_domain=domain)
         return found[0] if found else None
 
     def first_whole(self, domain: str) -> Run | None:
         """The oldest such run."""
-        found = self._list(select(runs).where(*_whole(domain)).order_by(runs.c.started_at, runs.c.id).limit(1))
+        found = self._list(select(runs).where(*_WHOLE).order_by(runs.c.started_at, runs.c.id).limit(1), of_domain=domain)
         return found[0] if found else None
 
     def whole_before(self, domain: str, moment: datetime, *, limit: int) -> list[Run]:
         """The newest such runs that began before `moment`, newest first."""
-        query = select(runs).where(*_whole(domain), runs.c.started_at < moment)
-        return self._list(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit))
+        query = select(runs).where(*_WHOLE, runs.c.started_at < moment)
+        return self._list(query.order_by(*_NEWEST_FIRST).limit(limit), of_domain=domain)
 
     def largest_source(self, domain: str, *, days: float = 7) -> int | None:
         """The most records that the source held at a believed whole run of the last `days`; where there is none, at the last one of all.
@@ -238,12 +237,10 @@ class Runs:
         last = self.last_whole(domain)
         if last is None:
             return None
-        query = select(runs.c.id, runs.c.source_records, plans.c.decided_by).outerjoin(plans, plans.c.run_id == runs.c.id)
-        recent = runs.c.started_at >= self.state.now() - timedelta(days=days)
+        since = self.state.now() - timedelta(days=days)
         largest = last.source_records or 0
         with self.state.read() as conn:
-            newest_first = query.where(recent, *_whole(domain)).order_by(runs.c.started_at.desc(), runs.c.id.desc())
-            for row in conn.execute(newest_first):
+            for row in conn.execute(_SOURCES, {"of_domain": domain, "since": since}):
                 largest = max(largest, row.source_records)
                 if row.decided_by is not None:
                     break
@@ -294,30 +291,48 @@ class Runs:
         ended = [replace(_run(row), state=RunState.EXPIRED, finished_at=now, updated_at=now, reason=reason) for row in rows]
         for run in ended:
             values = {"state": run.state, "finished_at": now, "updated_at": now, "reason": run.reason}
-            conn.execute(update(runs).where(runs.c.id == run.id).values(**values))
+            conn.execute(_SET, {"of_run": run.id, **values})
             conn.execute(update(plans).where(plans.c.run_id == run.id).values(state="expired", reason=run.reason, decided_at=now))
         return ended
 
     def _load(self, conn: Connection, run_id: str) -> Run:
-        return _run(conn.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one())
+        return _run(conn.execute(_ONE, {"of_run": run_id}).one())
 
-    def _list(self, query: Any) -> list[Run]:
+    def _list(self, query: Any, **values: Any) -> list[Run]:
         with self.state.read() as conn:
-            return [_run(row) for row in _rows(conn, query)]
+            return [_run(row) for row in conn.execute(query, values).all()]
 
 
-def _whole(domain: str) -> tuple[ColumnElement[bool], ...]:
-    """That a run looked at the whole domain, proved its fetch whole, and was believed."""
-    return (
-        *(runs.c.domain == domain, runs.c.whole.is_(True), runs.c.dry_run.is_(False), runs.c.key.is_(None)),
-        runs.c.state.in_([RunState.EMITTED, RunState.DONE]),
-        or_(runs.c.verdict.is_(None), runs.c.verdict.in_(["clean", "discrepancies"])),
-        runs.c.source_records.is_not(None),
-    )
+# Made once, as every night asks them many times: to put a statement together costs more than to run it.
+_OF = runs.c.domain == bindparam("of_domain")
+_NEWEST_FIRST = runs.c.started_at.desc(), runs.c.id.desc()
+_ONE = select(runs).where(runs.c.id == bindparam("of_run")).with_for_update()
+#: What is set is what the parameters beside `of_run` are named after.
+_SET = update(runs).where(runs.c.id == bindparam("of_run"))
+_RECENT = select(runs).order_by(*_NEWEST_FIRST).limit(bindparam("most"))
+_RECENT_OF = _RECENT.where(_OF)
+#: That a run looked at the whole domain, proved its fetch whole, and was believed.
+_WHOLE: tuple[ColumnElement[bool], ...] = (
+    *(_OF, runs.c.whole.is_(True), runs.c.dry_run.is_(False), runs.c.key.is_(None)),
+    runs.c.state.in_([RunState.EMITTED, RunState.DONE]),
+    or_(runs.c.verdict.is_(None), runs.c.verdict.in_(["clean", "discrepancies"])),
+    runs.c.source_records.is_not(None),
+)
+_LAST_WHOLE = select(runs).where(*_WHOLE).order_by(*_NEWEST_FIRST).limit(1)
+_SOURCES = (
+    select(runs.c.id, runs.c.source_records, plans.c.decided_by)
+    .outerjoin(plans, plans.c.run_id == runs.c.id)
+    .where(runs.c.started_at >= bindparam("since"), *_WHOLE)
+    .order_by(*_NEWEST_FIRST)
+)
 
 
-def _rows(conn: Connection, query: Any) -> Iterable[Row[Any]]:
-    return conn.execute(query).all()
+@cache
+def _newest(dry_run: bool, of_key: bool, unsent: bool) -> Select[Any]:
+    """The newest run of a sort; one that is decided and not sent, or not delivered, stands before all others."""
+    sort = _OF, runs.c.dry_run.is_(dry_run), runs.c.key == bindparam("of_key") if of_key else runs.c.key.is_(None)
+    decided = literal(0) if unsent else case((runs.c.state.in_([RunState.APPROVED, RunState.EMITTED]), 0), else_=1)
+    return select(runs).where(*sort).order_by(decided, *_NEWEST_FIRST).limit(1)
 
 
 def _run(row: Row[Any]) -> Run:

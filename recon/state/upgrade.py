@@ -2,14 +2,21 @@
 
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy import Column, Connection, Engine, MetaData, PrimaryKeyConstraint, String, Table, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from recon import __version__
 from recon.errors import StateError, StateTooNew
-from recon.state.tables import HEAD, REVISIONS, meta
+from recon.state.tables import HEAD, REVISIONS, meta, metadata
 
 VERSION_TABLE = "recon_version"
+#: As Alembic makes it.
+versions = Table(
+    VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
 STORED = text(f"SELECT version_num FROM {VERSION_TABLE}")
 # A number of our own for PostgreSQL's advisory lock, held for the length of one migration only (never as a lease).
 MIGRATION_LOCK = text("SELECT pg_advisory_xact_lock(7236112384510)")
@@ -30,7 +37,12 @@ def to_head(engine: Engine, shown: str) -> None:
         if stored == HEAD:
             return
         refuse_newer(conn, stored, shown)
-        _migrate(conn, shown)
+        if stored is None:
+            _create(conn)
+        else:
+            _migrate(conn, shown)
+        conn.execute(meta.delete().where(meta.c.name == "program"))
+        conn.execute(meta.insert().values(name="program", value=__version__))
 
 
 def revision(conn: Connection) -> str | None:
@@ -42,8 +54,10 @@ def revision(conn: Connection) -> str | None:
             if "no such table" in str(error):
                 return None
             raise
-    # A failed statement would spoil a PostgreSQL transaction, so the catalogue is asked first.
-    if conn.execute(text("SELECT to_regclass(:name)"), {"name": VERSION_TABLE}).scalar_one() is None:
+    # A failed statement would spoil a PostgreSQL transaction, so the catalogue is asked first; and by way of a table of its own, since to
+    # open one is what makes a session hear, in the middle of a transaction, of the tables that another one has made.
+    asked = text("SELECT oid FROM pg_catalog.pg_class WHERE oid = to_regclass(:name)")
+    if conn.execute(asked, {"name": VERSION_TABLE}).scalar_one_or_none() is None:
         return None
     return conn.execute(STORED).scalar_one_or_none()
 
@@ -60,6 +74,16 @@ def refuse_newer(conn: Connection, stored: str | None, shown: str) -> None:
     raise StateTooNew(msg, hint=f"run {writer} on this host too, or set [state] url to a database of this version's own")
 
 
+def _create(conn: Connection) -> None:
+    """A new database as it is at the newest revision, at once: every migration one after the other, and Alembic with them, take ten times as long.
+
+    A table of ours that is there already is refused by the database.
+    """
+    metadata.create_all(conn, checkfirst=False)
+    versions.create(conn, checkfirst=True)
+    conn.execute(versions.insert().values(version_num=HEAD))
+
+
 def _migrate(conn: Connection, shown: str) -> None:
     from alembic import command
     from alembic.config import Config
@@ -74,5 +98,3 @@ def _migrate(conn: Connection, shown: str) -> None:
     except CommandError as error:
         msg = f"state database {shown} could not be brought to revision {HEAD}: {error}"
         raise StateError(msg) from error
-    conn.execute(meta.delete().where(meta.c.name == "program"))
-    conn.execute(meta.insert().values(name="program", value=__version__))

@@ -1,7 +1,8 @@
 """The statements that read a store, from a `Selection`: SQLAlchemy Core quotes the names, values are always bound."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Select, Text, bindparam, cast, column, func, literal_column, select, table, text
@@ -22,6 +23,9 @@ KEYS_AT_ONCE = 500
 
 BIND = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 """What SQLAlchemy's text() takes for a parameter: `:name`, but neither `::type` nor `12:30` nor `\\:name`."""
+
+MOST_WRITTEN = 512
+_WRITTEN: dict[tuple[str, Hashable], tuple[str, list[tuple[str, Any]]]] = {}
 
 Shape = Callable[[ColumnElement[Any]], ColumnElement[Any]]
 Binds = dict[str, Any]
@@ -51,6 +55,12 @@ class Query:
         if isinstance(relation, Sql):
             return getattr(relation, "title", "the job's SQL")
         return f"table {relation.schema}.{relation.name}" if relation.schema else f"table {relation.name}"
+
+    @cached_property
+    def mark(self) -> str:
+        """What the text of a statement hangs on, and the parameters that the job gives it."""
+        selection = self.selection
+        return repr((self.dialect.name, selection.relation, list(selection.columns.items()), selection.key_kind))
 
     def expression(self, name: str) -> ColumnElement[Any]:
         """What an output column is read from."""
@@ -107,6 +117,19 @@ class Query:
         """The same for a driver that counts its parameters."""
         compiled = statement.compile(dialect=self.dialect)
         return str(compiled), [compiled.params[name] for name in compiled.positiontup or ()]
+
+    def written(self, sort: Hashable, build: Callable[[], Any], given: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        """`render_positional` of what `build` puts together, which is done once for a `sort` of statement; `given` are the values that change.
+
+        A second look reads a few rows, and putting its statements together cost more than they did.
+        """
+        known = _WRITTEN.get((self.mark, sort))
+        if known is None:
+            compiled = build().compile(dialect=self.dialect)
+            known = str(compiled), [(name, compiled.params[name]) for name in compiled.positiontup or ()]
+            if len(_WRITTEN) < MOST_WRITTEN:
+                _WRITTEN[self.mark, sort] = known
+        return known[0], [given.get(name, value) for name, value in known[1]]
 
     def show(self, title: str, statement: Any) -> str:
         """The statement with its parameters beside it, for `--show-sql`."""

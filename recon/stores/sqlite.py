@@ -7,10 +7,11 @@ https://www.sqlite.org/howtocorrupt.html#_multiple_copies_of_sqlite_linked_into_
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from os import W_OK, access
 from typing import Any
 from urllib.parse import quote
@@ -110,7 +111,7 @@ class SqliteStore:
             # What the caller does inside is not translated: its errors are its own.
             with watch.held():
                 yield Scan(
-                    reader=watch.reader(shaped.schema, self._rows(connection, shaped, query.select(shaped.shapes))),
+                    reader=watch.reader(shaped.schema, self._rows(connection, shaped, None, partial(query.select, shaped.shapes), {})),
                     key_unique=unique,
                     duplicates=lambda limit: self._duplicates(connection, query, limit),
                     isolation="one read transaction (SQLite snapshot), read-only connection",
@@ -122,11 +123,15 @@ class SqliteStore:
         with self._connected(query) as connection, self._translated(query):
             self._check(connection, query)
             # Few rows come back, so each is read as text where its column might be mixed: what other rows hold is not looked at.
-            statements = [self._by_key(query, asked) for asked in chunks(keys)]
-            found = [self._census(connection, query, statement) for statement in statements]
+            asked = [_forms(query, some) for some in chunks(keys)]
+            found = [self._census(connection, query, len(forms), partial(self._by_key, query, forms), _binds(forms)) for forms in asked]
             bits = {name: _union(part[name] for part in found) for name in query.names}
             shaped = Shaped(query, bits)
-            rows = [row for asked in chunks(keys) for row in self._rows(connection, shaped, self._by_key(query, asked, shaped.shapes))]
+            rows = [
+                row
+                for forms in asked
+                for row in self._rows(connection, shaped, len(forms), partial(self._by_key, query, forms, shaped.shapes), _binds(forms))
+            ]
             return pa.Table.from_batches(rows, shaped.schema)
 
     def statements(self, selection: Selection) -> Sequence[str]:
@@ -139,7 +144,7 @@ class SqliteStore:
         shown = [f"-- store {self.name}: {self.address} (mode=ro)\nBEGIN;", looked, query.show("every row", query.select(shaped.shapes))]
         if not unique:
             shown.append(query.show("keys that come twice", query.duplicates(1000, written)))
-        return [*shown, query.show("the second look, by key (as many ? as keys, at most 1000)", self._by_key(query, ["…"]))]
+        return [*shown, query.show("the second look, by key (as many ? as keys, at most 1000)", self._by_key(query, _forms(query, ["…"])))]
 
     def health(self, selection: Selection | None) -> StoreHealth:
         query = Query(selection, self._dialect, store=self._label) if selection else None
@@ -239,25 +244,32 @@ class SqliteStore:
 
     def _shape(self, connection: sqlite3.Connection, query: Query) -> Shaped:
         """The query's columns with what is in them: guessed from the first rows, then proven for all, counted out only where the guess fails."""
-        bits = self._census(connection, query, query.select().limit(literal_column(str(SAMPLE_ROWS))))
-        text, values = query.render_positional(self._strays(query, bits))
+        bits = self._census(connection, query, "first", lambda: query.select().limit(literal_column(str(SAMPLE_ROWS))), {})
+        text, values = query.written(("strays", *bits.items()), partial(self._strays, query, bits), {})
         if _one(connection, text, values):
-            bits = self._census(connection, query, query.select())
+            bits = self._census(connection, query, "all", query.select, {})
         return Shaped(query, bits)
 
     def _strays(self, query: Query, bits: Mapping[str, int]) -> Any:
         rows = query.select().subquery("r")
         return select(exists(select(literal_column("1")).select_from(rows).where(or_(*(stray(rows.c[n], bits[n]) for n in query.names)))))
 
-    def _census(self, connection: sqlite3.Connection, query: Query, statement: Any) -> dict[str, int]:
-        rows = statement.subquery("r")
-        text, values = query.render_positional(select(*(census(rows.c[name]).label(name) for name in query.names)))
+    def _census(
+        self, connection: sqlite3.Connection, query: Query, sort: Hashable, build: Callable[[], Any], given: Mapping[str, Any]
+    ) -> dict[str, int]:
+        def counted() -> Any:
+            rows = build().subquery("r")
+            return select(*(census(rows.c[name]).label(name) for name in query.names))
+
+        text, values = query.written(("census", sort), counted, given)
         found = connection.execute(text, values).fetchone()
         return {name: int(value) for name, value in zip(query.names, found, strict=True)}
 
-    def _rows(self, connection: sqlite3.Connection, shaped: Shaped, statement: Any) -> Iterator[pa.RecordBatch]:
+    def _rows(
+        self, connection: sqlite3.Connection, shaped: Shaped, sort: Hashable, build: Callable[[], Any], given: Mapping[str, Any]
+    ) -> Iterator[pa.RecordBatch]:
         query = shaped.query
-        text, values = query.render_positional(statement)
+        text, values = query.written(("rows", sort, *shaped.bits.items()), build, given)
         classes = [shaped.storage(name) for name in query.names]
         schema = shaped.schema
         with closing(connection.execute(text, values)) as cursor:
@@ -265,14 +277,10 @@ class SqliteStore:
                 columns = [_column(found, storage) for found, storage in zip(zip(*rows, strict=True), classes, strict=True)]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
-    def _by_key(self, query: Query, keys: Sequence[str], shapes: Mapping[str, Shape] | None = None) -> Any:
+    def _by_key(self, query: Query, forms: Sequence[str | int | float], shapes: Mapping[str, Shape] | None = None) -> Any:
         key = query.expression("key")
-        if query.exact_key:
-            # Both forms of a number: a column without affinity holds 5 or '5', and tells them apart.
-            forms: list[str | int | float] = [*keys, *(number for key in keys if (number := _number(key)) is not None)]
-        else:
-            key, forms = query.folded(written(key)), list(keys)
-        return query.by_key(key.in_([bindparam(f"recon_key_{n}", form) for n, form in enumerate(forms)]), shapes)
+        key = key if query.exact_key else query.folded(written(key))
+        return query.by_key(key.in_([bindparam(name, form) for name, form in _binds(forms).items()]), shapes)
 
     def _key_unique(self, connection: sqlite3.Connection, shaped: Shaped) -> bool:
         query = shaped.query
@@ -289,6 +297,18 @@ class SqliteStore:
 
     def _now(self, connection: sqlite3.Connection) -> datetime:
         return parse_iso(str(_one(connection, NOW))).astimezone(UTC)
+
+
+def _forms(query: Query, keys: Sequence[str]) -> list[str | int | float]:
+    """The values that a row of these keys may have as its key."""
+    if not query.exact_key:
+        return list(keys)
+    # Both forms of a number: a column without affinity holds 5 or '5', and tells them apart.
+    return [*keys, *(number for key in keys if (number := _number(key)) is not None)]
+
+
+def _binds(forms: Sequence[str | int | float]) -> dict[str, str | int | float]:
+    return {f"recon_key_{n}": form for n, form in enumerate(forms)}
 
 
 def _one(connection: sqlite3.Connection, statement: str, values: Sequence[Any] = ()) -> Any:

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import duckdb
 
-from recon.compare import diff, snapshot
+from recon.compare import diff, snapshot, union
 from recon.compare.limits import small
 from recon.errors import LostLease, ReconError
 from recon.publishers import webhook
@@ -111,6 +111,7 @@ def patched(reach: Callable[[str], None]) -> Iterator[None]:
         # An engine is opened once for all, and connected to: every night's tables are temporary, and its connection's own.
         (snapshot, "connect", quick),
         (diff, "connect", quick),
+        (union, "connect", quick),
         (os, "write", stepping("write", os.write)),
         (os, "fsync", stepping("fsync", lambda _: None)),
         (os, "replace", stepping("rename", os.replace)),

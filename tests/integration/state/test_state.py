@@ -1,6 +1,7 @@
 """The state database: created for its user alone, migrated once whoever comes first, refused when newer, and clear when the machine is at fault."""
 
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -14,10 +15,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import insert, select, text
+from sqlalchemy import Connection, insert, select, text
 
 from recon import __version__
 from recon.errors import BadSetting, LocalFault, StateError, StateTooNew
+from recon.state import engine as engines
 from recon.state import faults, upgrade
 from recon.state.database import State
 from recon.state.tables import HEAD, REVISIONS, meta, metadata, micros, moment
@@ -37,12 +39,45 @@ def test_the_revisions_are_those_of_the_migration_files() -> None:
     assert tuple(reversed([revision.revision for revision in script.walk_revisions()])) == REVISIONS
 
 
-def test_the_migrations_make_the_tables_as_they_are_declared(url: str) -> None:
-    """From an empty database; every table, column, key and index."""
+def test_a_new_database_has_the_tables_as_they_are_declared(url: str) -> None:
+    """Every table, column, key and index, as Alembic sees them."""
     with State.open(url) as state, state.read() as conn:
         context = MigrationContext.configure(conn, opts={"version_table": upgrade.VERSION_TABLE, "compare_server_default": False})
         assert compare_metadata(context, metadata) == []
         assert conn.execute(select(meta.c.value)).scalar_one() == __version__
+
+
+SCHEMA = {
+    "sqlite": ["SELECT type, name, replace(sql, '\"', '') FROM sqlite_master"],
+    "postgresql": [
+        "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns WHERE table_schema = 'public'",
+        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+        "SELECT conname, conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace",
+        "SELECT relname, relkind FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+    ],
+}
+
+
+def schema(conn: Connection) -> list[list[str]]:
+    """Everything that the database itself says of its tables, in some order that stays; where a column stands in its table is left out."""
+    rows = [row for question in SCHEMA[conn.dialect.name] for row in conn.execute(text(question))]
+    return sorted(sorted(" ".join(part.split()) for value in row for part in re.split(r"[,()]", str(value))) for row in rows)
+
+
+def test_a_new_database_is_as_all_the_migrations_would_have_made_it(url: str) -> None:
+    """Made at once, it has the tables, columns, keys, checks and indexes that the migrations make one after the other, and their revision."""
+    engine = engines.make(url)
+    with engine.connect() as conn, conn.execution_options(recon_write=True).begin():
+        upgrade._migrate(conn, url)
+        migrated, revision = schema(conn), upgrade.revision(conn)
+        metadata.drop_all(conn)
+        upgrade.versions.drop(conn)
+        assert schema(conn) == []
+    engine.dispose()
+
+    with State.open(url) as state, state.read() as conn:
+        assert schema(conn) == migrated
+        assert upgrade.revision(conn) == revision == HEAD
 
 
 def test_an_open_database_is_opened_again_without_alembic(tmp_path: Path) -> None:
@@ -75,15 +110,15 @@ def test_four_processes_that_open_an_empty_database_at_once_all_succeed(url: str
         assert upgrade.revision(conn) == HEAD
 
 
-def test_a_migration_that_is_cut_short_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_beginning_that_is_cut_short_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is one transaction: killed in the middle, the database is as it was, and the next process begins anew."""
-    real = upgrade._migrate
+    real = upgrade._create
 
-    def cut(conn, shown: str) -> None:
-        real(conn, shown)
+    def cut(conn) -> None:
+        real(conn)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(upgrade, "_migrate", cut)
+    monkeypatch.setattr(upgrade, "_create", cut)
     with pytest.raises(KeyboardInterrupt):
         State.open(url)
     monkeypatch.undo()
