@@ -108,7 +108,7 @@ def consume_section(record: dict) -> list[str]:
         f"## The application's end: corrections of a kilobyte into a table of {record['rows']:,} rows",
         "",
         f"Half of them items that are missing there, half that differ. Each in a transaction of its own ({events['single']:,} events); {record['handed']} in one, as",
-        f"the loop takes what a reader hands over ({events['many']:,}); the same with a side effect that writes a row ({events['effect']:,}). PostgreSQL with fsync and",
+        f"the loop does unless it is told otherwise ({events['many']:,}); the same with a side effect that writes a row ({events['effect']:,}). PostgreSQL with fsync and",
         f"synchronous commit, SQLite as it comes. Medians of {record['runs']} runs, events a second.",
         "",
         "| | one by one | many at once | with an effect |",

@@ -92,8 +92,8 @@ class WebhookApp:
             raise ValueError(msg)
         self.applier = applier
         self._keys = [key_of(secret) for secret in secrets]
-        self._effect = effect
-        self._named = None if effect is None else named(effect)
+        self._effect = effect or applier.effect
+        self._named = None if self._effect is None else named(self._effect)
         self._told = told
         #: How often `told` raised.
         self.untold = 0

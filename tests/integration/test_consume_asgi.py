@@ -195,6 +195,38 @@ def test_an_effect_that_raises_is_tried_again(place: Place, engine: Engine) -> N
     assert [(one.kind.value, one.effect) for one in answers] == [("applied", True)]
 
 
+def test_an_effect_that_raises_in_a_batch_holds_up_its_key_alone(place: Place, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a batch, that event and those behind it in its key are told to come again, the rest is taken, in one transaction; the log quotes nothing of the item."""
+
+    def effect(_connection: Connection, event: Event) -> None:
+        if event.partitionkey == "2":
+            raise LookupError(f"no such customer as {event.data['state']['status']}")
+
+    place.app = WebhookApp(applier_of(engine), secrets=[NEW], effect=effect)
+    person = {**OPEN, "status": "bob@example.com"}
+    events = [correction("created", key, person, None, at=10) for key in "123"]
+    later = correction("updated", "2", PAID, person, at=20)
+    outcomes = sent(place.url, [*events, later], batch=50)
+    assert [one.kind.value for one in outcomes] == ["confirmed", "retry", "confirmed", "retry"]
+    assert [one[0] for one in rows(engine)] == ["1", "3"]
+    assert "order.created created-2-10 could not be applied" in caplog.text
+    assert "no such customer as …" in caplog.text
+    assert "bob" not in caplog.text
+
+
+def test_what_told_raises_is_not_the_senders(place: Place, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """It is committed by then: the sender hears that it was applied, the log what was raised, and the application counts it."""
+
+    def told(_applied: Applied) -> None:
+        raise RuntimeError("no metrics server")
+
+    place.app = WebhookApp(applier_of(engine), secrets=[NEW], told=told)
+    event = correction("created", "7", OPEN, None, at=10)
+    assert kinds(sent(place.url, [event])) == [("confirmed", False)]
+    assert place.app.untold == 1
+    assert f"{event.id} is applied, and stays so; told= raised RuntimeError: no metrics server" in caplog.text
+
+
 def request(body: bytes, *, name: str = "one", stamp: int | None = None, **headers: str) -> dict[str, Any]:
     """A signed POST, for httpx."""
     stamp = int(time.time()) if stamp is None else stamp
