@@ -1,7 +1,7 @@
 """Whole nights by the command line with MariaDB on either side: as the third party, and as the store that corrections heal; and when it breaks."""
 
 import json
-import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,16 @@ def told(shell: Shell, figures: dict[str, Any]) -> list[tuple[str, str]]:
     return sorted((one["kind"], one["key"]) for one in lines if "key" in one)
 
 
+def killed_while_read(server: MariaServer) -> None:
+    """Kills it once a read is under way, which waits for each row."""
+    until = time.monotonic() + 60
+    while not server.run("SELECT 1 FROM information_schema.processlist WHERE state = 'User sleep'"):
+        if time.monotonic() > until:
+            return  # The night is whole then, and its test fails.
+        time.sleep(0.02)
+    server.kill()
+
+
 WRONG = [("changed", "a "), ("changed", "é"), ("extra", "Z"), ("missing", "A")]
 
 
@@ -161,7 +171,7 @@ def test_mariadb_as_the_store_is_healed(mariadb: MariaServer, maria: str, shop: 
 
 
 @pytest.mark.parametrize("side", ["third party", "store"])
-def test_killed_in_the_middle_nothing_is_inferred(mariadb: MariaServer, maria: str, database: str, shop: Shop, side: str) -> None:
+def test_killed_in_the_middle_nothing_is_inferred(mariadb: MariaServer, maria: str, shop: Shop, shell: Shell, side: str) -> None:
     """The server is killed while it is read, on either side: the night is incomplete, says so in words, and tells no discrepancy; the next is whole."""
     table(mariadb, maria, "orders", "id")
     mariadb.run("CREATE VIEW erp_orders AS SELECT id AS order_no, status, total, paid, seen, test FROM orders", url=maria)
@@ -174,33 +184,21 @@ def test_killed_in_the_middle_nothing_is_inferred(mariadb: MariaServer, maria: s
     else:
         project(shop, publisher="bus", provider="shop", store=maria)
         shop.write("jobs/orders.py", JOB.replace("PROVIDER", "shop").replace('name="orders")', 'name="orders", where="sleep(0.1) = 0")'))
-    running = subprocess.Popen(
-        shop.command("run", "orders", "--json"),
-        cwd=shop.folder,
-        env=shop.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    killer = threading.Thread(target=killed_while_read, args=(mariadb,))
+    killer.start()
     try:
-        until = time.monotonic() + 60
-        while not mariadb.run("SELECT 1 FROM information_schema.processlist WHERE state = 'User sleep'"):
-            assert time.monotonic() < until, "it is not read"
-            assert running.poll() is None, running.communicate()
-            time.sleep(0.02)
-        mariadb.kill()
-        out, err = running.communicate(timeout=60)
+        said = shell("run", "orders", "--json")
     finally:
-        running.kill()
+        killer.join()
         mariadb.start()
 
-    assert running.returncode == 75
-    figures = json.loads(out)
+    assert said.code == 75
+    figures = json.loads(said.out)
     assert figures["verdict"] not in {"clean", "discrepancies"}
     assert not figures.get("discrepancies")
     assert "Lost connection" in json.dumps(figures)
-    assert "Traceback" not in err
-    assert PASSWORD not in out + err
+    assert "Traceback" not in said.err
+    assert PASSWORD not in said.out + said.err
     assert not (shop.folder / "events.jsonl").exists()
 
 

@@ -162,7 +162,7 @@ def test_it_folds_as_a_loop_would(bench: Bench, fold: str) -> None:
         ("items", lambda: chance.choice([[{"id": 1}], []])),
         ("we:ird name", lambda: "odd"),
     ]
-    for _ in range(6):
+    for _ in range(2 if bench.url.startswith("mysql") else 6):  # Its general way takes a second for each.
         events: list[Event] = []
         for position in chance.sample(range(1000), 120):
             body = {name: made() for name, made in members if chance.random() < 0.6}
