@@ -20,7 +20,7 @@ from recon.report.figures import DeliveryFigure, OlderFigure
 from recon.state import lease
 from recon.state.database import State
 from recon.state.run import Claim
-from recon.state.tables import ONE_WAITING, WAITING, WAITS, events, ledger, outbox, plan_events, plans
+from recon.state.tables import ONE_WAITING, WAITING, WAITS, events, ledger, outbox, plan_events, plans, runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class Outbox:
             # What waits of earlier nights has to stand in each line before what is newer does.
             add_older(self.state, conn, publisher, claim.run.domain, versions)
             for version in (NEWEST, *versions):
-                self._queue(conn, run_id, publisher, now, domain=claim.run.domain, version=version)
+                self._queue(conn, run_id, publisher, now, version)
         mine = select(plan_events.c.event_id).where(plan_events.c.run_id == run_id)
         told = ledger.c.domain == claim.run.domain, ledger.c.event_id.in_(mine)
         conn.execute(update(ledger).where(*told).values(emissions=ledger.c.emissions + 1, emitted_at=now))
@@ -98,12 +98,12 @@ class Outbox:
         again = {"emissions": events.c.emissions + 1}
         conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_=again))
 
-    def _queue(self, conn: Connection, run_id: str, publisher: str, now: datetime, *, domain: str, version: int) -> None:
+    def _queue(self, conn: Connection, run_id: str, publisher: str, now: datetime, version: int) -> None:
         columns = {**waiting_row(literal(run_id), publisher, now, version), "replay": null()}
         joined = plan_events.join(events, events.c.id == plan_events.c.event_id)
         source = select(*columns.values()).select_from(joined).where(plan_events.c.run_id == run_id).order_by(plan_events.c.position)
         statement = self._insert(outbox).from_select(list(columns), source)
-        if _nothing_waits(conn, domain, publisher, version):
+        if _nothing_waits(conn, run_id, publisher, version):
             # Then nothing can be there already, and is not looked for row by row. Nor can anybody put it there meanwhile: a replay writes to
             # the events first, as `_store` has done, and dead letters are sent again under the domain's lease.
             conn.execute(statement)
@@ -182,7 +182,9 @@ def waiting_row(run_id: Any, publisher: str, now: datetime, version: int) -> dic
     }
 
 
-def _nothing_waits(conn: Connection, domain: str, publisher: str, version: int) -> bool:
+def _nothing_waits(conn: Connection, run_id: str, publisher: str, version: int) -> bool:
+    """Of the run's domain, for this destination, in this version of the data."""
+    domain = select(runs.c.domain).where(runs.c.id == run_id).scalar_subquery()
     mine = outbox.c.domain == domain, outbox.c.publisher == publisher, outbox.c.version == version, outbox.c.state == WAITS
     return conn.execute(select(outbox.c.seq).where(*mine).limit(1)).first() is None
 
