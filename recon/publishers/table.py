@@ -113,9 +113,14 @@ class TablePublisher:
             with self.database.transaction(connection, until):
                 connection.execute(CreateTable(self.table, if_not_exists=True))
                 connection.commit()
-        except exc.IntegrityError:
-            # Two at once: PostgreSQL's IF NOT EXISTS looks before it locks. The other one made it.
+        except exc.DBAPIError:
+            # Two at once: PostgreSQL's IF NOT EXISTS looks before it locks, and it is chance whether its key, its type or its name is in the way.
+            if connection.invalidated:
+                raise
             connection.rollback()
+            if not self._columns(connection):
+                raise
+            connection.rollback()  # The other one made it.
         self._ready = True
 
     def _insert(self, connection: Connection, batch: Sequence[Message], until: float) -> list[Outcome]:
