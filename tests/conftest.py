@@ -1,6 +1,5 @@
 """What every test shares: the real servers, and the rule that in CI nothing skips."""
 
-import gc
 import os
 
 import pytest
@@ -27,11 +26,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:
         items[:] = spread(items, workers)
-
-
-def pytest_collection_finish() -> None:
-    """What is loaded by now stays loaded: the collector of garbage need not look through it again and again."""
-    gc.freeze()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -45,6 +45,7 @@ CONTROLS = 5
 ASIDE = "aside.parquet"
 
 KEY_HASH = "hash(key)"
+NO_KEYS = pa.table({"key": pa.array([], pa.string())})
 
 
 def row_hash(job: Job) -> str:
@@ -145,6 +146,8 @@ class _Work:
     unpaired_provider: int = 0
     unpaired_store: int = 0
     store_bad: int = 0
+    #: Rows in `suspects`, a table where anything is left over on either side.
+    suspects: int = 0
 
     def run(self, intake: Intake) -> Comparison:
         store = self._store_sql(intake)
@@ -225,7 +228,21 @@ class _Work:
         return twice
 
     def _suspects(self) -> None:
-        """Joins what is left by key, in full, and writes down what differs, in order."""
+        """Joins what is left by key, in full, and writes down what differs, in order; and the keys that are set aside."""
+        file, aside = self.snapshot.folder / SUSPECTS, self.snapshot.folder / ASIDE
+        if self.unpaired_provider or self.unpaired_store:
+            self.suspects = self._joined(file)
+        else:
+            self._demand_one_to_one(0)
+            pq.write_table(NO_KEYS, file)
+        if self.aside:
+            self.engine.execute("set preserve_insertion_order = true")
+            self.engine.execute(f"copy (select distinct key from aside order by key) to {_quoted(aside)} (format parquet)")
+        else:
+            pq.write_table(NO_KEYS, aside)
+
+    def _joined(self, file: Path) -> int:
+        """What is left on either side, joined; answers how many suspects that makes."""
         # By the key's hash, so that a row of the same key that was paired would be seen beside its twin.
         near = self._one(
             f"create temp table near as select p.* from {self._source(place=True)} p "
@@ -240,15 +257,10 @@ class _Work:
             self.engine.execute(f"create temp table provider_left as {provider}")
             provider = "select * from provider_left"
             store += " and exists (select 1 from provider_left p where p.key = r.key)"
-        self.engine.execute(f"create temp table suspects as {pairs_sql(self.job, provider, store)}")
+        suspects = self._one(f"create temp table suspects as {pairs_sql(self.job, provider, store)}")
         self.engine.execute("set preserve_insertion_order = true")
-        file = _quoted(self.snapshot.folder / SUSPECTS)
-        self.engine.execute(f"copy (select * from suspects order by kind, key) to {file} (format parquet, compression snappy)")
-        aside = self.snapshot.folder / ASIDE
-        if self.aside:
-            self.engine.execute(f"copy (select distinct key from aside order by key) to {_quoted(aside)} (format parquet)")
-        else:
-            pq.write_table(pa.table({"key": pa.array([], pa.string())}), aside)
+        self.engine.execute(f"copy (select * from suspects order by kind, key) to {_quoted(file)} (format parquet, compression snappy)")
+        return suspects
 
     def _demand_one_to_one(self, near: int) -> None:
         """Each key is once on each side, so as many rows of one side were paired as of the other: the two words for it, held against the rows."""
@@ -286,7 +298,7 @@ class _Work:
             unreadable_items=self.store_bad + self.snapshot.unreadable_items,
             unreadable=self._unreadable(),
             store_unreadable=self.store_bad,
-            unjudged=0 if self.whole else self._unjudged(),
+            unjudged=self._unjudged() if self.unpaired_store and not self.whole else 0,
             controls=self._controls(),
         )
 
@@ -294,7 +306,7 @@ class _Work:
         """How many suspects there are of each kind, and in how many of them each field differs."""
         bits = [(place, f.name) for place, f in enumerate(self.job.fields) if f.compare]
         sums = "".join(f", count(*) filter (where changed & {1 << place}::ubigint <> 0)" for place, _ in bits)
-        rows = self._all(f"select kind, count(*){sums} from suspects group by kind")
+        rows = self._all(f"select kind, count(*){sums} from suspects group by kind") if self.suspects else []
         counts = dict.fromkeys(DiscrepancyKind, 0) | {DiscrepancyKind(kind): n for kind, n, *_ in rows}
         by_field = {name: sum(row[2 + place] for row in rows) for place, (_, name) in enumerate(bits)}
         return counts, {name: n for name, n in by_field.items() if n}
@@ -325,17 +337,18 @@ class _Work:
         return [*self.snapshot.unreadable, *found][:SHOWN]
 
     def _controls(self) -> tuple[str, ...]:
-        proves = ""
+        proves = []
         if self.no_controls:
             self.engine.register("no_control", pa.table({"key": pa.array(self.no_controls, pa.string())}))
-            proves = " and key not in (select key from no_control)"
-        equal = self._all(
-            f"select key from {self._source(place=True)} p where file_row_number not in (select _place from unmatched where _place is not null) "
-            f"{'and key not in (select key from aside)' if self.aside else ''}{proves} limit {CONTROLS}"
-        )
+            proves = ["key not in (select key from no_control)"]
+        paired = [*proves, "key not in (select key from aside)"] if self.aside else [*proves]
+        if self.unpaired_provider:
+            paired.append("file_row_number not in (select _place from unmatched where _place is not null)")
+        equal = self._all(f"select key from {self._source(place=True)} p where {' and '.join(paired) or 'true'} limit {CONTROLS}")
         if equal:
             return tuple(str(key) for (key,) in equal)
-        rest = self._all(f"select key from {self._source()} p where key not in (select key from suspects){proves} limit {CONTROLS}")
+        unsuspected = [*proves, "key not in (select key from suspects)"] if self.suspects else proves
+        rest = self._all(f"select key from {self._source()} p where {' and '.join(unsuspected) or 'true'} limit {CONTROLS}")
         if not rest and self.snapshot.set_aside is not None:
             rest = self._all(f"select key from read_parquet({_quoted(self.snapshot.set_aside)}) limit 1")
         return tuple(str(key) for (key,) in rest)

@@ -118,8 +118,7 @@ def campaign(
 
 
 def _settled() -> None:
-    """What a worker has loaded stays loaded: the collector of garbage need not look through it again and again."""
-    gc.freeze()
+    """What a worker has loaded stays loaded: the collector of garbage need not look through it as often as it would."""
     gc.set_threshold(20_000, 20, 20)
 
 
