@@ -8,6 +8,7 @@ before it is sent, and what is sent is what the third party says now:
 | created, updated | as it says, or otherwise by now   | the item as it is now                                         |
 | created, updated | deleted, and says so              | the deletion                                                  |
 | created, updated | 404                               | nothing, RETRY: it may be out of sight; the next night tells  |
+| the same, replay | 404                               | nothing, REJECTED: no night takes a replay back               |
 | deleted          | deleted, or 404                   | the deletion                                                  |
 | deleted          | there again                       | an update with the item as it is now                          |
 | any              | no answer, no leave to read       | nothing, RETRY                                                |
@@ -96,7 +97,7 @@ class Natively:
             for index, event, job in told:
                 # More may have to be read for it, and one request may take as long as a whole delivery.
                 item = read[str(event.data["key"])]
-                found[index] = _retry(LATE) if clock.over else self._letter(event, batch[index].type, job, item, clock)
+                found[index] = _retry(LATE) if clock.over else self._letter(event, batch[index], job, item, clock)
         return [found[index] for index in range(len(batch))]
 
     def says(self, job: Job) -> str:
@@ -160,14 +161,11 @@ class Natively:
                 found[key] = Lookup(key=key, status=LookupStatus.UNKNOWN, why=f"it cannot be read: {why}")
         return found
 
-    def _letter(self, event: Event, kind: str, job: Job, read: Lookup, clock: Clock) -> Webhook | Outcome:
-        if read.status in {LookupStatus.UNKNOWN, LookupStatus.FORBIDDEN}:
-            why = f"not sent: {self.provider_name} could not be asked for the item as it is now: {read.why}"
-            return _retry(LATE if read.why == LATE else why)
-        if read.status is LookupStatus.NOT_FOUND and event.operation != "deleted":
-            why = f"not sent: the event says {event.operation}, and {self.provider_name} does not find the item any more ({read.why})"
-            return _retry(f"{why}; the next night tells whether it is gone")
-        op = _op(event, read)
+    def _letter(self, event: Event, message: Message, job: Job, read: Lookup, clock: Clock) -> Webhook | Outcome:
+        unshown = self._unshown(event, message, read)
+        if unshown is not None:
+            return unshown
+        op, kind = _op(event, read), message.type
         topic = self._topics.get(kind if op == event.operation else f"{kind.rpartition('.')[0]}.{op}")
         try:
             happened = self._happened(event, job, op, topic, read.item if op != "deleted" else None)
@@ -178,6 +176,19 @@ class Natively:
             return _retry(f"not sent: {self.provider_name}: {error}")
         except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
             return _retry(f"not sent: {self.provider_name} answered an item that cannot be rendered: {error}")
+
+    def _unshown(self, event: Event, message: Message, read: Lookup) -> Outcome | None:
+        """What becomes of an event whose item cannot be shown; None where it can."""
+        if read.status in {LookupStatus.UNKNOWN, LookupStatus.FORBIDDEN}:
+            why = f"not sent: {self.provider_name} could not be asked for the item as it is now: {read.why}"
+            return _retry(LATE if read.why == LATE else why)
+        if read.status is LookupStatus.NOT_FOUND and event.operation != "deleted":
+            why = f"not sent: the event says {event.operation}, and {self.provider_name} does not find the item any more ({read.why})"
+            if message.replay is None:
+                return _retry(f"{why}; the next night tells whether it is gone")
+            # No night takes a replay back: it would be asked for every night, for good.
+            return Outcome(kind=OutcomeKind.REJECTED, reason=f"{why}, so that there is nothing to tell again; then: recon dead discard")
+        return None
 
     @staticmethod
     def _happened(event: Event, job: Job, op: Operation, topic: str | None, record: bytes | None) -> Happened:

@@ -194,6 +194,16 @@ def test_what_is_so_now_is_sent(tmp_path: Path, kind: str, there: str, told: str
         assert "the next night tells" in outcome.reason
 
 
+def test_a_replay_of_what_is_not_found_any_more_is_set_aside(tmp_path: Path) -> None:
+    """No night takes a replay back, so one whose item answers 404 is refused with the way out, and does not wait for good."""
+    with bench(tmp_path) as one:
+        (outcome,) = one.publish(replace(message("customers", "customer.updated", "cus_0001"), replay="r-1"))
+
+    assert not one.bodies
+    assert outcome.kind is REJECTED
+    assert "recon dead discard" in outcome.reason
+
+
 def test_an_item_that_the_job_cannot_read_is_not_told(tmp_path: Path) -> None:
     """A word where the job has a number: nothing is posted of that item, the reason is said without the value, and the others of the batch go."""
     with bench(tmp_path, charges=[charge(1, amount="many"), charge(2)]) as one:

@@ -19,19 +19,17 @@ if TYPE_CHECKING:
     from recon.testing.simulation.world import Universe
 
 ENDPOINT_MOODS = {
-    "prompt": 6.0,
+    "prompt": 5.0,
     "down": 1.5,
     "failing": 1.5,
-    "unanswered": 2.0,
-    "losing": 1.0,
+    "unanswered": 1.5,
+    "losing": 1.5,
     "slow": 1.5,
-    "refusing": 0.5,
-    "gone": 0.5,
+    "refusing": 1.5,
+    "gone": 1.5,
 }
 """How the endpoint is for a night, by weight."""
 
-MOVES = 0.06
-"""The share of corrections whose item changes between the plan and the reading, and of those whose item changes between reading and arrival."""
 AWAY = {"down": Answer(sent=False, failure="ConnectError: refused"), "gone": Answer(status=410)}
 """What comes where there is no endpoint."""
 UNREAD = {"refusing": (0.5, Answer(status=422, body=b"no such customer")), "losing": (0.7, Answer(status=200))}
@@ -74,9 +72,9 @@ class Relay:
 
     def _touch(self, what: str, message: Message, *where: object) -> None:
         """Perhaps the item changes just now."""
-        named = (self._process.number, *where)
-        if self._universe.chance.happens(what, MOVES, *named):
-            self._universe.parties[message.domain].touch(message.partitionkey, what, *named)
+        universe, named = self._universe, (self._process.number, *where)
+        if universe.chance.happens(what, universe.world.moves, *named):
+            universe.parties[message.domain].touch(message.partitionkey, what, *named)
 
     def health(self) -> str:
         """It is what it is."""
@@ -123,7 +121,7 @@ class WorldPoster:
         """Perhaps the item changes while its webhook is under way, and its own webhook is sent."""
         universe, named = self._universe, (self._process.number, self._process.posts)
         domain, key = event["event"].partition(".")[0], str(event["data"]["id"])
-        if universe.chance.happens("changed on the way", MOVES, *named):
+        if universe.chance.happens("changed on the way", universe.world.moves, *named):
             universe.parties[domain].touch(key, "on the way", *named)
 
     def _arrives(self, body: bytes, headers: Mapping[str, str], seconds: float) -> tuple[Answer, Took | None]:

@@ -132,7 +132,7 @@ class ThirdParty:
 
     def touch(self, key: str, *where: object) -> None:
         """This very item changes, or goes, or is there again."""
-        gone = self.history.at(key, self._time.at) is not None and self._chance.between(0, 1, "touch", *where) < 0.3
+        gone = self.history.at(key, self._time.at) is not None and self._chance.between(0, 1, "touch", *where) < 0.5
         self.write(key, None if gone else self._drawn(*where))
 
     def _drawn(self, *where: object) -> dict[str, Any]:

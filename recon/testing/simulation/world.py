@@ -61,7 +61,7 @@ class World:
     With `broker`, events go to a broker and consumers read from it, and die over it for the share `consumer_crashes` of their lives; `moods` are then
     `broker.BROKER_MOODS`. With `applier`, the consumer is `recon.consume`, and `handler="door"` sends the webhooks through its door. With `migrates`,
     the job raises the version of its events midway. On the share `replays` of days somebody replays. With `native`, a key of `endpoint.WINDOW`, events go
-    out as the third party's own webhooks, signed with a secret that is changed on the share `rotates` of days; `moods` are then `posts.ENDPOINT_MOODS`,
+    out as the third party's own webhooks, signed with a secret that is changed on the share `rotates` of days, and the share `moves` of items changes before it is read, and on the way; `moods` are then `posts.ENDPOINT_MOODS`,
     and `handler="door"` has the ordinary webhooks come to the same endpoint.
     `troubles` are states of a whole night (wiped, wrong tenant, clamped, reads 404, forbidden, unreadable,
     outage, store away; of a listing in parts: filter ignored, part refused) with the share of nights that have them; `weights` changes how often a single fault is drawn, by name.
@@ -120,6 +120,7 @@ class World:
     replays: float = 0.0
     native: str = ""
     rotates: float = 0.0
+    moves: float = 0.0
     consumer_crashes: float = 0.2
     own: "Own | None" = None
 
