@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import cli
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 
@@ -157,15 +158,7 @@ class Shop:
 
     def recon(self, *words: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
         """Runs a command in the project's folder, to its end."""
-        return subprocess.run(
-            self.command(*words),
-            cwd=self.folder,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            stdin=subprocess.DEVNULL,
-        )
+        return forked.run(words, cwd=self.folder, env=self.environment(), timeout=timeout, safe=False)
 
 
 @dataclass(frozen=True, slots=True)

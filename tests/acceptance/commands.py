@@ -4,10 +4,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from tests import forked
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -16,8 +17,7 @@ def recon(*words: object, cwd: Path, env: Mapping[str, str] | None = None, timeo
     """One command, ended by itself; nothing of this machine's own projects or settings is in its reach."""
     surroundings = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     surroundings |= {"HOME": str(cwd), "PYTHONPATH": str(ROOT), **(env or {})}
-    line = [sys.executable, "-P", "-m", "recon", *(str(word) for word in words)]
-    return subprocess.run(line, cwd=cwd, env=surroundings, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
+    return forked.run([str(word) for word in words], cwd=cwd, env=surroundings, timeout=timeout)
 
 
 def figures(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -72,8 +72,8 @@ class Nursery:
 
 
 def _serve() -> None:
-    _end_with_parent()
-    _warm()
+    end_with_parent()
+    warm()
     folders: dict[int, Path] = {}
     for line in sys.stdin:
         order = json.loads(line)
@@ -89,14 +89,14 @@ def _serve() -> None:
         print(json.dumps(_told(pid, status, folders[pid])), flush=True)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A test that is killed leaves nobody behind. PR_SET_PDEATHSIG: https://man7.org/linux/man-pages/man2/prctl.2.html"""
     import ctypes
 
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def _warm() -> None:
+def warm() -> None:
     """Every module that a command loads, and nothing that starts a thread."""
     import pkgutil
     from importlib import import_module
@@ -114,7 +114,7 @@ def _warm() -> None:
 
 def _live(order: dict[str, Any]) -> None:
     """The child: never comes back."""
-    _end_with_parent()
+    end_with_parent()
     folder = Path(order["folder"])
     os.chdir(folder)
     os.environ.update(order["env"])
