@@ -86,6 +86,9 @@ class Auth:
         with self._renewing:
             return self._stamp() != signed_with or self.renew()
 
+    def give_up(self, signed_with: Hashable) -> None:
+        """After a refusal of what was renewed for this very request: it is not to be sent again, where another can be had."""
+
     def _stamp(self) -> Hashable:
         return tuple(credential.text(sent_plain=False) for credential in self.credentials)
 

@@ -82,10 +82,13 @@ class OAuth2(Auth):
     def renew_since(self, signed_with: Hashable, clock: Clock) -> bool:
         """A token that was refused is given up, unless another thread has done so; the next attempt obtains a new one."""
         del clock
+        self.give_up(signed_with)
+        return True
+
+    def give_up(self, signed_with: Hashable) -> None:
         with self._obtaining:
             if self._count == signed_with:
                 self._token = None
-            return True
 
     def identity(self) -> Hashable:
         return (str(self._place), self._client_id if isinstance(self._client_id, str) else "", super().identity())

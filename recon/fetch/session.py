@@ -156,6 +156,8 @@ class Session:
             response = self._retrier.call(attempt, subject, clock)
             if action is Action.REFRESH and self._auth is not None and self._auth.renew_since(signed_with, clock):
                 response = self._retrier.call(attempt, subject, clock)
+                if action is Action.REFRESH:
+                    self._auth.give_up(signed_with)
             if action is not None and (wanted := change_wanted(action, response, subject)) is not None:
                 raise wanted
         except ReconError as error:

@@ -161,6 +161,21 @@ def test_threads_that_begin_together_obtain_one_token(login: Login) -> None:
     assert len(login.token.requests) == 1
 
 
+def test_a_new_token_that_is_refused_at_once_is_not_sent_again(login: Login) -> None:
+    """Two tokens in a row are revoked as they are given: the one read fails, and the next one goes with a third token, not with the second."""
+
+    def serve(asked: Asked) -> Answer:
+        return page({}, status=401) if asked.headers["authorization"].removeprefix("Bearer ") in login.given[:2] else login.serve(asked)
+
+    login.api.on("*", serve)
+    provider = shop(login, settings={"concurrency": 1})
+    answers = list(provider.get_many("charges", ["k0", "k1"], clock=ManualClock()))
+    provider.close()
+    assert [answer.status for answer in answers] == ["forbidden", "found"]
+    assert len(login.given) == 3
+    assert len(login.api.requests) == 3
+
+
 def test_a_new_token_that_is_refused_too_is_final(login: Login) -> None:
     """Two requests and no third: the credential itself may not read this."""
     login.api.on("*", page({"message": "no scope"}, status=401))
