@@ -23,7 +23,7 @@ CHECKS = {
 }
 #: Writing transactions that hold no lease, and why that is right.
 UNFENCED = {
-    "recon/consume/applier.py:_transaction": "an application's own database, which is no state of ours",
+    "recon/consume/applier.py:_begun": "an application's own database, which is no state of ours",
     "recon/doctor/machine.py:_state": "changes no row: it asks whether it could",
     "recon/ledger/acks.py:add": "a person's word, bound to the discrepancy's fingerprints; a run reads it when it records",
     "recon/ledger/acks.py:remove": "a person's word; it ends an acknowledgement and nothing else",
