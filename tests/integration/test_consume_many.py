@@ -344,6 +344,16 @@ def test_what_is_no_event_of_ours_costs_itself_alone(engine: Engine) -> None:
     assert [one.kind.value for one in applier.apply_many([created("1"), odd, created("3")])] == ["applied", "dead", "applied"]
 
 
+def test_a_conflict_over_what_no_database_takes_as_text_is_one(engine: Engine) -> None:
+    """A version with a NUL in it, beside a row that is otherwise: kept as a conflict, by itself as among others, and nothing waits for it."""
+    applier = applier_of(engine)
+    insert(engine, "2", OPEN)
+    odd = correction("created", "2", {**OPEN, "total": 2, "updated_at": "\0"}, None, at=10)
+    assert applier.apply_event(odd).kind is AppliedKind.CONFLICT
+    assert [one.kind.value for one in applier.apply_many([created("1"), odd, created("3")])] == ["applied", "conflict", "applied"]
+    assert [one.times for one in applier.conflicts("2")] == [2]
+
+
 def test_what_is_stuck_is_not_tried_together_either(engine: Engine) -> None:
     """An item whose earlier event failed waits for that one, whether its own event would be taken by itself or with others."""
     stuck = {"2"}
