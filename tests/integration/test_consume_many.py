@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, event, exc, text
 from recon.consume import Applied, AppliedKind, Applier
 from recon.consume.batch import Item
 from recon.event import Event
+from recon.event.cloudevents import STRUCTURED
 from tests.integration.consuming import Found, State, Webhook, applier_of, correction, engine_of, insert, memory, row, second
 from tests.integration.test_consume_laws import Now, World, worlds
 
@@ -320,6 +321,10 @@ def test_what_the_commit_refuses_is_tried_one_by_one(database: str) -> None:
     assert [one.kind.value for one in answers] == ["applied", "failed", "applied"]
     assert isinstance(answers[1].error, exc.IntegrityError)
     assert [row(engine, key) for key in "123"] == [("open", 1), None, ("open", 1)]
+    for one in (created("4", total=9), created("5")):
+        applier.bury(one.encode(), {"content-type": STRUCTURED}, "not now")
+    assert [one.kind.value for one in applier.retry_dead()] == ["dead", "applied"]
+    assert len(applier.dead_letters()) == 1
     engine.dispose()
 
 
