@@ -11,7 +11,7 @@ from recon.clock import Clock, SystemClock
 from recon.consume.applied import Applied, AppliedKind
 from recon.consume.batch import CHUNK, Batch, Item, behind, refused
 from recon.consume.beside import DeadLetter, DeadLetters, Disputed, Inbox, prune
-from recon.consume.effects import DoorEffect, Effect, Effects
+from recon.consume.effects import DoorEffect, Effect, Effects, words_about
 from recon.consume.guard import Guard
 from recon.consume.incoming import REPLAY, events_of
 from recon.consume.order import wired
@@ -25,6 +25,7 @@ from recon.event.cloudevents import PREFIX, STRUCTURED
 from recon.stores.mysql import TURNED_AWAY as TURNED_AWAY_BY_MYSQL
 from recon.stores.mysql import code, is_mysql
 from recon.upsert.change import Change
+from recon.upsert.fault import unfit
 from recon.upsert.rows import Absent, Rows, reflected
 from recon.versions import Versions
 
@@ -244,7 +245,13 @@ class Applier:
         """Takes every dead letter once more, as after an upgrade; what is taken, or is a conflict, is no dead letter any more."""
         found: list[Applied] = []
         for letter in self.dead_letters():
-            answers = self.apply_all(letter.body, headers=letter.headers, effect=effect, prefix=_prefix(letter.headers))
+            try:
+                answers = self.apply_all(letter.body, headers=letter.headers, effect=effect, prefix=_prefix(letter.headers))
+            except exc.SQLAlchemyError as error:
+                if not unfit(error):
+                    raise
+                # What breaks a constraint that is looked at as late as at the commit stays what it is, and the others are taken.
+                answers = [Applied(kind=AppliedKind.DEAD, id=letter.id or "", reason=words_about(error))]
             if all(one.kind is not AppliedKind.DEAD for one in answers):
                 self.drop_dead(letter.digest)
             found += answers

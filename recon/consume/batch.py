@@ -21,7 +21,6 @@ from recon.consume.facts import prints_of
 from recon.consume.setwise import Asked, Setwise
 from recon.consume.taking import KINDS, Taking
 from recon.event import Event
-from recon.upsert.change import Unfit
 from recon.upsert.fault import unfit
 from recon.upsert.many import Unclear
 from recon.upsert.savepoint import savepoint
@@ -94,7 +93,9 @@ class Batch:
             seen[item.key] += 1
         found: dict[int, Applied] = {}
         for numbers in rounds.values():
-            found |= self._at_once(connection, together, {number: chunk[number] for number in numbers}) if len(numbers) > 1 else {}
+            # What comes behind one that failed is not tried, together with others as little as by itself.
+            free = {number: chunk[number] for number in numbers if chunk[number].event.partitionkey not in one.stuck}
+            found |= self._at_once(connection, together, free) if len(free) > 1 else {}
             for number in numbers:
                 if number not in found:
                     found[number] = one.take(connection, chunk[number])
@@ -108,7 +109,8 @@ class Batch:
             try:
                 newest = self._taking.raised(item.event)
                 fact = self._taking.fact(guard, newest)
-            except Unfit:
+            except Exception as error:  # noqa: BLE001 -- What an event holds may be anything; by itself it has the answer that is its own.
+                log.debug("an event is taken by itself: %s", type(error).__name__)
                 continue
             asked[number] = Asked(fact, prints_of(newest.raised.data)), newest.raised.partitionkey
         try:
@@ -128,14 +130,18 @@ class Batch:
         }
 
     def _apart(self, chunk: Sequence[Item], one: "Singly") -> list[Applied]:
-        """Each in a transaction of its own; the first that the database does not take ends it."""
+        """Each in a transaction of its own; the first that the database does not take ends it.
+
+        A constraint may be looked at as late as at the commit, and what breaks it must not hold up the others.
+        """
         answers: list[Applied] = []
         for item in chunk:
             try:
                 answers.append(self._transaction(partial(_one, one, item)))
             except exc.SQLAlchemyError as error:
-                left = chunk[len(answers) + 1 :]
-                return [*answers, one.failed(item, error), *map(one.behind, left)]
+                answers.append(one.failed(item, error))
+                if refused(answers[-1]):
+                    return [*answers, *map(one.behind, chunk[len(answers) :])]
         return answers
 
 
@@ -178,8 +184,8 @@ def behind(item: Item) -> Applied:
 
 
 def refused(answer: Applied) -> bool:
-    """Whether it was the database that did not take it: whatever follows would meet that too."""
-    return isinstance(answer.error, exc.SQLAlchemyError)
+    """Whether it was the database that did not take it: whatever follows would meet that too. What breaks a constraint fails by itself."""
+    return isinstance(answer.error, exc.SQLAlchemyError) and not unfit(answer.error)
 
 
 def _one(one: Singly, item: Item, connection: Connection) -> Applied:

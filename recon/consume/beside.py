@@ -126,16 +126,16 @@ class Conflicts:
         same = and_(t.c.target == self._target, t.c.id == short(name))
         times = connection.execute(select(t.c.times).where(same)).scalar_one_or_none()
         if times is not None:
-            connection.execute(t.update().where(same).values(times=times + 1, reason=reason, settled_at=None))
+            connection.execute(t.update().where(same).values(times=times + 1, reason=_writable(reason), settled_at=None))
             return
         connection.execute(
             t.insert().values(
                 target=self._target,
                 id=short(name),
                 key=short(fact.change.key),
-                version=None if fact.version is None else str(fact.version),
+                version=None if fact.version is None else _writable(str(fact.version)),
                 observed=None if fact.observed is None else iso(fact.observed),
-                reason=reason,
+                reason=_writable(reason),
                 body=body,
                 times=1,
                 at=at,
@@ -225,7 +225,7 @@ def _identity(headers: Mapping[str, str]) -> bytes:
 
 
 def _writable(text: str) -> str:
-    """What every database takes as text: a dead letter must not die of its own name."""
+    """What every database takes as text: a dead letter, or a conflict, must not die of its own name."""
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 

@@ -169,8 +169,8 @@ class Transport:
         return _open(origin)
 
     def _give_back(self, origin: Origin, connection: "Connection") -> None:
-        """Keeps a connection that can take another request; one that broke, or whose answer was not read to its end, is closed."""
-        if self._closed or not connection.is_available():
+        """Keeps a connection that can take another request; one that broke, or brought less or more than its answer, is closed."""
+        if self._closed or not connection.is_available() or _holds_more(connection):
             with suppress(*FAULTS):
                 connection.close()
         else:
@@ -276,6 +276,17 @@ def _open(origin: Origin) -> Connection:
     login = (unquote(parts.username).encode(), unquote(parts.password or "").encode()) if parts.username else None
     address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     return httpcore.HTTPProxy(proxy_url=address, proxy_auth=login, **options).create_connection(place)
+
+
+def _holds_more(connection: Any) -> bool:
+    """Whether more came than the answer had: the library would take the rest for the beginning of the next one, whatever is asked then.
+
+    It has no door of its own for that. Connections through a proxy have theirs within.
+    """
+    while (within := getattr(connection, "_connection", None)) is not None:
+        connection = within
+    protocol = getattr(connection, "_h11_state", None)
+    return protocol is None or bool(protocol.trailing_data[0])
 
 
 def _wire(request: Request) -> httpcore.Request:

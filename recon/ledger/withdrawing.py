@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, false, literal_column, o
 from recon.job import Job
 from recon.report.figures import Standing
 from recon.state.confirmed import confirmed_at
+from recon.state.lease import hold_deliveries
 from recon.state.tables import OPEN, WAITS, doubts, events, findings, ledger, outbox
 
 
@@ -21,6 +22,7 @@ def withdraw(conn: Connection, run_id: str, job: Job, acknowledged: Collection[s
 
     `acknowledged` are the keys of which a person said that they need not be told.
     """
+    hold_deliveries(conn, job.domain)
     waiting = outbox.alias("waiting")
     other = waiting.c.publisher != job.publishers[0] if job.publishers else false()
     owed = told_elsewhere(waiting)

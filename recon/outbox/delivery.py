@@ -183,7 +183,7 @@ class _Drain:
             self.renewed = self.clock.monotonic()
             try:
                 with self.state.begin() as conn:
-                    return leases.acquire(self.state, conn, f"delivery:{self.name}:{self.domain}", leases.owner(), LEASE_SECONDS)
+                    return leases.acquire(self.state, conn, f"{leases.DELIVERY}{self.name}:{self.domain}", leases.owner(), LEASE_SECONDS)
             except LeaseHeld as held:
                 if patient and self.on_wait is not None:
                     self.on_wait(f"waiting: {held.message}")

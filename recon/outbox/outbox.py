@@ -64,6 +64,7 @@ class Outbox:
             raise StalePlan(msg, hint=f"recon show {run_id}")
         now = self.state.now(conn)
         self._store(conn, claim.run.domain, run_id, now)
+        lease.hold_deliveries(conn, claim.run.domain)
         for publisher in publishers:
             versions = (older or {}).get(publisher, ())
             # What waits of earlier nights has to stand in each line before what is newer does.
@@ -115,6 +116,7 @@ class Outbox:
     def hurry(self, domain: str | None = None) -> None:
         """Makes everything that waits due now: a person who publishes by hand has mended what it waited for."""
         with self.state.begin() as conn:
+            lease.hold_deliveries(conn, domain)
             waiting = [outbox.c.state == "waiting"] if domain is None else [outbox.c.state == "waiting", outbox.c.domain == domain]
             conn.execute(update(outbox).where(*waiting).values(due_at=self.state.now(conn)))
 

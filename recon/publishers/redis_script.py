@@ -23,7 +23,9 @@ for i = 2, #KEYS do
     else
       new = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], unpack(entry))
     end
-    if type(new) == 'table' and new.err then redis.call('SET', KEYS[i], '', 'PXAT', 1) end
+    if type(new) == 'table' and new.err and redis.pcall('SET', KEYS[i], '', 'PXAT', 1).err then
+      redis.call('SET', KEYS[i], '', 'PX', 1)
+    end
   end
   answers[i - 1] = type(new) == 'table' and new.err or (new and 1 or 0)
 end
@@ -33,8 +35,9 @@ return answers
 
 Answers 1 for an entry that was added, 0 for one that was there, the error's text for one that was not taken. A script's writes are not
 taken back where one of them fails, so the token of such an event is let go again; else its repeat would count as delivered and stand
-nowhere. It is let go by the command that set it, which the user is known to be allowed.
-https://redis.io/docs/latest/develop/programmability/lua-api/ (read 2026-11)
+nowhere. It is let go by the command that set it, which the user is known to be allowed: as of a moment that is past, or, where the server
+is older than 6.2 and knows no PXAT, a thousandth of a second later.
+https://redis.io/docs/latest/develop/programmability/lua-api/, https://redis.io/docs/latest/commands/set/ (read 2026-11)
 """
 
 

@@ -38,6 +38,9 @@ STEP_SECONDS = 5.0
 MARKER = "holder:"
 """Of the rows of `recon_meta` that say which process took a lease, beside its fence."""
 
+DELIVERY = "delivery:"
+"""What the leases of deliveries begin with; destination and domain follow."""
+
 log = logging.getLogger(__name__)
 
 
@@ -133,6 +136,17 @@ def check(conn: Connection, lease: Lease) -> None:
         who = f"{row.owner} took over" if row.owner else "another process took over and has finished"
         msg = f"{lease.domain}: {who} (fence {row.fence}, this process has {lease.fence}, acquired {iso(row.acquired_at)}); nothing more is written here"
     raise LostLease(msg, hint="nothing to do: the newer holder goes on from the last committed state; see `recon runs`")
+
+
+def hold_deliveries(conn: Connection, domain: str | None = None) -> None:
+    """Until the transaction ends no delivery of the domain, or of any, writes anything down; for whoever is to write to rows of the outbox that wait.
+
+    Both write to the same rows, each in an order of its own: on PostgreSQL they would come to wait for each other, and one of them be ended.
+    """
+    held = leases.c.domain.startswith(DELIVERY, autoescape=True)
+    if domain is not None:
+        held &= leases.c.domain.endswith(f":{domain}", autoescape=True)
+    conn.execute(select(leases.c.domain).where(held).order_by(leases.c.domain).with_for_update()).all()
 
 
 def renew(state: State, conn: Connection, lease: Lease) -> Lease:

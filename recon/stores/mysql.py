@@ -30,8 +30,12 @@ PASSING = frozenset(
 )
 """Errors of the moment: too many connections, shut down, killed, cut off, a lock, a deadlock, a limit of time. https://mariadb.com/kb/en/mariadb-error-code-reference/"""
 DEADLOCK = 1213
-TURNED_AWAY = frozenset({1205, DEADLOCK})
-"""Another transaction was in the way. After 1213 the server has rolled back the whole transaction, after 1205 the statement alone."""
+CHANGED_SINCE = 1020
+"""A row that is asked for under a lock is another one than the transaction has seen; of MariaDB's innodb_snapshot_isolation, on from 11.6 on."""
+ROLLED_BACK = frozenset({DEADLOCK, CHANGED_SINCE})
+"""After these the server has rolled back the whole transaction. https://mariadb.com/kb/en/innodb-system-variables/#innodb_snapshot_isolation"""
+TURNED_AWAY = frozenset({1205, *ROLLED_BACK})
+"""Another transaction was in the way. After 1205 the server has rolled back the statement alone."""
 ACCESS = frozenset({1044, 1045, 1049, 1142, 1143, 1227, 1698, 1820})
 """No such user, password, database or right."""
 UNFIT = frozenset(

@@ -83,7 +83,7 @@ class Rows:
         except (KeyError, TypeError, AttributeError) as error:
             raise Unfit(f"this is no corrective event: {error}") from None
         shapes = isinstance(key, str) and all(part is None or isinstance(part, dict) for part in (state, before))
-        if op not in {"created", "updated", "deleted"} or not shapes or (op != "deleted" and state is None):
+        if op not in ("created", "updated", "deleted") or not shapes or (op != "deleted" and state is None):
             raise Unfit("this is no corrective event: op, key, state and before do not fit together")
         wanted = {} if op == "deleted" else self.by_column(state or {})
         if op != "deleted" and not wanted:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, event, exc, text
 
 from recon.consume import Applied, AppliedKind, Applier
+from recon.consume.batch import Item
 from recon.event import Event
+from recon.event.cloudevents import STRUCTURED
 from tests.integration.consuming import Found, State, Webhook, applier_of, correction, engine_of, insert, memory, row, second
 from tests.integration.test_consume_laws import Now, World, worlds
 
@@ -308,7 +310,7 @@ def test_an_effect_that_raises_costs_its_key_alone(engine: Engine) -> None:
 
 
 def test_what_the_commit_refuses_is_tried_one_by_one(database: str) -> None:
-    """A constraint that PostgreSQL looks at when the transaction ends: its event is held up by itself, those before it are applied."""
+    """A constraint that PostgreSQL looks at when the transaction ends: its event is held up by itself, the others are applied."""
     engine = engine_of(database)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE allowed (total bigint PRIMARY KEY)"))
@@ -316,9 +318,13 @@ def test_what_the_commit_refuses_is_tried_one_by_one(database: str) -> None:
         connection.execute(text("ALTER TABLE orders ADD FOREIGN KEY (total) REFERENCES allowed DEFERRABLE INITIALLY DEFERRED"))
     applier = applier_of(engine)
     answers = applier.apply_many([created("1"), created("2", total=9), created("3")])
-    assert [one.kind.value for one in answers] == ["applied", "failed", "failed"]
+    assert [one.kind.value for one in answers] == ["applied", "failed", "applied"]
     assert isinstance(answers[1].error, exc.IntegrityError)
-    assert row(engine, "1") == ("open", 1)
+    assert [row(engine, key) for key in "123"] == [("open", 1), None, ("open", 1)]
+    for one in (created("4", total=9), created("5")):
+        applier.bury(one.encode(), {"content-type": STRUCTURED}, "not now")
+    assert [one.kind.value for one in applier.retry_dead()] == ["dead", "applied"]
+    assert len(applier.dead_letters()) == 1
     engine.dispose()
 
 
@@ -333,3 +339,29 @@ def test_keys_that_mean_the_same_row_are_taken_one_after_another(database: str) 
     with engine.connect() as connection:
         assert connection.execute(text("SELECT id FROM numbered ORDER BY id")).scalars().all() == [7, 8]
     engine.dispose()
+
+
+def test_what_is_no_event_of_ours_costs_itself_alone(engine: Engine) -> None:
+    """An op that is a list, as only a broken sender writes it: a dead letter, by itself as among others."""
+    applier = applier_of(engine)
+    odd = replace(created("2"), data={**created("2").data, "op": ["created"]})
+    assert applier.apply_event(odd).kind is AppliedKind.DEAD
+    assert [one.kind.value for one in applier.apply_many([created("1"), odd, created("3")])] == ["applied", "dead", "applied"]
+
+
+def test_a_conflict_over_what_no_database_takes_as_text_is_one(engine: Engine) -> None:
+    """A version with a NUL in it, beside a row that is otherwise: kept as a conflict, by itself as among others, and nothing waits for it."""
+    applier = applier_of(engine)
+    insert(engine, "2", OPEN)
+    odd = correction("created", "2", {**OPEN, "total": 2, "updated_at": "\0"}, None, at=10)
+    assert applier.apply_event(odd).kind is AppliedKind.CONFLICT
+    assert [one.kind.value for one in applier.apply_many([created("1"), odd, created("3")])] == ["applied", "conflict", "applied"]
+    assert [one.times for one in applier.conflicts("2")] == [2]
+
+
+def test_what_is_stuck_is_not_tried_together_either(engine: Engine) -> None:
+    """An item whose earlier event failed waits for that one, whether its own event would be taken by itself or with others."""
+    stuck = {"2"}
+    answers = applier_of(engine).take_some([Item(created(key)) for key in "123"], stuck=stuck)
+    assert [one.kind.value for one in answers] == ["applied", "failed", "applied"]
+    assert (row(engine, "2"), stuck) == (None, {"2"})

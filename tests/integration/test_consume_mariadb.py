@@ -14,7 +14,7 @@ from recon.consume import Applied, AppliedKind, Applier
 from recon.consume.effects import EffectFailed, named
 from recon.errors import StoreMismatch
 from recon.event import Event
-from recon.stores.mysql import DEADLOCK, code
+from recon.stores.mysql import CHANGED_SINCE, DEADLOCK, code
 from recon.testing.clock import FixedClock
 from tests.integration.consuming import applier_of, as_held, correction, engine_of, insert, row, rows, second
 from tests.integration.test_consume_applier import at_once, kinds
@@ -112,6 +112,22 @@ def test_a_deadlock_in_the_application_s_own_transaction_is_told_as_one(engine: 
     assert isinstance(error, exc.OperationalError)
     assert code(error) == DEADLOCK
     assert rows(engine) == [("a", "paid", 2), ("b", "paid", 2)]
+
+
+def test_a_row_that_changed_since_is_told_as_one(engine: Engine) -> None:
+    """As MariaDB has it from 11.6 on: the application's transaction saw the row, and another one has written it since; it is told that, and can begin anew."""
+    applier = applier_of(engine)
+    insert(engine, "a", OPEN)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SET SESSION innodb_snapshot_isolation = ON")
+        connection.commit()
+        with pytest.raises(exc.OperationalError) as caught, connection.begin():
+            connection.execute(text("SELECT * FROM orders")).all()
+            with engine.begin() as other:
+                other.execute(text("UPDATE orders SET total = 7"))
+            applier.apply_in(connection, correction("updated", "a", PAID, OPEN, at=10))
+    assert code(caught.value) == CHANGED_SINCE
+    assert rows(engine) == [("a", "open", 7)]
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "READ COMMITTED"])

@@ -1,5 +1,6 @@
 """Redis Streams against a real Valkey server: the contract of every publisher, and what is its own."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from recon.consume.readers.redis import RedisReader
 from recon.errors import BadSetting, DeliveryError
 from recon.publishers.base import Message, OutcomeKind
 from recon.publishers.redis import RedisPublisher
+from recon.publishers.redis_script import ADD, calls
 from recon.section import Section
 from recon.testing import publisher_suite
 from tests.integration.contract import keep
@@ -216,6 +218,44 @@ def test_many_events_of_several_streams_each_have_their_own_outcome(valkey: Valk
     assert [outcome.kind is OutcomeKind.RETRY for outcome in outcomes] == [one.type == "order.c" for one in batch]
     assert [number for number, outcome in enumerate(outcomes) if outcome.duplicate] == [n for n in range(0, 300, 7) if n % 4 != 2]
     assert held == {"a": 225, "b": 225, "d": 225}
+
+
+OLD = """
+local server, redis = redis, {}
+local function knows(...)
+  for _, word in ipairs({...}) do
+    if word == 'PXAT' then return false end
+  end
+  return true
+end
+redis.pcall = function(...)
+  if knows(...) then return server.pcall(...) end
+  return server.error_reply('ERR syntax error')
+end
+redis.call = function(...)
+  if knows(...) then return server.call(...) end
+  return error(server.error_reply('ERR syntax error'))
+end
+"""
+"""What makes of a server one before 6.2, whose SET has no PXAT; put before a script."""
+
+
+def test_an_old_server_lets_go_of_what_it_did_not_take(valkey: ValkeyServer) -> None:
+    """Redis 6.0 knows fewer words of SET: what it refuses is told there too, in its place, and its repeat is taken once the reason is gone."""
+    ValkeyBench(valkey)
+    batch = publisher_suite.messages(2)
+    (call,) = calls(batch, [STREAM] * 2)
+    with redis.Redis.from_url(valkey.url) as client:
+        client.set(STREAM, "a text")
+        refused = client.eval(OLD + ADD, *call.words(batch, 60, 0))
+        client.delete(STREAM)
+        until = time.monotonic() + 5.0
+        while client.exists(*call.words(batch, 60, 0)[2:4]):
+            assert time.monotonic() < until, "the token of what was refused stays"
+        taken = client.eval(OLD + ADD, *call.words(batch, 60, 0))
+
+    assert [b"WRONGTYPE" in one for one in refused] == [True, True]
+    assert taken == [1, 1]
 
 
 def test_a_server_out_of_memory_condemns_no_event(valkey: ValkeyServer) -> None:

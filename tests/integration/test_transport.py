@@ -217,6 +217,18 @@ def test_connections_are_kept_and_shared_between_threads(fault_server: FaultServ
     assert len(fault_server.requests) == 240
 
 
+def test_what_a_server_says_too_much_is_no_answer_to_what_is_asked_next(fault_server: FaultServer, transport: Transport) -> None:
+    """A second answer, or a few bytes, behind the one that was asked for: the next request has its own answer, over another connection."""
+    own = b'{"path": "/own"}'
+    for more in (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"more"):
+        fault_server.on("/much", Answer(pieces=[b"{}" + more], headers={"Content-Length": "2"}))
+        fault_server.on("/own", Answer(pieces=[own]))
+        assert get(transport, fault_server, "/much").body == b"{}"
+        assert get(transport, fault_server, "/own").body == own
+    sent = {asked.path for asked in fault_server.requests}
+    assert sent == {"/much", "/own"}
+
+
 def test_repeated_headers_are_joined_and_the_request_id_is_found(fault_server: FaultServer, transport: Transport) -> None:
     """Two Link headers read as one list, and the third party's own id is at hand for its support."""
     fault_server.on("/x", Answer(headers={"Link": "</1>; rel=prev\r\nLink: </2>; rel=next", "Request-Id": "req_8fX2"}, pieces=[b"{}"]))

@@ -9,9 +9,12 @@ from sqlalchemy import event, select
 
 from recon.outbox import Choice, Replays
 from recon.outbox.dead import DeadLetters, Redriven
+from recon.outbox.marking import Answered, mark
+from recon.outbox.telling import DUE, due_of
 from recon.publishers.base import Outcome, OutcomeKind
+from recon.state import lease
 from recon.state.database import State
-from recon.state.tables import outbox
+from recon.state.tables import events, outbox
 from recon.testing.clock import FixedClock
 from recon.testing.publisher import RecordingPublisher
 from tests.integration.state.test_outbox import deliver, sent
@@ -97,3 +100,50 @@ def test_a_night_makes_its_own_what_a_replay_tells_in_that_moment(state_url: str
             assert meanwhile(state_url, nights.send, go_on)  # type: ignore[arg-type]  # its count is not wanted
 
         assert waiting(one) == [("1", nights.claim.run.id), ("2", nights.claim.run.id)]
+
+
+def hurries(nights: Nights) -> None:
+    """A person publishes by hand."""
+    nights.outbox.hurry("orders")
+
+
+def withdraws(nights: Nights) -> None:
+    """A night finds that nothing of what waits is so any more."""
+    nights.look([])
+
+
+def tells_anew(nights: Nights) -> None:
+    """A night finds the same as the one before, and makes its own what waits."""
+    nights.look([changed("1"), changed("2")])
+    nights.send()
+
+
+@pytest.mark.parametrize("work", [hurries, withdraws, tells_anew])
+def test_who_writes_to_what_waits_waits_for_a_delivery(state_url: str, clock: FixedClock, work: Callable[[Nights], None]) -> None:
+    """A delivery has written down the second event's answer, and comes to the first one's: whoever writes to both waits, and nobody is ended for it."""
+    if state_url.startswith("sqlite"):
+        pytest.skip("one writer at a time")
+    failed: list[Exception] = []
+
+    def beside() -> None:
+        try:
+            work(other)
+        except Exception as error:  # Whatever it is, the test tells it.
+            failed.append(error)
+
+    with State.open(state_url, clock=clock) as one, State.open(state_url, clock=clock) as two:
+        nights, other = Nights(one, clock), Nights(two, clock)
+        sent(nights, "1", "2")
+        with one.begin() as conn:
+            held = lease.acquire(one, conn, f"{lease.DELIVERY}bus:orders", "host:2")
+        with one.begin() as conn:
+            lease.check(conn, held)
+            query = select(*DUE).join(events, events.c.id == outbox.c.event_id).order_by(outbox.c.seq)
+            first, second = (Answered(row, Outcome(kind=OutcomeKind.RETRY, reason="503")) for row in due_of(conn.execute(query)))
+            mark(conn, [second], one.now(conn), heals=True)
+            thread = threading.Thread(target=beside)
+            thread.start()
+            assert blocked(state_url)
+            mark(conn, [first], one.now(conn), heals=True)
+        thread.join(30)
+    assert failed == []
