@@ -208,6 +208,16 @@ class Sql:
             return {}
         return {"connect_timeout": CONNECT_SECONDS, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
+    def _connected(self, engine: Engine) -> Connection:
+        try:
+            return engine.connect()
+        except (TypeError, ValueError, OSError) as error:
+            # Of the driver's own connect, before it asked any server: a word of the url that it does not know, a file that is not there.
+            msg = f"{self.name}: the driver {engine.dialect.driver} does not take what url says: {self._address.scrub(error)[:200]}"
+            raise Refused(
+                msg, hint="correct the words after ? in url of the provider; a file is looked for from the working folder"
+            ) from None
+
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         """One transaction that writes nothing, and is rolled back."""
@@ -217,7 +227,7 @@ class Sql:
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         if self._is_mysql:
             options |= {"isolation_level": "REPEATABLE READ"}
-        with engine.connect().execution_options(**options) as connection:
+        with self._connected(engine).execution_options(**options) as connection:
             if engine.dialect.name == "sqlite":
                 connection.execute(text("pragma query_only = on"))
             if self._is_mysql:

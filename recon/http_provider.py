@@ -1,6 +1,7 @@
 """HTTPProvider: what a provider file builds on. A subclass says where, what and how it pages; the rest is in `recon.fetch`."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -52,6 +53,9 @@ __all__ = [
     "Rule",
 ]
 
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110, 5.6.2: a token."""
+
 
 class HTTPProvider:
     """A third party behind HTTP and JSON: implements `recon.provider.Provider`.
@@ -99,7 +103,7 @@ class HTTPProvider:
         origins = Origins(base, [_location(section, "origins", other, insecure=insecure).origin for other in others])
         self.auth = auth_of(section, insecure=insecure) or self.auth
         self.headers = {**self.headers, **_table(section, "headers")}
-        self.scope_headers = {**self.scope_headers, **_table(section, "scope_headers")}
+        self.scope_headers = {**self.scope_headers, **_header_names(section, "scope_headers")}
         rates = rates_of(section)
         self.rate = (rates[0] if len(rates) == 1 else rates) or self.rate
         self.classify = (*rules_of(section), *self.classify)
@@ -281,6 +285,15 @@ def _table(section: Section, key: str) -> dict[str, str]:
         if not isinstance(value, str) or not (name + value).isascii() or not (name + value).isprintable():
             raise section.bad(f"{key}.{name}", "wants a text of printable ASCII", hint="a credential belongs into auth, by reference")
     return dict(table)
+
+
+def _header_names(section: Section, key: str) -> dict[str, str]:
+    """A table of headers' names; one that no header can have would never be seen, and guard nothing."""
+    table = _table(section, key)
+    for name, header in table.items():
+        if not HEADER_NAME.fullmatch(header):
+            raise section.bad(f"{key}.{name}", f"{header!r} is no header's name", hint='such as "X-Account-Id"')
+    return table
 
 
 def _share(section: Section, key: str, default: float) -> float:

@@ -35,6 +35,7 @@ def third_party(project: Project, job: Job, clock: Clock) -> Iterator[Check]:
     yield ok("provider", f"{job.provider}.{job.resource}: one page fetched, {len(page.items):,} items, {more}{total}", job.domain)
     if page.unread:
         yield warn("provider", f"{len(page.unread):,} items of the page cannot be read: {page.unread[0].why}", domain=job.domain)
+    yield from _scope(provider, job, page)
     yield from in_parts(provider, job, page, listing)
     yield from _by_id(provider, job, page, clock)
     date = getattr(provider, "server_date", None)
@@ -44,6 +45,18 @@ def third_party(project: Project, job: Job, clock: Clock) -> Iterator[Check]:
     if callable(warnings):
         for text in warnings():
             yield warn("provider", str(text), domain=job.domain)
+
+
+def _scope(provider: Provider, job: Job, page: Page) -> Iterator[Check]:
+    """A header of `scope_headers` that the answer does not have guards nothing, whatever list the next page is of.
+
+    One that the provider's class names by itself may be of some credentials only.
+    """
+    own = getattr(type(provider), "scope_headers", {})
+    for name, header in getattr(provider, "scope_headers", {}).items():
+        if name not in page.scope and own.get(name) != header:
+            words = f"the page came without the header {header}, so nothing says that all pages are for the same {name}"
+            yield warn("provider", words, f"correct scope_headers.{name} in [providers.{provider.name}], or leave it out", job.domain)
 
 
 def _first_page(provider: Provider, listing: Listing) -> Page:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.pool import NullPool
 
-from recon.errors import StoreError, StoreMismatch, StoreUnreachable
+from recon.errors import BadSetting, StoreError, StoreMismatch, StoreUnreachable
 from recon.job import Table
 from recon.stores import faults, mysql
 from recon.stores.address import Address
@@ -191,6 +191,9 @@ class SqlStore:
             if mysql.is_mysql(self.address.dialect) and mysql.code(error) in mysql.ACCESS:
                 hint = "check user, password and database in the store's url, and the user's rights"
             raise StoreUnreachable(f"{self._label}: no connection to {self.address}: {words}", hint=hint) from None
+        except (TypeError, ValueError, OSError) as error:
+            # Of the driver's own connect, before it asked any server: a word that it does not know, a value, a file that is not there.
+            raise self._refused(error) from None
         with connection:
             with self._translated(query):
                 isolation = self._begin(connection)
@@ -199,6 +202,12 @@ class SqlStore:
             finally:
                 if not connection.invalidated and connection.info.get(STREAMING):
                     mysql.let_go(connection)
+
+    def _refused(self, error: Exception) -> BadSetting:
+        given = ", ".join(f"options.{name}" for name in self.limits.options) or "what url says"
+        driver = self._engine.dialect.driver
+        msg = f"recon.toml [stores.{self.name}]: the driver {driver} does not take {given}: {self.address.scrub(error)}"
+        return BadSetting(msg, hint=f"use the words that the connect of {driver} knows; a file is looked for from the working folder")
 
     @contextmanager
     def _translated(self, query: Query | None) -> Iterator[None]:

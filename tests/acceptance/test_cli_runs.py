@@ -106,6 +106,21 @@ def test_quiet_prints_nothing_on_success(shop: Shop, recon: Shell) -> None:
     assert TOKEN not in badly.out
 
 
+def test_a_process_says_nothing_of_its_own_end(shop: Shop) -> None:
+    """-q is silent to the very end of the process: no library that is loaded by then has a word on stderr, which cron would mail."""
+    done = subprocess.run(
+        shop.command("run", "orders", "-q"),
+        cwd=shop.folder,
+        env=shop.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_json_of_several_domains_is_one_document(recon: Shell) -> None:
     """With --json stdout holds exactly one document: the run's own for one domain, all runs for several."""
     one, two = recon("run", "orders", "--json"), recon("run", "orders", "refunds", "--json")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.errors import Unreachable
+from recon.errors import BadSetting, Unreachable
 from tests.integration.fetched import fetched, rest
 from tests.servers.scripted import Answer, Call, scripted
 
@@ -35,6 +35,23 @@ def test_the_certificate_says_whom_the_answers_were_for(tmp_path: Path) -> None:
         "answered account": "acct_1",
         "answered version": "7",
     }
+
+
+def test_a_header_that_never_comes_is_told(tmp_path: Path) -> None:
+    """A header that no page had guards nothing, and the certificate says so in the place of the account."""
+    with scripted(lambda call: page(call, "acct_1")) as server:
+        provider = rest(f"{server.url}/", LIST, scope_headers={"account": "X-Acount", "version": "X-Version"})
+        scope = fetched(provider, tmp_path).coverage.scope
+        provider.close()
+
+    assert scope["answered account"] == "nothing, no page had the header X-Acount"
+    assert scope["answered version"] == "7"
+
+
+def test_what_is_no_headers_name_is_refused() -> None:
+    """A name that no answer can have is a mistake of the settings, told with its key."""
+    with pytest.raises(BadSetting, match=r"scope_headers.account: 'X Account' is no header's name"):
+        rest("http://127.0.0.1:9/", LIST, scope_headers={"account": "X Account"})
 
 
 def test_a_page_of_another_account_makes_the_fetch_partial(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from recon.errors import StoreError, StoreMismatch, StoreUnreachable
+from recon.errors import BadSetting, StoreError, StoreMismatch, StoreUnreachable
 from recon.job import Sql, Table
 from recon.kind import Integer, Text
 from recon.stores.base import Selection, Store
@@ -238,3 +238,13 @@ def test_what_does_not_fit_is_told_where(mariadb: MariaServer, maria: str) -> No
     assert (store_of(maria).health(orders).writable, store_of(reader).health(orders).writable) == (True, False)
     health = store_of(reader).health(orders)
     assert (health.readable_columns, health.server[:8]) == (True, "mariadb ")
+
+
+@pytest.mark.parametrize(("options", "says"), [({"read_timeouts": 5}, "read_timeouts"), ({"ssl_ca": "nowhere.pem"}, "No such file")])
+def test_options_that_the_driver_does_not_take_are_a_mistake_of_the_settings(maria: str, options: dict[str, Any], says: str) -> None:
+    """A misspelt option, and a file that is not there, name the store and the option; nothing of it is a traceback."""
+    with pytest.raises(BadSetting, match=r"\[stores.main\]: the driver pymysql does not take options\.") as caught:
+        store_of(maria, options=options).health(None)
+
+    assert says in caught.value.message
+    assert PASSWORD not in caught.value.message

@@ -179,3 +179,13 @@ def test_a_server_that_is_killed_leaves_no_whole_listing(
     coverage, records = landed(provider, tmp_path / "s")
     assert (coverage.whole, len(records)) == (True, 30000)
     assert capfd.readouterr().err == ""
+
+
+def test_what_the_driver_does_not_take_of_the_url_is_refused(url: str, made: Made) -> None:
+    """An authority's file that is not there, and a misspelt word, are told with the provider and the way out; nothing of it is a traceback."""
+    for words, says in (("ssl_ca=/nowhere.pem", "No such file"), ("read_timeouts=5", "read_timeouts")):
+        provider = made(f"{url}?{words}")
+        with pytest.raises(Refused, match="erp: the driver pymysql does not take what url says") as caught:
+            looked_up(provider, "1")
+        assert says in caught.value.message
+        assert PASSWORD not in caught.value.message
