@@ -143,6 +143,8 @@ class Walk:
         try:
             cut = self._cutter.cut(response.body, subject)
             if known is None and astray(ask, cut.items, self._resource):
+                # What is no page says so, before anything is asked for on its account.
+                self._judged(ask, self._facts(cut, response, str(location), subject), subject)
                 ask, cut, response, known = self._put_right(location, ask, cut, response, subject)
             if known is not None:
                 cut = without_known(cut, known, self._resource.key)

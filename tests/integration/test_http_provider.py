@@ -280,11 +280,12 @@ def test_a_fault_that_passes_costs_a_retry_and_nothing_else(fault_server: FaultS
 
 
 def test_a_listing_that_ignores_its_cursor_is_endless(fault_server: FaultServer, shop: Shop, tmp_path: Path) -> None:
-    """The first page for ever: found on the second request, and what came is partial."""
+    """The first page for ever: found with the second one, also after the items before its last, and what came is partial."""
     fault_server.on("/v1/charges", page({"data": rows(0), "has_more": True}))
     coverage, _ = fetched(shop, tmp_path)
     assert not coverage.whole
-    assert "page 2 holds the same 10 items as page 1" in coverage.proof
+    assert "page 2 begins with a row before the one that it goes on from" in coverage.proof
+    assert "runs in a circle" in coverage.proof
 
 
 def test_one_poisoned_item_leaves_the_listing_whole_but_for_it(fault_server: FaultServer, shop: Shop, tmp_path: Path) -> None:
