@@ -22,7 +22,7 @@ from recon.fetch.rule import HEADER, Ask, Facts, Invalid, Next
 from recon.fetch.session import Session
 from recon.fetch.smaller import around, first_size, past, smaller, widened
 from recon.fetch.transport import Response
-from recon.fetch.unchanged import TOLD, Unchanged
+from recon.fetch.unchanged import TOLD, Unchanged, is_of
 from recon.fetch.within import check_of
 from recon.job import Scalar
 
@@ -226,7 +226,10 @@ class Walk:
         if etag is None or self._unchanged is None:
             return self._asked(location, ask), False
         told = self._session.get(location, params=ask.params, unless=etag, clock=self._clock)
-        return (self._unchanged.answer(request, told), True) if told.status == NOT_MODIFIED else (told, False)
+        if told.status != NOT_MODIFIED:
+            return told, False
+        # A cache on the way may mean another answer than the one that is kept here.
+        return (self._unchanged.answer(request, told), True) if is_of(told, etag) else (self._asked(location, ask), False)
 
     def _asked(self, location: Location, ask: Ask) -> Response:
         """The answer to a page's request: its parameters in the query, or put into the document that is posted."""
