@@ -9,7 +9,7 @@ import msgspec
 from recon.clock import Clock
 from recon.duration import seconds_of, words_of
 from recon.errors import BadRequest, CursorExpired, EndlessListing, FilterIgnored, InvalidPage, ItemRefused, PageTooLarge
-from recon.fetch.cut import Cut, Cutter, holds, key_at, key_of
+from recon.fetch.cut import Cut, Cutter, holds, is_whole, key_at, key_of
 from recon.fetch.document import placed
 from recon.fetch.edges import bounds
 from recon.fetch.keyset import astray, earlier, is_there, remembered, without_known
@@ -271,6 +271,9 @@ class Walk:
         outcome = self._resource.paging.after(ask, facts)
         if isinstance(outcome, Invalid):
             msg = f"{subject}: {outcome.why}"
+            raise InvalidPage(msg)
+        if isinstance(outcome, Next) and not all(is_whole(str(value)) for value in (*outcome.ask.params.values(), outcome.ask.url or "")):
+            msg = f"{subject}: what leads on to the next page has half a character in it, and cannot be sent"
             raise InvalidPage(msg)
         if isinstance(outcome, Next) and outcome.ask.url is not None:
             url = str(self._session.origins.check(outcome.ask.url))
