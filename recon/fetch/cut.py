@@ -150,7 +150,16 @@ def key_of(item: bytes, path: str) -> str | None:
         value = at_path(value, path)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         return None
-    return str(value)
+    return text if is_whole(text := str(value)) else None
+
+
+def is_whole(text: str) -> bool:
+    """Whether it is text that can be written and sent: JSON may escape half a character, which is none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def key_at(item: bytes, path: str) -> str | None:

@@ -107,6 +107,8 @@ class _Landing:
         self._failed: dict[int, ProviderError] = {}
         self._pages_before: dict[int, int] = {}
         self._empty: dict[int, int] = {}
+        #: That a page was answered for somebody else than those before it.
+        self._other: InvalidPage | None = None
         self._planner: Planner = _Whole()
 
     # -- the whole way -----------------------------------------------------------------------------------------------------
@@ -232,11 +234,23 @@ class _Landing:
                 return True
         if not isinstance(brought, ProviderError) or isinstance(brought, Unreachable | Throttled | ForeignOrigin):
             raise brought
-        self._answer(part, brought)
+        anew = self._resumed and brought is self._other
+        if anew:
+            self._void(brought.message)
+        else:
+            self._answer(part, brought)
         for other in list(crew_.busy):
-            if self._spool.parts[other].dropped:
+            if anew or self._spool.parts[other].dropped:
                 crew_.recall(other)
         return False
+
+    def _void(self, why: str) -> None:
+        """Begins everything anew, once: what an earlier attempt left, under another account or version, is of no use beside what comes now."""
+        self._resumed = False
+        for part in [one for one in self._spool.live if one.pages]:
+            self._spool.begin_anew(part.number, why)
+        self._pages_before.clear()
+        self._empty.clear()
 
     def _answer(self, part: PartState, error: ProviderError) -> None:
         """What becomes of a part that an error ended."""
@@ -270,7 +284,10 @@ class _Landing:
         if (page.next is None) == (page.end is None):
             msg = f"{where} says {'both a next page and an end' if page.end else 'neither a next page nor an end'}"
             raise InvalidPage(msg)
-        self._refuse_other_scope(page, where)
+        if other := self._spool.other_scope(page):
+            way = "see that the credential, its rights and the API's version stay as they are while a fetch runs"
+            self._other = InvalidPage(f"{where} {other}", hint=way)
+            raise self._other
         earlier = self._spool.seen(page, part.number)
         if earlier is not None:
             msg = f"{where} holds the same {len(page.items):,} items as page {earlier:,}; the listing runs in a circle"
@@ -286,14 +303,6 @@ class _Landing:
         self._spool.append(page, at=self._clock.now(), part=part.number, spent=self._spent())
         self._tries.pop(part.number, None)
         self._empty[part.number] = 0 if page.items or page.unread or page.left_out else self._empty.get(part.number, 0) + 1
-
-    def _refuse_other_scope(self, page: Page, where: str) -> None:
-        """Raises InvalidPage for an answer to somebody else, or of another version, than the pages before."""
-        for name, told in page.scope.items():
-            before = self._spool.scope.get(name, told)
-            if told != before:
-                msg = f"{where} was answered with the {name} {told!r}, and the pages before it with {before!r}: they are no one listing"
-                raise InvalidPage(msg, hint="see that the credential, its rights and the API's version stay as they are while a fetch runs")
 
     def _prove_onward(self, part: PartState, page: Page, where: str) -> None:
         assert page.next is not None

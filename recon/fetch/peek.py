@@ -27,5 +27,8 @@ class Peek:
             if seen is None:
                 return None
             number, text = seen.groups()
-            found.append(int(number) if number is not None else text.decode())
+            try:
+                found.append(int(number) if number is not None else text.decode())
+            except UnicodeDecodeError:
+                return None
         return found

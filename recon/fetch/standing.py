@@ -4,7 +4,7 @@ import base64
 from datetime import datetime
 
 from recon.fetch.journal import KEPT_UNREAD, Note, PageLine, PartState
-from recon.fetch.page import Unread
+from recon.fetch.page import Page, Unread
 from recon.fetch.partition import Partition
 from recon.fetch.sums import Sums
 
@@ -183,6 +183,14 @@ class Standing:
         self._forget(part)
         part.dropped = True
         self._live.remove(part)
+
+    def other_scope(self, page: Page) -> str:
+        """What a page says of whom it is for, where the pages before it say otherwise; "" where they agree."""
+        for name, told in page.scope.items():
+            before = self.scope.get(name, told)
+            if told != before:
+                return f"was answered with the {name} {told!r}, and the pages before it with {before!r}: they are no one listing"
+        return ""
 
     def _forget(self, part: PartState) -> None:
         """A part as it stands counts no more."""

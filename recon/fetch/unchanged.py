@@ -27,6 +27,11 @@ class _Kept:
     at: float
 
 
+def is_of(told: Response, etag: str) -> bool:
+    """Whether a 304 speaks of the answer with this ETag, or says no other; a weak one is the same to us (RFC 9110, 8.8.3.2)."""
+    return told.headers.get("etag", etag).removeprefix("W/") == etag.removeprefix("W/")
+
+
 class Unchanged:
     """Answers of a pass, by their requests, with their ETags; safe to share between threads.
 

@@ -9,7 +9,7 @@ import msgspec
 from recon.clock import Clock
 from recon.duration import seconds_of, words_of
 from recon.errors import BadRequest, CursorExpired, EndlessListing, FilterIgnored, InvalidPage, ItemRefused, PageTooLarge
-from recon.fetch.cut import Cut, Cutter, holds, key_at, key_of
+from recon.fetch.cut import Cut, Cutter, holds, is_whole, key_at, key_of
 from recon.fetch.document import placed
 from recon.fetch.edges import bounds
 from recon.fetch.keyset import astray, earlier, is_there, remembered, without_known
@@ -22,7 +22,7 @@ from recon.fetch.rule import HEADER, Ask, Facts, Invalid, Next
 from recon.fetch.session import Session
 from recon.fetch.smaller import around, first_size, past, smaller, widened
 from recon.fetch.transport import Response
-from recon.fetch.unchanged import TOLD, Unchanged
+from recon.fetch.unchanged import TOLD, Unchanged, is_of
 from recon.fetch.within import check_of
 from recon.job import Scalar
 
@@ -228,7 +228,10 @@ class Walk:
         if etag is None or self._unchanged is None:
             return self._asked(location, ask), False
         told = self._session.get(location, params=ask.params, unless=etag, clock=self._clock)
-        return (self._unchanged.answer(request, told), True) if told.status == NOT_MODIFIED else (told, False)
+        if told.status != NOT_MODIFIED:
+            return told, False
+        # A cache on the way may mean another answer than the one that is kept here.
+        return (self._unchanged.answer(request, told), True) if is_of(told, etag) else (self._asked(location, ask), False)
 
     def _asked(self, location: Location, ask: Ask) -> Response:
         """The answer to a page's request: its parameters in the query, or put into the document that is posted."""
@@ -270,6 +273,9 @@ class Walk:
         outcome = self._resource.paging.after(ask, facts)
         if isinstance(outcome, Invalid):
             msg = f"{subject}: {outcome.why}"
+            raise InvalidPage(msg)
+        if isinstance(outcome, Next) and not all(is_whole(str(value)) for value in (*outcome.ask.params.values(), outcome.ask.url or "")):
+            msg = f"{subject}: what leads on to the next page has half a character in it, and cannot be sent"
             raise InvalidPage(msg)
         if isinstance(outcome, Next) and outcome.ask.url is not None:
             url = str(self._session.origins.check(outcome.ask.url))

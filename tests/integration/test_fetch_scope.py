@@ -88,3 +88,32 @@ def test_pages_of_another_account_are_not_gone_on_from(tmp_path: Path) -> None:
     assert found.coverage.scope["answered account"] == "acct_2"
     assert [call.query.get("after", "1") for call in server.calls] == ["1", "2", "3", "3", "1", "2", "3"]
     assert "started anew" in found.coverage.proof
+
+
+SHARDS = f"""{LIST}
+shards = {{ param = "status", values = ["a", "b"] }}
+"""
+
+
+def test_parts_of_another_account_are_begun_anew_as_well(tmp_path: Path) -> None:
+    """One part came to its end under one account and the other did not: gone on with under another account, both are that one's."""
+    account = "acct_1"
+
+    def answer(call: Call) -> Answer:
+        if account == "acct_1" and call.query["status"] == "b":
+            return Answer({}, status=500)
+        return Answer({"data": [{"id": f"{call.query['status']} of {account}"}], "next": None}, headers={"X-Account": account})
+
+    with scripted(answer) as server:
+        first = rest(f"{server.url}/", SHARDS, scope_headers=HEADERS, tries=1)
+        with pytest.raises(Unreachable):
+            fetched(first, tmp_path)
+        first.close()
+        account = "acct_2"
+        second = rest(f"{server.url}/", SHARDS, scope_headers=HEADERS)
+        found = fetched(second, tmp_path)
+        second.close()
+
+    assert found.coverage.whole
+    assert found.coverage.scope["answered account"] == "acct_2"
+    assert sorted(found.keys) == ["a of acct_2", "b of acct_2"]

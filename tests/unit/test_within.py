@@ -30,7 +30,7 @@ def test_a_field_that_is_peeked_at_is_the_field(records: list[dict[str, Any]], h
 
 
 def test_a_field_near_the_front_is_peeked_at() -> None:
-    """The short cut is taken for what most APIs send, and not where a list, an object or an escape stands before the field."""
+    """The short cut is taken for what most APIs send, and not where a list, an object or an escape stands before the field, or what is no text in it."""
     assert Peek("created").column([b'{"id": "ord_1", "object":"order","live":true,\n "created": 17 }', b'{"created":"2026-11-25"}']) == [
         17,
         "2026-11-25",
@@ -41,9 +41,11 @@ def test_a_field_near_the_front_is_peeked_at() -> None:
         b'{"a":"\\"","created":1}',
         b'{"created":1.5}',
         b'{"created":null}',
+        b'{"created":"\xff"}',
         b"{}",
     ):
         assert Peek("created").column([b'{"created":1}', odd]) is None
+        assert key_at(odd, "created") == key_of(odd, "created")
 
 
 @given(
