@@ -54,7 +54,7 @@ class MemorySubscription:
         with self._changed:
             while not reader.closed:
                 self._reachable(reader)
-                found = self._waiting(reader, most)
+                found = self.waiting(reader, most)
                 left = until - time.monotonic()
                 if found or left <= 0:
                     for one in found:
@@ -88,7 +88,7 @@ class MemorySubscription:
                     one.holder = None
             self._changed.notify_all()
 
-    def _waiting(self, reader: "MemoryReader", most: int) -> list[Kept]:
+    def waiting(self, reader: "MemoryReader", most: int) -> list[Kept]:
         """Those that nobody has, and none of whose key before them is with another reader."""
         found: list[Kept] = []
         elsewhere: set[str] = set()

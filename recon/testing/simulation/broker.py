@@ -63,12 +63,21 @@ class WorldReader(MemoryReader):
     def receive(self, most: int, wait: float) -> "Sequence[Received]":
         """What is there; a world's time does not pass over it."""
         del wait
-        found = super().receive(most, 0.0)
+        found = super().receive(self._one_of_each_key(most), 0.0)
         if found:
             self.strikes("before")
         else:
             self.over = True
         return found
+
+    def _one_of_each_key(self, most: int) -> int:
+        """How many of those that are there: no key comes twice in what is applied at once, so that it can be seen what each made of its item."""
+        keys: set[str] = set()
+        for taken, one in enumerate(self.subscription.waiting(self, most)):
+            if one.key in keys:
+                return taken
+            keys.add(one.key)
+        return most
 
     def done(self, received: "Sequence[Received]") -> None:
         """Settled, if it lives to say so."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from recon.testing.simulation.oracle.common import acknowledged, both, ended_hold, equal, first_look, looks, number, when, whole_runs
-from recon.testing.simulation.oracle.facts import UNREADABLE, Delivery, Ended, Facts
+from recon.testing.simulation.oracle.facts import UNREADABLE, Delivery, Ended, Facts, Shown
 
 BREAKING = frozenset({"401", "403", "login page", "empty body", "error as 200", "torn body", "same page", "cursor loop", "cursor expired"})
 """Faults of a page after which nothing more of the listing can be had."""
@@ -30,7 +30,8 @@ def clean_is_clean(facts: Facts) -> Iterator[str]:
                 elif not _left_out(facts, run):
                     yield f"run {run.run} of {domain} at {when(run.ended)} is clean, and {key} was missing all the while from {when(began)}"
             # Where pages overlap an item may stand on two of them, and counts as the later one has it.
-            last = {key: (page.at, held) for page in pages for key, held in page.items}
+            counting = [page for page, before in zip(pages, [None, *pages], strict=False) if not _looks_back(page, before)]
+            last = {key: (page.at, held) for page in counting for key, held in page.items}
             bad = max((at for at, held in last.values() if held == UNREADABLE), default=began - 1)
             if bad >= began and not _again(facts, run, bad):
                 yield f"run {run.run} of {domain} at {when(run.ended)} is clean, and an item shown at {when(bad)} could not be read"
@@ -48,6 +49,15 @@ def _left_out(facts: Facts, run: Ended) -> bool:
 
 def _keys(facts: Facts, domain: str) -> list[str]:
     return sorted({*facts.source[domain].keys(), *facts.target[domain].keys()})
+
+
+def _looks_back(page: Shown, before: Shown | None) -> bool:
+    """Whether it was asked for to see what stands ahead of the page before it, which it goes on with: what it shows more is not taken."""
+    if before is None or not before.items:
+        return False
+    mine, theirs = [key for key, _ in page.items], [key for key, _ in before.items]
+    start = mine.index(theirs[0]) if theirs[0] in mine else 0
+    return start > 0 and mine[start:] == theirs[: len(mine) - start]
 
 
 def _again(facts: Facts, run: Ended, at: float) -> bool:
