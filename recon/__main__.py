@@ -18,7 +18,7 @@ def _spare_the_last_look() -> None:
 
     Not where DuckDB is loaded: its binding counts what is left of it as leaked, and writes sixty lines of that to stderr, of a clean night too.
     """
-    if "_duckdb" not in sys.modules:
+    if not {"duckdb", "_duckdb"} & sys.modules.keys():
         gc.freeze()
 
 
