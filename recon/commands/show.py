@@ -24,8 +24,8 @@ def show(frame: Frame, *, run: str, kind: str | None, field: str | None, limit: 
     from recon.discrepancy import DiscrepancyKind
     from recon.outbox.later import since
     from recon.report.json_ import document, wire
-    from recon.report.table import UNENDED
     from recon.report.text import listing, select
+    from recon.report.words import UNENDED
     from recon.run import figures_of, items_of
     from recon.run.outlook import outlook
     from recon.state.runs import Runs

@@ -31,7 +31,8 @@ from recon.consume.applied import Applied, AppliedKind
 from recon.consume.applier import Applier
 from recon.consume.effects import Effect, named, words_about
 from recon.consume.incoming import REPLAY, events_of
-from recon.consume.lines import place_of, veiled
+from recon.consume.lines import outcome, place_of, veiled
+from recon.consume.reader import Received
 from recon.errors import ReconError
 from recon.event import Event
 from recon.event.cloudevents import BATCHED
@@ -43,6 +44,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+HERE = Received(body=b"", place="the webhook")
+"""Where the log says that a message came in."""
 LIMIT_BYTES = 8 * 1024 * 1024
 AGAIN_SECONDS = 30
 STATUS = {
@@ -166,7 +169,7 @@ class WebhookApp:
         last = Answer(500, {})
         for event, one in zip(events, applied, strict=True):
             if one.kind is not AppliedKind.FAILED:
-                answer = self._of(one)
+                answer = self._of(one, event)
             elif one.error is not None:
                 last = stuck[event.partitionkey] = answer = _failed(one.error, event)
             else:
@@ -185,7 +188,7 @@ class WebhookApp:
             applied = self.applier.apply_event(event, effect=self._named, replayed=replayed)
         except Exception as error:  # noqa: BLE001 -- An effect is the application's own code and may raise anything.
             return _failed(error, event)
-        return self._of(applied)
+        return self._of(applied, event)
 
     def _unreadable(self, headers: dict[str, str], body: bytes) -> Answer:
         """Signed, so it is the sender's: kept, and the sender is told."""
@@ -196,7 +199,10 @@ class WebhookApp:
             return _failed(error)
         return self._of(answer)
 
-    def _of(self, applied: Applied) -> Answer:
+    def _of(self, applied: Applied, event: Event | None = None) -> Answer:
+        if not applied.taken:
+            level = logging.ERROR if applied.kind is AppliedKind.DEAD else logging.WARNING
+            log.log(level, "%s", outcome(event, HERE, applied, keys=False))
         if self._told is not None:
             try:
                 self._told(applied)

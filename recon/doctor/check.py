@@ -64,7 +64,7 @@ def guarded(name: str, domain: str | None, look: Callable[[], Iterable[Check]]) 
             name=name,
             level=Level.FAIL,
             message=f"unexpected {words}",
-            hint="recon check shows the whole error",
+            hint=f"recon check {domain or '--all'} shows the whole error, unless it is of the publisher",
             domain=domain,
             exit_code=75,
         )

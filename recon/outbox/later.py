@@ -11,7 +11,7 @@ from recon.outbox.outbox import Outbox
 from recon.report.figures import RunFigures
 from recon.report.since import PUBLISH, Since
 from recon.state.database import State
-from recon.state.run import Run
+from recon.state.run import Run, RunState
 from recon.state.tables import WAITS, Instant, outbox, plan_events, runs
 
 
@@ -21,7 +21,9 @@ def since(state: State, run: Run, figures: RunFigures) -> tuple[Since, ...]:
     Of a run that only told of what earlier ones had left, what waits now for its domain.
     """
     lacking = {one.publisher for one in figures.delivered if one.undelivered}
-    enqueued = figures.plan is not None and figures.plan.state == "enqueued" and figures.plan.events > 0
+    # What a run that was cut off has written down last is from before its plan went into the outbox.
+    went_in = figures.plan is not None and (figures.plan.state == "enqueued" or run.state is RunState.EMITTED)
+    enqueued = went_in and figures.plan is not None and figures.plan.events > 0
     if not lacking and (figures.delivered or not enqueued):
         return ()
     if not enqueued:
@@ -49,12 +51,13 @@ def _with(one: Since, row: Row[Any]) -> Since:
 def _rows(conn: Connection, run: Run, ended: datetime) -> Sequence[Row[Any]]:
     """How many events of the run's plan are in which state at which destination, in each version, but for those that it was sent by `ended`.
 
-    One that was delivered stays so, though a later night told it again.
+    One that was delivered stays so, though a later night told it again; that an earlier night had delivered it, under the same id, counts for nothing.
     """
     mine = select(plan_events.c.event_id).where(plan_events.c.run_id == run.id)
     # Each in the index of what waits and in that of what does not.
     either = or_(*(and_(outbox.c.event_id.in_(mine), state) for state in (outbox.c.state == WAITS, outbox.c.state != WAITS)))
-    sent_at = func.min(case((outbox.c.state == "sent", outbox.c.sent_at)), type_=Instant)
+    mine_sent = and_(outbox.c.state == "sent", outbox.c.sent_at >= run.started_at)
+    sent_at = func.min(case((mine_sent, outbox.c.sent_at)), type_=Instant)
     told = select(outbox.c.publisher, func.max(outbox.c.seq).label("newest"), sent_at.label("sent_at"))
     told = told.where(either, outbox.c.replay.is_(None))
     each = told.group_by(outbox.c.event_id, outbox.c.publisher, outbox.c.version).subquery("told")
@@ -70,5 +73,5 @@ def _rows(conn: Connection, run: Run, ended: datetime) -> Sequence[Row[Any]]:
     last = func.max(each.c.sent_at, type_=Instant).label("last")
     query = select(each.c.publisher, state, runs.c.id.label("by"), func.count().label("number"), last)
     query = query.select_from(each.join(outbox, outbox.c.seq == each.c.newest).outerjoin(runs, within))
-    query = query.where(or_(each.c.sent_at.is_(None), each.c.sent_at > ended))
+    query = query.where(or_(and_(each.c.sent_at.is_(None), outbox.c.state != "sent"), each.c.sent_at > ended))
     return conn.execute(query.group_by(each.c.publisher, state, runs.c.id).order_by(each.c.publisher, last)).all()

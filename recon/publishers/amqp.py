@@ -94,7 +94,7 @@ def said(error: BaseException) -> str:
     """An error of aio-pika in words."""
     if isinstance(error, TimeoutError):
         return "no answer within the time"
-    text = str(error) or repr(error)
+    text = (str(error) or repr(error)).removesuffix(".")  # The way out comes behind it.
     return "".join(c for c in text[:300] if c.isprintable())
 
 

@@ -68,7 +68,13 @@ class Database:
         """A connection whose waits end with the deadline (of the monotonic clock)."""
         engine = self._engine(until)
         try:
-            with engine.connect() as connection:
+            try:
+                connection = engine.connect()
+            except (TypeError, ValueError, OSError) as error:
+                # Of the driver's own connect, before it asked any server: a word of the url that it does not know, a file that is not there.
+                msg = f"publisher {self.name}: the driver {engine.dialect.driver} does not take what url says: {self.words(error)}"
+                raise DeliveryError(msg, hint="correct the words after ? in url; a file is looked for from the working folder") from None
+            with connection:
                 yield connection
         finally:
             engine.dispose()

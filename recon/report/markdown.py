@@ -11,7 +11,7 @@ from recon.inert import markdown
 from recon.report.figures import Item, RunFigures, Standing
 from recon.report.money import money
 from recon.report.verdict import guard_line, spared, statement
-from recon.report.words import MARKS, at, cut, kind_count, moment, new_count, of_parts, plural, roles, state, unseen, was_compared
+from recon.report.words import MARKS, agreed, at, cut, kind_count, moment, new_count, of_parts, plural, roles, state, unseen, was_compared
 
 MOST_BYTES = 1024 * 1024 - 1
 FIGURES_BYTES = 256 * 1024
@@ -66,8 +66,7 @@ def _figures(figures: RunFigures) -> Iterator[str]:
     for step in told.steps:
         text = markdown(cut(step.text, 500))
         yield f"- **{step.label}** {f'<code>{text}</code>' if step.command else text}"
-    since = "never yet" if figures.consistent_as_of is None else moment(figures.consistent_as_of, figures.timezone)
-    yield f"- **consistent as of** {markdown(since)}"
+    yield f"- **consistent as of** {markdown(agreed(figures, figures.timezone))}"
     yield f"- **run** {markdown(figures.run)}, started {markdown(moment(figures.started_at, figures.timezone))}"
     yield from _coverage(figures)
     if was_compared(figures):

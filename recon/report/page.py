@@ -12,7 +12,7 @@ from markupsafe import Markup
 from recon.duration import words_of
 from recon.inert import page_json, terminal
 from recon.report.money import amount, money
-from recon.report.words import cut, local, moment, percent, plural
+from recon.report.words import agreed, cut, local, moment, percent, plural
 
 VALUE_LIMIT = 120
 
@@ -55,6 +55,7 @@ def environment() -> Environment:
         "took": words_of,
         "moment": moment,
         "local": local,
+        "agreed": agreed,
         "money": money,
         "amount": amount,
         "cut": lambda text, limit=VALUE_LIMIT: cut(text, limit),

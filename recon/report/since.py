@@ -48,6 +48,9 @@ def words(one: Since, timezone: str = "UTC") -> str:
     return f"{one.publisher}: {'; '.join(parts) or 'nothing waits for it any more'}"
 
 
+WHEN = {"NOT DELIVERED": "not delivered when it ended: ", "ENQUEUED": "when it was cut off: "}
+
+
 def amended(told: Statement, figures: RunFigures, since: Sequence[Since]) -> Statement:
     """The statement of a run, and what has become of its events since. Where nothing is left to deliver, nothing is said to be done about it."""
     if not since:
@@ -59,7 +62,7 @@ def amended(told: Statement, figures: RunFigures, since: Sequence[Since]) -> Sta
     return replace(
         told,
         word=word if told.word in {"NOT DELIVERED", "ENQUEUED"} else told.word,
-        sentence=f"not delivered when it ended: {told.sentence}" if told.word == "NOT DELIVERED" else told.sentence,
+        sentence=WHEN.get(told.word, "") + told.sentence,
         steps=(*now, *_left(told, figures)),
     )
 

@@ -5,10 +5,7 @@ from collections.abc import Callable, Iterable
 from recon.inert import terminal
 from recon.report.figures import RunFigures
 from recon.report.text import COLOURS, Line, Segment, line
-from recon.report.words import moment, was_compared
-
-UNENDED = frozenset({"planned", "fetching", "sealed", "diffed", "confirming", "approved", "emitted"})
-"""States of a run that has come to no verdict; its line shows the state in its place."""
+from recon.report.words import UNENDED, agreed, moment, was_compared
 
 HEADS = ("run", "domain", "started", "verdict", "missing", "extra", "changed", "new", "consistent as of")
 NARROW_HEADS = ("run", "domain", "started", "verdict", "found", "consistent as of")
@@ -48,14 +45,14 @@ def _width(rows: list[tuple[str, ...]]) -> int:
 def _run_row(figures: RunFigures) -> tuple[str, ...]:
     counts = (figures.missing, figures.extra, figures.changed, figures.new)
     known = was_compared(figures)
-    since = "never yet" if figures.consistent_as_of is None else moment(figures.consistent_as_of)
+    since = agreed(figures, unknown="-")
     cells = [figures.run, figures.domain, moment(figures.started_at), _word(figures), *(f"{n:,}" if known else "-" for n in counts), since]
     return tuple(terminal(cell) for cell in cells)
 
 
 def _narrow_row(figures: RunFigures) -> tuple[str, ...]:
     found = f"{figures.missing + figures.extra + figures.changed:,}" if was_compared(figures) else "-"
-    since = "never yet" if figures.consistent_as_of is None else moment(figures.consistent_as_of)[:16]
+    since = agreed(figures, unknown="-")[:16]
     cells = [figures.run[:12], figures.domain, moment(figures.started_at)[:16], _word(figures), found, since]
     return tuple(terminal(cell) for cell in cells)
 

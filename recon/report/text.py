@@ -21,6 +21,7 @@ from recon.report.since import Since, amended
 from recon.report.verdict import spared, statement
 from recon.report.words import (
     MARKS,
+    agreed,
     at,
     cut,
     kind_count,
@@ -290,8 +291,7 @@ def _verdict(figures: RunFigures, report: str | None, since: Sequence[Since] = (
     width = max([len(step.label) for step in told.steps] + [len(SINCE)])
     for step in told.steps:
         yield line((f"  {step.label:<{width}}  ", "dim"), step.text)
-    agreed = "never yet" if figures.consistent_as_of is None else moment(figures.consistent_as_of, figures.timezone)
-    yield line((f"  {SINCE:<{width}}  ", "dim"), agreed)
+    yield line((f"  {SINCE:<{width}}  ", "dim"), agreed(figures, figures.timezone))
     if report:
         yield line((f"  {'report':<{width}}  ", "dim"), report)
 

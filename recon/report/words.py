@@ -37,6 +37,9 @@ class Roles:
 INBOUND = Roles(source="provider", target="store", missing="missing here", extra="gone there")
 OUTBOUND = Roles(source="store", target="provider", missing="missing there", extra="gone here")
 
+UNENDED = frozenset({"planned", "fetching", "sealed", "diffed", "confirming", "approved", "emitted"})
+"""States of a run that has come to no verdict; its line shows the state in its place."""
+
 
 def roles(direction: str) -> Roles:
     """The roles of a job's direction."""
@@ -190,3 +193,10 @@ def doubts(figures: RunFigures) -> list[str]:
 def of_parts(coverage: Coverage) -> str:
     """`, 8 of 9 parts`, where a listing was fetched in more than one."""
     return f", {coverage.finished:,} of {coverage.planned:,} parts" if coverage.planned > 1 else ""
+
+
+def agreed(figures: RunFigures, timezone: str = "UTC", *, unknown: str = "known when the run has ended") -> str:
+    """Since when both sides are known to agree; `unknown` of a run that has not ended and has not looked that up yet."""
+    if figures.consistent_as_of is not None:
+        return moment(figures.consistent_as_of, timezone)
+    return unknown if figures.state in UNENDED else "never yet"

@@ -53,7 +53,9 @@ def read_file(path: Path, *, label: str, environ: Mapping[str, str]) -> Leaves:
         place = f":{where[1]}:{where[2]}" if where else f":{text.count(chr(10)) + 1}"
         what = re.sub(r" \(at .*\)$", "", str(error))
         msg = f"{label}{place}: not TOML: {what}"
-        raise BadSetting(msg, hint="texts stand in quotes, tables in [brackets]; an editor with TOML colours shows the place") from None
+        twice = "overwrite" in what or "declare" in what
+        way = "a key or a table stands there for the second time" if twice else "texts stand in quotes, tables in [brackets]"
+        raise BadSetting(msg, hint=f"{way}; an editor with TOML colours shows the place") from None
     lines = lines_of(text)
     leaves: Leaves = {}
     for key, value in _flat((), tree):

@@ -175,3 +175,11 @@ def test_the_table_of_events_is_refused_with_the_way_out() -> None:
     with pytest.raises(BadSetting, match="PostgreSQL and SQLite, not to mariadb") as caught:
         TablePublisher(section("inbox", url="mariadb://h/d"))
     assert 'type = "apply"' in str(caught.value.hint)
+
+
+def test_what_the_driver_does_not_take_of_the_url_is_told(maria: str) -> None:
+    """An authority's file that is not there is told with the publisher and the way out, as a destination at fault."""
+    with pytest.raises(DeliveryError, match=r"the driver pymysql does not take what url says: .*No such file") as caught:
+        publisher_of(f"{maria}?ssl_ca=/nowhere.pem").health()
+
+    assert PASSWORD not in caught.value.message

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 import threading
 import time
@@ -258,6 +259,24 @@ def test_what_is_no_event_of_ours(place: Place, engine: Engine) -> None:
         (letter,) = applier.dead_letters()
         assert (letter.body, dict(letter.headers)) == (b"nonsense", {"content-type": "application/cloudevents+json"})
         assert client.post(place.url, **request(fact.encode())).json() == {"outcome": "applied", "reason": ""}
+
+
+def test_what_is_refused_for_good_stands_in_the_log(place: Place, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """A dead letter and a conflict are told to whoever is on call for the application, by type and id, without the item or its data."""
+    applier = applier_of(engine)
+    place.app = WebhookApp(applier, secrets=[NEW])
+    insert(engine, "7", OPEN)
+    with caplog.at_level(logging.WARNING, logger="recon.consume.asgi"), httpx.Client() as client:
+        client.post(place.url, **request(b"nonsense"))
+        conflict = correction("updated", "7", {**OPEN, "total": 9}, {**OPEN, "total": 8}, at=10)
+        answer = client.post(place.url, **request(conflict.encode()))
+
+    assert answer.json()["outcome"] == "conflict"
+    dead, other = caplog.records
+    assert (dead.levelname, other.levelname) == ("ERROR", "WARNING")
+    assert "the message at the webhook: dead, " in dead.getMessage()
+    assert f"order.updated {conflict.id} at the webhook: conflict" in other.getMessage()
+    assert "item" not in other.getMessage()
 
 
 def test_a_client_that_hangs_up_is_no_failure(engine: Engine) -> None:

@@ -1,9 +1,15 @@
 """Whom and what the pages of a fetch are for: told by the answers themselves, and the same from the first to the last."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from recon import Field, Job, Table
+from recon.clock import SystemClock
+from recon.doctor.check import Level
+from recon.doctor.third_party import third_party
 from recon.errors import BadSetting, Unreachable
 from tests.integration.fetched import fetched, rest
 from tests.servers.scripted import Answer, Call, scripted
@@ -46,6 +52,20 @@ def test_a_header_that_never_comes_is_told(tmp_path: Path) -> None:
 
     assert scope["answered account"] == "nothing, no page had the header X-Acount"
     assert scope["answered version"] == "7"
+
+
+def test_the_doctor_warns_of_a_header_that_never_comes() -> None:
+    """It names the header and the key to correct; of one that the page has it says nothing."""
+    job = Job(domain="orders", provider="shop", resource="orders", table=Table(name="orders"), fields=(Field("status"),), event="order")
+    with scripted(lambda call: page(call, "acct_1")) as server:
+        provider = rest(f"{server.url}/", LIST, scope_headers={"account": "X-Acount", "version": "X-Version"})
+        project: Any = SimpleNamespace(provider=lambda _: provider)
+        warned = [check for check in third_party(project, job, SystemClock()) if check.level is Level.WARN and check.name == "provider"]
+        provider.close()
+
+    (one,) = warned
+    assert "without the header X-Acount" in one.message
+    assert "scope_headers.account" in one.hint
 
 
 def test_what_is_no_headers_name_is_refused() -> None:

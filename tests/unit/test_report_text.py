@@ -310,4 +310,7 @@ def test_runs_table_lines_up_and_hides_counts_that_mean_nothing() -> None:
     assert len({line.index("stripe_charges") for line in table[1:]}) == 1
     assert table[2].split()[5:9] == ["-", "-", "-", "-"]
     assert table[3].endswith("never yet")
+    on_its_way = replace(made.clean(), consistent_as_of=None, state="emitted")
+    assert text.plain(table_of.runs_table([on_its_way])).rstrip().endswith("  -")
+    assert "consistent as of  known when the run has ended" in text.plain(text.summary(on_its_way))
     assert "no run yet" in text.plain(table_of.runs_table([]))

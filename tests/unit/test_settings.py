@@ -260,6 +260,8 @@ def test_a_table_named_env_is_not_taken_for_a_secret(tmp_path: Path) -> None:
         ("[schedule]\ncatch_up = 'soon'\n", "recon.toml:2 [schedule] catch_up: not a duration: 'soon'", None),
         ("[state]\nurl = 5\n", "recon.toml:2 [state] url: wants a database URL or a reference", "RECON_STATE_URL"),
         ("a = 1\nb = = 2\n", "recon.toml:2:5: not TOML: Invalid value", "quotes"),
+        ("a = 1\na = 2\n", "recon.toml:2:6: not TOML: Cannot overwrite a value", "second time"),
+        ("[a]\n[a]\n", "recon.toml:2:3: not TOML: Cannot declare", "second time"),
         ("[project\n", "recon.toml:1:9: not TOML:", None),
         ("a = [1,\n", "recon.toml:", None),
     ],

@@ -62,3 +62,43 @@ def test_what_has_become_since_of_what_a_night_did_not_deliver(nights: Nights) -
     assert one.last_at is not None
     assert one.last_at > by_hand
     assert since(nights.state, run, replace(told, delivery=None, deliveries=(DeliveryFigure(publisher="bus", confirmed=5),))) == ()
+
+
+def test_what_an_earlier_night_delivered_under_the_same_id_is_not_this_nights(nights: Nights) -> None:
+    """Told again and not delivered this time, it waits, though the night before had delivered it; sent by hand, it is delivered since."""
+    nights.night([changed("1")])
+    deliver(nights, RecordingPublisher())
+    first = nights.event("1")
+    nights.look([changed("1")])
+    nights.send()
+    run = nights.claim.run
+    deliver(nights, RecordingPublisher(decide=lambda _: RETRY), deadline=0.1)
+    nights.end()
+    waited = DeliveryFigure(publisher="bus", waiting=1)
+    told = replace(made.figures(1), delivery=waited, deliveries=(waited,))
+
+    (waiting,) = since(nights.state, nights.runs.get(run.id), told)
+    nights.clock.advance(3600)
+    deliver(nights, RecordingPublisher())
+    (sent,) = since(nights.state, nights.runs.get(run.id), told)
+
+    assert nights.event("1") == first
+    assert (waiting.delivered, waiting.waiting) == (0, 1)
+    assert (sent.delivered, sent.waiting, sent.by) == (1, 0, ("recon publish",))
+
+
+def test_of_a_run_that_was_cut_off_it_is_told_what_was_delivered(nights: Nights) -> None:
+    """Its last figures are from before its plan went into the outbox; what became of that is told all the same."""
+    nights.look([changed("1"), changed("2")])
+    nights.send()
+    run = nights.runs.get(nights.claim.run.id)
+    figures = made.figures(2)
+    assert figures.plan is not None
+    cut_off = replace(figures, delivery=None, deliveries=(), plan=replace(figures.plan, state="passed"), finished_at=run.started_at)
+    nights.clock.advance(1)
+
+    deliver(nights, RecordingPublisher(decide=lambda message: CONFIRMED if message.partitionkey == "1" else RETRY), deadline=0.1)
+    (one,) = since(nights.state, run, cut_off)
+
+    assert run.state == "emitted"
+    assert (one.delivered, one.waiting) == (1, 1)
