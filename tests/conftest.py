@@ -1,10 +1,12 @@
 """What every test shares: the real servers, and the rule that in CI nothing skips."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from recon import secret
 from tests.servers.pocketbase import pocketbase
 from tests.servers.postgres import database, postgres
 from tests.servers.receiver import receiver
@@ -18,6 +20,14 @@ settings.register_profile("house", deadline=None)
 settings.load_profile("house")
 
 SKIPPED: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def forget_secrets() -> Iterator[None]:
+    """What was a secret in one test is a word in the next: a process masks everything that it ever held as one."""
+    before = set(secret._seen)
+    yield
+    secret._seen.intersection_update(before)
 
 
 @pytest.hookimpl(trylast=True)
