@@ -24,7 +24,7 @@ def check(frame: Frame, *, domains: tuple[str, ...], every: bool, key: str | Non
     from recon.run import Order
 
     with frame.project() as project:
-        names = chosen(project, domains, every=every)
+        names = chosen(project, domains, every=every, console=frame.console)
         if sql:
             return show_sql(frame, project, names)
         if key and len(names) != 1:

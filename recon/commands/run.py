@@ -72,7 +72,7 @@ def run(
     instant = _instant(slot)
     with frame.project() as project:
         if sql:
-            return show_sql(frame, project, chosen(project, domains, every=every))
+            return show_sql(frame, project, chosen(project, domains, every=every, console=frame.console))
         several = Several(frame.console, exit_on_discrepancies=on_discrepancies)
         with frame.state(project) as state:
             work = Work(frame, project, state, as_json)
@@ -81,7 +81,7 @@ def run(
             if verify and not (domains or every or resume or slot):
                 several.each(project.domains, lambda name: _verified(work, name))
                 return finish(frame, several, as_json=as_json)
-            names = chosen(project, domains or _resumed(state, resume), every=every)
+            names = chosen(project, domains or _resumed(state, resume), every=every, console=frame.console)
             single = {"--id": key, "--resume": resume, "--slot": slot}
             if len(names) != 1 and any(single.values()):
                 msg = f"{next(name for name, value in single.items() if value)} goes with one domain, not {len(names)}"

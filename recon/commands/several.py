@@ -100,8 +100,11 @@ class Several:
         return {"schema": "recon.runs/1", "exit_code": self.exit_code, "runs": [one.document() for one in self.ended]}
 
 
-def chosen(project: "Project", domains: tuple[str, ...], *, every: bool) -> list[str]:
-    """The domains a command is about, each once, in the order given; raises BadRequest where none or both were named."""
+def chosen(project: "Project", domains: tuple[str, ...], *, every: bool, console: Console) -> list[str]:
+    """The domains a command is about, each once, in the order given; raises BadRequest where none or both were named.
+
+    A table of settings that no job goes by may be meant for one of those that are named, which then runs without it: `console` says so.
+    """
     if every and domains:
         msg = "domains and --all exclude each other"
         raise BadRequest(msg)
@@ -114,4 +117,7 @@ def chosen(project: "Project", domains: tuple[str, ...], *, every: bool) -> list
         names = ", ".join(project.domains) or "none yet"
         msg = "which domain?"
         raise BadRequest(msg, hint=f"name one or more, or --all; domains are: {names}")
+    for stray in project.found.stray:
+        if stray.domain not in domains:
+            console.complain(f"{stray.error.message}, so what it says reaches nobody: {stray.error.hint}")
     return list(dict.fromkeys(domains))

@@ -26,6 +26,9 @@ def examine(project: Project, domains: Sequence[str], clock: Clock) -> Iterator[
     if not wanted:
         yield warn("job", "no domain is on", "recon new domain NAME writes one; a shipped job is switched on by a table [jobs.NAME]")
     yield from guarded("events", None, lambda: events(project, clock))
+    for stray in project.found.stray:
+        if stray.domain not in wanted:
+            yield warn("job", f"{stray.error.message}, so what it says reaches nobody", stray.error.hint or "")
     for domain in wanted:
         yield from _domain(project, domain, clock)
 

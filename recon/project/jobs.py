@@ -39,6 +39,8 @@ class Jobs:
     on: dict[str, Found] = field(default_factory=dict)
     off: dict[str, Found] = field(default_factory=dict)
     broken: dict[str, Broken] = field(default_factory=dict)
+    #: Of these, the tables [jobs.NAME] that no job goes by: what they say reaches nobody.
+    stray: list[Broken] = field(default_factory=list)
     shadowed: list[Found] = field(default_factory=list)
 
 
@@ -65,6 +67,7 @@ def read_jobs(settings: Settings, types: Mapping[str, Types]) -> Jobs:
             msg = f"{settings.origin(('jobs', name))} [jobs.{name}]: no file declares a job {name!r}"
             error = UnknownName(msg, hint=hint)
             jobs.broken[name] = Broken(name, section.file.name, error)
+            jobs.stray.append(jobs.broken[name])
     return jobs
 
 

@@ -109,6 +109,19 @@ def test_a_broken_file_shows_its_source_line(shop: Shop, recon: Shell) -> None:
     assert "importlib" not in said.err
 
 
+@pytest.mark.parametrize("words", [("run", "orders"), ("check", "orders"), ("doctor", "orders")], ids=" ".join)
+def test_settings_for_no_job_are_told_of_with_the_job_that_runs_without_them(shop: Shop, recon: Shell, words: tuple[str, ...]) -> None:
+    """A table [jobs.ordres] is told of by each command of the job that it may be meant for, with its line and the near miss."""
+    shop.write("recon.toml", f"{SETTINGS}[jobs.ordres]\nsettle = 5\n")
+
+    said = recon(*words)
+
+    told = said.out + said.err
+    assert "[jobs.ordres]: no file declares a job 'ordres', so what it says reaches nobody" in told
+    assert "did you mean [jobs.orders]?" in told
+    assert said.code in {0, 1}, told
+
+
 def test_a_duplicate_name(shop: Shop, recon: Shell) -> None:
     """Two files with one domain: both are named, exit code 2, the other domain runs."""
     shop.write("jobs/again.py", JOB.format(name="orders"))
