@@ -1,19 +1,8 @@
 """The certificate of coverage: what a fetch is proven to contain. Without it, absence is never inferred."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-
-from recon.secret import MASK
-
-SECRET = re.compile(r"((?:api_?-?key|access_?-?key|token|secret|passw(?:or)?d|signature)\s?=\s?)[^&,\s]+", re.IGNORECASE)
-"""A parameter whose name says that its value is a secret; such a one belongs into `auth`, and still it may stand among the filters."""
-
-
-def discreet(scope: Mapping[str, str]) -> dict[str, str]:
-    """A scope as it may be shown and stored."""
-    return {name: SECRET.sub(rf"\1{MASK}", text) for name, text in scope.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,13 +27,14 @@ from recon.errors import (
     Unreachable,
 )
 from recon.fetch.certificate import certificate
-from recon.fetch.coverage import Coverage, discreet
+from recon.fetch.coverage import Coverage
 from recon.fetch.crew import Crew, Errand, crew
 from recon.fetch.journal import PartState
 from recon.fetch.listing import Listing, Meter
 from recon.fetch.memory import hold_on
 from recon.fetch.page import Page
 from recon.fetch.partition import Partition, Planner, halves_of
+from recon.fetch.scope import answered, discreet
 from recon.fetch.spool import Spool
 
 MAX_AGE = 6 * 3600.0
@@ -392,13 +393,6 @@ class _Landing:
         )
         return (earlier[0] + now[0], earlier[1] + now[1], earlier[2] + now[2], earlier[3] + now[3])
 
-    def _answered(self) -> dict[str, str]:
-        """What the answers said of whom they were for, and where a header that is declared was on none of them: it guarded nothing."""
-        said = discreet(self._spool.scope)
-        silent = {name: header for name, header in getattr(self._provider, "scope_headers", {}).items() if name not in said}
-        unsaid = {f"answered {name}": f"nothing, no page had the header {header}" for name, header in silent.items() if self._spool.pages}
-        return {f"answered {name}": told for name, told in said.items()} | unsaid
-
     def _certificate(self, *, passing: bool = False) -> Coverage:
         spool = self._spool
         finished_at: datetime = spool.last_at if spool.finished and spool.last_at else self._clock.now()
@@ -406,7 +400,7 @@ class _Landing:
             spool,
             provider=self._provider.name,
             resource=self._listing.resource,
-            scope={**self._scope, **self._answered()},
+            scope={**self._scope, **answered(spool.scope, getattr(self._provider, "scope_headers", {}), spool.pages)},
             failed={number: error.message for number, error in self._failed.items()},
             started_at=self._started_at,
             finished_at=finished_at,
