@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 #: What Python or the C library reads at the start, once for all children: whoever sets one of these gets a real start.
 AT_START = ("LC_", "LD_", "PYTHON", "MALLOC_", "GLIBC_", "TZ")
 SETTLED = {"PYTHONPATH": str(ROOT)}
+_STARTING = threading.Lock()
 
 
 def run(
@@ -42,14 +44,14 @@ def run(
         handles = array.array("i", [out.fileno(), err.fileno()])
         asked.sendmsg([len(order).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, handles)])
         asked.sendall(order)
-        answers = asked.makefile("rb")
-        pid = int(answers.readline())
-        asked.settimeout(timeout)
-        try:
-            code = int(answers.readline())
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            raise subprocess.TimeoutExpired(line, timeout) from None
+        with asked.makefile("rb") as answers:
+            pid = int(answers.readline())
+            asked.settimeout(timeout)
+            try:
+                code = int(answers.readline())
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(line, timeout) from None
         said = []
         for file in (out, err):
             file.seek(0)
@@ -58,17 +60,23 @@ def run(
         return subprocess.CompletedProcess(line, code, *said)
 
 
-@functools.cache
 def _server() -> str:
-    """The socket of this process's server, which ends with it."""
+    """The socket of this process's server, which ends with it; of several threads the first one starts it."""
+    with _STARTING:
+        return _started()
+
+
+@functools.cache
+def _started() -> str:
     folder = tempfile.mkdtemp(prefix="forked")
     place = f"{folder}/socket"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RECON")}
     line = [sys.executable, "-P", "-m", "tests.forked", place]
-    server = subprocess.Popen(line, cwd=ROOT, env={**kept, **SETTLED, "RECON_PLUGINS": "none"}, stdin=subprocess.DEVNULL)
+    server = subprocess.Popen(line, cwd=ROOT, env={**kept, **SETTLED, "RECON_PLUGINS": "none"}, stdin=subprocess.PIPE)
 
     def end() -> None:
-        server.kill()
+        assert server.stdin is not None
+        server.stdin.close()
         server.wait()
         shutil.rmtree(folder)
 
@@ -80,17 +88,16 @@ def _server() -> str:
 
 
 def serve(place: str) -> None:
-    """Forks for every order, until whoever started it is gone."""
-    from tests.faults.nursery import end_with_parent, warm
+    """Forks for every order, until whoever started it is gone, and its end of our stdin with it."""
+    from tests.faults.nursery import warm
 
-    end_with_parent()
     warm()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # So that nobody has to wait for those who wait.
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(f"{place}.new")
         door.listen(64)
         os.rename(f"{place}.new", place)  # noqa: PTH104 - as above
-        while True:
+        while sys.stdin not in select.select([door, sys.stdin], [], [])[0]:
             order, _ = door.accept()
             if os.fork() == 0:
                 door.close()

@@ -293,7 +293,7 @@ class _Drain:
 
     def _keep_lease(self) -> None:
         """Renews the lease when a third of it is gone; a process that slept through it finds out here, before it sends."""
-        if self.clock.monotonic() - self.renewed > LEASE_SECONDS / 3:
+        if self.clock.monotonic() - self.renewed > self.lease.ttl / 3:
             with self.state.begin() as conn:
                 self.lease = leases.renew(self.state, conn, self.lease)
             self.renewed = self.clock.monotonic()

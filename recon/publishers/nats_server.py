@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -83,15 +84,23 @@ class NatsServer:
             errors.append(error)
             await on_error(error)
 
+        made = False
+
+        async def ended() -> None:
+            # One that was never made has no end to be told.
+            if made:
+                await on_closed()
+
         client = _client(sealed=self.sealed)
         try:
             async with asyncio.timeout(seconds):
-                await client.connect(**self._options(seconds), error_cb=noted, closed_cb=on_closed)
+                await client.connect(**self._options(seconds), error_cb=noted, closed_cb=ended)
         except (
             Exception
         ) as error:  # The client passes on whatever its libraries raise; every one of them means that there is no connection.
             await closed(client, seconds=UNMADE_SECONDS)
             raise self._reason([*errors, error]) from error
+        made = True
         return client
 
     def _options(self, seconds: float) -> dict[str, Any]:
@@ -156,8 +165,9 @@ async def closed(client: "Client", *, seconds: float = CLOSING_SECONDS) -> None:
             await client.close()
     except Exception:  # noqa: BLE001 - it is given up all the same, and what it says changes nothing
         # It waits for its peer to take what is left, and has no door that does not.
-        writer = getattr(getattr(client, "_transport", None), "_io_writer", None)
-        if writer is not None:
+        writer: Any = getattr(getattr(client, "_transport", None), "_io_writer", None)
+        # Under TLS, Python 3.11.2 has let go of the socket by then, and falls over that.
+        with suppress(AttributeError):
             writer.transport.abort()
 
 
