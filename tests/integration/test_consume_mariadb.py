@@ -1,7 +1,6 @@
 """The applier on MariaDB where it differs from other databases: keys by their bytes, deadlocks, gaps that nobody may write into, and its own tables."""
 
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +24,6 @@ __all__ = ["maria", "mariadb"]
 
 OPEN = {"status": "open", "total": 1, "updated_at": second(1)}
 PAID = {"status": "paid", "total": 2, "updated_at": second(2)}
-WAITING = "SELECT count(*) FROM information_schema.innodb_lock_waits"
 
 
 @pytest.fixture
@@ -34,14 +32,6 @@ def engine(maria: str) -> Iterator[Engine]:
     made = engine_of(maria)
     yield made
     made.dispose()
-
-
-def waited_for(mariadb: MariaServer) -> None:
-    """Returns when a session waits for another's lock."""
-    until = time.monotonic() + 10
-    while mariadb.run(WAITING) == [(0,)]:
-        assert time.monotonic() < until, "nobody waits"
-        time.sleep(0.01)
 
 
 @settings(
@@ -139,7 +129,7 @@ def test_nobody_writes_behind_a_tombstone(mariadb: MariaServer, engine: Engine, 
         applier.delete("7", second(9), connection=connection)
         late = threading.Thread(target=lambda: found.append(applier.upsert("7", OPEN, second(5))))
         late.start()
-        waited_for(mariadb)
+        mariadb.await_a_lock()
     late.join()
     assert kinds(*found) == ["older"]
     assert rows(engine) == []
@@ -157,10 +147,7 @@ def test_two_that_saw_no_row_go_one_after_the_other(mariadb: MariaServer, engine
     def before_the_tombstone(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
         if not late.ident and statement.startswith("INSERT INTO recon_marks") and b"orders" in parameters.values():
             late.start()
-            until = time.monotonic() + 10
-            while late.is_alive() and mariadb.run(WAITING) == [(0,)]:
-                assert time.monotonic() < until
-                time.sleep(0.01)
+            mariadb.await_a_lock(unless=lambda: not late.is_alive())
 
     event.listen(engine, "before_cursor_execute", before_the_tombstone)
     assert applier.delete("7", second(9)).kind is AppliedKind.ALREADY
@@ -179,7 +166,7 @@ def test_no_update_is_lost_to_an_old_snapshot(mariadb: MariaServer, engine: Engi
         fact = correction("updated", "7", PAID, OPEN, at=10)
         late = threading.Thread(target=lambda: found.append(applier.apply_event(fact)))
         late.start()
-        waited_for(mariadb)
+        mariadb.await_a_lock()
     late.join()
     assert [(one.kind, one.reason) for one in found] == [(AppliedKind.CONFLICT, "status changed since the event was made")]
     assert row(engine, "7") == ("refunded", 1)

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -34,6 +34,7 @@ MEMORY = Path("/dev/shm")
 ROOM_BYTES = 1 << 30
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
+LOCK_SECONDS = 30.0
 DISK: Mapping[str, str] = {
     # A process that is killed loses nothing by this, only a machine that loses its power.
     "innodb-flush-method": "nosync",
@@ -143,6 +144,14 @@ class MariaServer:
             while cursor.nextset():
                 rows = list(cursor.fetchall())
             return rows
+
+    def await_a_lock(self, unless: Callable[[], bool] = lambda: False) -> None:
+        """Returns once a session waits for another one's lock, or needs not be waited for."""
+        until = time.monotonic() + LOCK_SECONDS
+        while not unless() and not self.run("SELECT 1 FROM information_schema.innodb_lock_waits"):
+            assert time.monotonic() < until, "nobody waits"
+            # Asked again within a tenth of a second it gives the old answer, for ever (CACHE_MIN_IDLE_TIME_US in InnoDB's trx0i_s.cc).
+            time.sleep(0.15)
 
     def log(self) -> str:
         """What the server wrote."""
