@@ -206,7 +206,9 @@ class Session:
         told = error_words(response.body)
         named = f" (request {response.request_id})" if response.request_id else ""
         hint = None
-        if 300 <= status < 400:
+        if status == 304:
+            told = "it says that nothing has changed, which it was not asked"
+        elif 300 <= status < 400:
             told = f"redirects are not followed, and this one leads to {_target(response)}"
             hint = "if the API has moved, change base_url; a login page means that the credential is not taken"
         elif status in (401, 403):

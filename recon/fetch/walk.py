@@ -158,7 +158,8 @@ class Walk:
         end, following = (outcome, None) if isinstance(outcome, End) else (None, self._with_tail(outcome.ask, cut))
         if following is not None:
             following = remembered(ask, following, cut.items, self._resource)
-            if self._unchanged is not None and not same:
+            # What was asked for another way has the ETag of that request, not of this one.
+            if self._unchanged is not None and not same and known is None:
                 self._unchanged.keep(_request(location, ask), response, self._clock)
         without = self._resource.without
         kept = items if without is None else [item for item in items if not holds(item, without)]

@@ -65,4 +65,38 @@ def test_a_304_that_nobody_asked_for_is_no_page(tmp_path: Path) -> None:
         provider.close()
 
     assert not found.coverage.whole
-    assert "page 2 -> 304" in found.coverage.proof
+    assert "page 2 -> 304: it says that nothing has changed, which it was not asked" in found.coverage.proof
+
+
+BY_LAST = """
+path = "orders"
+records = "data"
+paging = { rule = "last_id", param = "after" }
+passes = 2
+etags = true
+"""
+
+
+def test_a_page_that_was_had_by_another_request_is_asked_for_outright(tmp_path: Path) -> None:
+    """A page whose cursor's item is gone comes by the item before it, with that request's ETag, which says nothing of the one that was refused."""
+
+    def answer(call: Call) -> Answer:
+        after = call.query.get("after")
+        if after == "o2":
+            return Answer({"error": "no such order"}, status=404)
+        rows, more = {None: (["o1", "o2"], True), "o1": (["o3", "o4"], True), "o4": (["o5"], False)}[after]
+        tag = f'"{after}"'
+        if call.headers.get("if-none-match") == tag:
+            return Answer(b"", status=304, headers={"ETag": tag})
+        return Answer({"data": [{"id": key} for key in rows], "has_more": more}, headers={"ETag": tag})
+
+    with scripted(answer) as server:
+        provider = rest(f"{server.url}/", BY_LAST)
+        found = fetched(provider, tmp_path)
+        provider.close()
+
+    assert found.coverage.whole
+    assert found.keys == ["o1", "o2", "o3", "o4", "o5"]
+    tags = [(call.query.get("after"), call.headers.get("if-none-match")) for call in server.calls]
+    assert tags.count(("o2", None)) == 2
+    assert (None, '"None"') in tags
