@@ -323,10 +323,7 @@ class _Recorder:
         for batch in _batches(held, BATCH):
             gone = self.conn.execute(resolved.where(findings.c.key.in_(batch))).scalars().all()
             acknowledgements.end_in(self.conn, self.job.domain, gone, "the discrepancy was resolved", self.now)
-        self._withdraw()
-
-    def _withdraw(self) -> None:
-        withdraw(self.conn, self.run.id, self.job, acknowledged=list(self.acks))
+        withdraw(self.conn, self.run.id, self.job)
 
 
 def _micros(value: Any) -> int | None:

@@ -5,7 +5,6 @@ has confirmed, and that healed, is still told to them, since no later night find
 docs/publishers.md, and a test goes through its rows.
 """
 
-from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, false, literal_column, or_, select, update
@@ -14,14 +13,11 @@ from recon.job import Job
 from recon.report.figures import Standing
 from recon.state.confirmed import confirmed_at
 from recon.state.lease import hold_deliveries
-from recon.state.tables import OPEN, WAITS, doubts, events, findings, ledger, outbox
+from recon.state.tables import OPEN, WAITS, acks, doubts, events, findings, ledger, outbox
 
 
-def withdraw(conn: Connection, run_id: str, job: Job, acknowledged: Collection[str]) -> None:
-    """Withdraws what this run found gone, silenced, different from what the waiting event says, or could not vouch for.
-
-    `acknowledged` are the keys of which a person said that they need not be told.
-    """
+def withdraw(conn: Connection, run_id: str, job: Job) -> None:
+    """Withdraws what this run found gone, silenced, different from what the waiting event says, or could not vouch for."""
     hold_deliveries(conn, job.domain)
     waiting = outbox.alias("waiting")
     other = waiting.c.publisher != job.publishers[0] if job.publishers else false()
@@ -39,7 +35,7 @@ def withdraw(conn: Connection, run_id: str, job: Job, acknowledged: Collection[s
     otherwise = rows.join(findings, and_(findings.c.run_id == run_id, findings.c.key == events.c.key)).where(*mine, stale)
     _take_back(conn, otherwise, f"run {run_id} found it otherwise")
     # What was in flight while this run looked must not be told the state of an earlier night; found again, it is told again.
-    silenced = events.c.key.in_(list(acknowledged))
+    silenced = events.c.key.in_(select(acks.c.key).where(acks.c.domain == job.domain, acks.c.ended_at.is_(None)))
     doubtful = rows.join(doubts, and_(doubts.c.run_id == run_id, doubts.c.key == events.c.key))
     _take_back(conn, doubtful.where(*mine, ~and_(owed, other, ~silenced)), f"run {run_id} could not vouch for it")
 

@@ -536,9 +536,9 @@ def order_of_a_key(stack: ExitStack) -> None:
 
 @mechanism(2, "an event that waits is sent although tonight found it otherwise")
 def withdrawal(stack: ExitStack) -> None:
-    from recon.ledger.ledger import _Recorder
+    from recon.ledger import ledger
 
-    swap(stack, _Recorder, "_withdraw", lambda *_: None)
+    swap(stack, ledger, "withdraw", lambda *_: None)
 
 
 @mechanism(4, "the outbox gets its events in a transaction after the run's")
