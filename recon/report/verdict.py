@@ -102,7 +102,9 @@ def floor_of(guard: GuardFigure) -> str:
 
 
 def spared(figures: RunFigures) -> list[str]:
-    """The guards that passed by their floor alone: their share is above the limit, and there are too few to hold anything."""
+    """The guards that passed by their floor alone: their share is above the limit, and there are too few to hold anything. None where nothing is to be told."""
+    if figures.plan is None or not figures.plan.events:
+        return []
     few = [one for one in figures.guards if one.floor and not one.tripped and one.limit < 1.0 and one.share > one.limit]
     return [f"{guard_line(one)}: too few to hold anything" for one in few if one.count <= one.floor]
 

@@ -124,6 +124,13 @@ def test_a_guard_that_passed_by_its_floor_alone_says_so() -> None:
     assert "✓ passed, by the floor" in page
 
 
+def test_a_night_with_nothing_to_tell_has_no_floor_to_tell_of() -> None:
+    """What the guards would have held, had there been more of it, is no matter of a night whose plan is empty."""
+    few = GuardFigure(name="week", count=4, of=25, share=0.16, limit=0.1, floor=20, tripped=False)
+    assert "floor" in block(replace(made.held(20), guards=(few,)))
+    assert "floor" not in block(replace(made.clean(), guards=(few,)))
+
+
 def test_a_long_reason_stands_once_in_the_delivery() -> None:
     """What the destination said last is not said again of the key that stands still; another reason of that key is."""
     why = "503 " + "x" * 200
