@@ -11,8 +11,8 @@ from recon.clock import SystemClock
 from recon.doctor.check import Level
 from recon.doctor.third_party import third_party
 from recon.errors import BadSetting, Unreachable
-from tests.integration.fetched import fetched, rest
-from tests.servers.scripted import Answer, Call, scripted
+from tests.integration.fetched import Fetched, fetched, rest
+from tests.servers.scripted import Answer, Call, Scripted, scripted
 
 LIST = """
 path = "orders"
@@ -86,6 +86,24 @@ def test_a_page_of_another_account_makes_the_fetch_partial(tmp_path: Path) -> No
     assert found.keys == ["o10", "o11", "o20", "o21"]
 
 
+def interrupted(server: Scripted, table: str, folder: Path) -> None:
+    """A fetch that ends before it is whole, since the third party is away."""
+    provider = rest(f"{server.url}/", table, scope_headers=HEADERS, tries=1)
+    with pytest.raises(Unreachable):
+        fetched(provider, folder)
+    provider.close()
+
+
+def gone_on_with(server: Scripted, table: str, folder: Path) -> Fetched:
+    """The same, gone on with under the second account: whole, and that one's."""
+    provider = rest(f"{server.url}/", table, scope_headers=HEADERS)
+    found = fetched(provider, folder)
+    provider.close()
+    assert found.coverage.whole
+    assert found.coverage.scope["answered account"] == "acct_2"
+    return found
+
+
 def test_pages_of_another_account_are_not_gone_on_from(tmp_path: Path) -> None:
     """A fetch that is gone on with later under another account begins anew, and all its pages are that one's."""
     account = "acct_1"
@@ -95,17 +113,10 @@ def test_pages_of_another_account_are_not_gone_on_from(tmp_path: Path) -> None:
         return Answer({}, status=500) if dead else page(call, account)
 
     with scripted(answer) as server:
-        first = rest(f"{server.url}/", LIST, scope_headers=HEADERS, tries=1)
-        with pytest.raises(Unreachable):
-            fetched(first, tmp_path)
-        first.close()
+        interrupted(server, LIST, tmp_path)
         account = "acct_2"
-        second = rest(f"{server.url}/", LIST, scope_headers=HEADERS)
-        found = fetched(second, tmp_path)
-        second.close()
+        found = gone_on_with(server, LIST, tmp_path)
 
-    assert found.coverage.whole
-    assert found.coverage.scope["answered account"] == "acct_2"
     assert [call.query.get("after", "1") for call in server.calls] == ["1", "2", "3", "3", "1", "2", "3"]
     assert "started anew" in found.coverage.proof
 
@@ -125,15 +136,8 @@ def test_parts_of_another_account_are_begun_anew_as_well(tmp_path: Path) -> None
         return Answer({"data": [{"id": f"{call.query['status']} of {account}"}], "next": None}, headers={"X-Account": account})
 
     with scripted(answer) as server:
-        first = rest(f"{server.url}/", SHARDS, scope_headers=HEADERS, tries=1)
-        with pytest.raises(Unreachable):
-            fetched(first, tmp_path)
-        first.close()
+        interrupted(server, SHARDS, tmp_path)
         account = "acct_2"
-        second = rest(f"{server.url}/", SHARDS, scope_headers=HEADERS)
-        found = fetched(second, tmp_path)
-        second.close()
+        found = gone_on_with(server, SHARDS, tmp_path)
 
-    assert found.coverage.whole
-    assert found.coverage.scope["answered account"] == "acct_2"
     assert sorted(found.keys) == ["a of acct_2", "b of acct_2"]

@@ -16,32 +16,11 @@ from recon.outbox.outbox import Outbox
 from recon.publishers.base import Outcome, OutcomeKind
 from recon.testing.simulation import World, run_world
 from recon.versions import Version
+from tests.simulation.calm import CALM
 
 Patch = pytest.MonkeyPatch
 
-WORLD = World(
-    name="carried",
-    nights=3,
-    records=(10, 14),
-    domains=(1, 1),
-    changes=(5, 8),
-    lost=0.5,
-    floor=50,
-    broker=True,
-    applier=True,
-    handler="door",
-    trouble=0.0,
-    item_trouble=0.0,
-    troubles={},
-    crashes=0.0,
-    freezes=0.0,
-    by_hand=0.0,
-    acks=0.0,
-    edits=0.0,
-    missed=0.0,
-    stepped_clock=0.0,
-    consumer_crashes=0.0,
-)
+WORLD = CALM.but(name="carried", nights=3, broker=True, applier=True, consumer_crashes=0.0)
 
 
 def unknown_counts(patch: Patch) -> None:

@@ -13,32 +13,12 @@ from recon.publishers import webhook
 from recon.publishers.base import Outcome, OutcomeKind
 from recon.publishers.natively import Natively
 from recon.testing.simulation import World, run_world
+from tests.simulation.calm import CALM
 from tests.simulation.posted import HAS, HEALS, ID, SHOWN, SIGNED
 
 Patch = pytest.MonkeyPatch
 
-WORLD = World(
-    name="posted",
-    native="versions",
-    handler="door",
-    moods={"prompt": 1.0},
-    nights=1,
-    records=(10, 14),
-    domains=(1, 1),
-    changes=(5, 8),
-    lost=0.5,
-    floor=50,
-    trouble=0.0,
-    item_trouble=0.0,
-    troubles={},
-    crashes=0.0,
-    freezes=0.0,
-    by_hand=0.0,
-    acks=0.0,
-    edits=0.0,
-    missed=0.0,
-    stepped_clock=0.0,
-)
+WORLD = CALM.but(name="posted", native="versions", moods={"prompt": 1.0}, nights=1)
 
 
 def read_once(patch: Patch) -> None:
